@@ -1,0 +1,109 @@
+# From a fresh machine (python3 >= 3.11, git, make) to a result in one command: every target sets up its
+# virtual environment first, from the locked requirements, and only when these have changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+SCENARIOS ?= scenarios/
+PYTEST_ARGS ?=
+UV ?= uv
+
+BIN := $(VENV)/bin
+LOCK := requirements-dev.lock
+DOCKER_POSTGRES := ../shared/tools/docker-postgres
+
+# The stamp's name holds what the environment was made from, so a change of any of it makes the stamp missing.
+KEY := $(shell $(PYTHON) -c "import hashlib, os, sys; print(hashlib.sha256(b''.join([open('$(LOCK)', 'rb').read(), open('pyproject.toml', 'rb').read(), repr((sys.version, os.getcwd())).encode()])).hexdigest()[:16])" 2>/dev/null)
+READY := $(VENV)/.ready-$(KEY)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install --progress-bar off
+
+define CHECK_PYTHON
+import sys
+found = "%s is Python %d.%d" % ((sys.executable,) + tuple(sys.version_info[:2]))
+if sys.version_info < (3, 11):
+    sys.exit("make: %s; pgjobs needs 3.11 or newer. Name one: make PYTHON=python3.13 ..." % found)
+try:
+    import ensurepip, venv
+except ImportError:
+    package = "python%d.%d-venv" % tuple(sys.version_info[:2])
+    sys.exit("make: %s, which cannot make virtual environments. On Debian and Ubuntu: "
+             "apt-get install python3-venv (or %s)" % (found, package))
+endef
+export CHECK_PYTHON
+
+define FIND_DOCKER
+import sys
+try:
+    import docker
+    docker.from_env(timeout=2).ping()
+except Exception as error:
+    sys.exit("make: no Docker answers (%s: %s). Start one, or run `make test`, which needs none."
+             % (type(error).__name__, error))
+endef
+export FIND_DOCKER
+
+# A venv of the same Python, in the same place, is brought up to date; any other is made anew.
+define SET_UP
+made="$$($(PYTHON) -c 'import sys; print(sys.version, sys.base_prefix)') $$PWD"
+if ! $(BIN)/python -c '' 2>/dev/null || [ "$$(cat $(VENV)/.made-by 2>/dev/null)" != "$$made" ]; then
+    echo "make: making $(VENV)" >&2
+    $(PYTHON) -m venv --clear $(VENV)
+    echo "$$made" >$(VENV)/.made-by
+fi
+echo "make: installing $(LOCK) into $(VENV)" >&2
+$(PIP) --require-hashes --only-binary=:all: --requirement $(LOCK)
+$(PIP) --no-deps --no-build-isolation --editable .
+rm -f $(VENV)/.ready-*
+touch $(READY)
+endef
+export SET_UP
+
+.PHONY: help replay test check test-docker have-docker bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1@\2/p' Makefile | while IFS=@ read -r target what; do \
+		printf '%-18s %s\n' "$$target" "$$what"; done
+
+$(READY):
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; pgjobs needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python ..." >&2; exit 1; }
+	@$(PYTHON) -c "$$CHECK_PYTHON"
+	@sh -euc "$$SET_UP"
+
+replay: $(READY) ## replay the scenarios, in memory and on PostgreSQL, and compare
+	$(BIN)/pgjobs-testing replay $(SCENARIOS)
+
+test: $(READY) ## run the tests; what is skipped is named, with the reason
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+check: $(READY) ## lint, format, types, and which room may import which
+	@failed=0; \
+	for what in 'ruff check .' 'ruff format --check .' mypy 'lint-imports --no-logo'; do \
+		echo "$(BIN)/$$what"; $(BIN)/$$what || failed=1; \
+	done; exit $$failed
+
+test-docker: have-docker ## run the tests that need a server against one in Docker (image: PGJOBS_TEST_IMAGE)
+	@set -eu; \
+	if [ -z "$${PGJOBS_TEST_IMAGE:-}" ] && [ -x $(DOCKER_POSTGRES) ] && [ "$$(id -u)" = 0 ]; then \
+		PGJOBS_TEST_IMAGE=$$($(DOCKER_POSTGRES) | tail -n 1); \
+		export PGJOBS_TEST_IMAGE TESTCONTAINERS_RYUK_DISABLED=true; \
+	fi; \
+	set -x; \
+	$(BIN)/python -m pytest -n 2 -m 'docker or postgres' --pgjobs-postgres testcontainers \
+		$${PGJOBS_TEST_IMAGE:+--pgjobs-image "$$PGJOBS_TEST_IMAGE"} $(PYTEST_ARGS)
+
+# Fails, and says why, where no Docker can be had.
+have-docker: $(READY)
+	@if [ -x $(DOCKER_POSTGRES) ] && [ "$$(id -u)" = 0 ]; then $(DOCKER_POSTGRES) >/dev/null || true; fi
+	@$(BIN)/python -c "$$FIND_DOCKER"
+
+bench: $(READY) ## measure jobs per second
+	PATH="$(abspath $(BIN)):$$PATH" bash benchmarks/bench.sh
+
+lock: ## renew requirements-dev.lock from pyproject.toml (needs uv); UPGRADE=1 takes the newest of everything
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+		--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+		--extra testing --group dev $(if $(UPGRADE),--upgrade) pyproject.toml --output-file $(LOCK)
+
+clean: ## remove the virtual environments, caches and built files
+	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
