@@ -1,0 +1,66 @@
+"""A PostgreSQL-backed job queue whose whole engine takes an injected clock, executor and chance."""
+
+from pgjobs import telemetry
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs.app import PgJobs, next_at
+from pgjobs.client import QueueStatus
+from pgjobs.engine.drain import DrainResult
+from pgjobs.rules import backoff
+from pgjobs.rules.errors import (
+    BlockingCallError,
+    CapturedStoreError,
+    ConfigurationError,
+    InvalidJobError,
+    InvalidResultError,
+    JobNotFoundError,
+    JobTimeoutError,
+    LivelockError,
+    PgJobsError,
+    StoreError,
+    StoreUnavailableError,
+    UnknownWorkerError,
+)
+from pgjobs.rules.job import Cancel, Discard, Job, JobState, NewJob, Retry, Snooze
+from pgjobs.rules.options import Queue
+from pgjobs.worker import Worker, worker
+
+__all__ = [
+    "BlockingCallError",
+    "Cancel",
+    "CapturedStoreError",
+    "ConfigurationError",
+    "Discard",
+    "DrainResult",
+    "InvalidJobError",
+    "InvalidResultError",
+    "Job",
+    "JobNotFoundError",
+    "JobState",
+    "JobTimeoutError",
+    "LivelockError",
+    "MemoryStore",
+    "NewJob",
+    "PgJobs",
+    "PgJobsError",
+    "Queue",
+    "QueueStatus",
+    "Retry",
+    "Snooze",
+    "StoreError",
+    "StoreUnavailableError",
+    "UnknownWorkerError",
+    "Worker",
+    "backoff",
+    "next_at",
+    "telemetry",
+    "worker",
+]
+
+
+def __getattr__(name: str) -> object:
+    """``PostgresStore`` is imported when it is first named: a client in memory needs no driver."""
+    if name == "PostgresStore":
+        from pgjobs.adapters.postgres.store import PostgresStore
+
+        return PostgresStore
+    raise AttributeError(f"module 'pgjobs' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The engine's outside: stores, clocks, executors. Adapters apply; they decide nothing."""

@@ -1,0 +1,231 @@
+"""Where worker code runs: on an event loop in its own thread, in a pool of threads, or right here.
+
+All of them answer with an ``Outcome`` for every run, whatever the worker did: ``CancelledError``,
+``SystemExit`` and exceptions that cannot be printed are failures of the run, never of the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pgjobs.ports import Clock, Finished, Run
+from pgjobs.rules import outcome
+from pgjobs.rules.errors import JobTimeoutError
+from pgjobs.rules.outcome import Outcome
+
+MAX_THREADS = 100_000
+"""More than an engine ever asks for: it holds back what has no slot."""
+
+
+async def perform_async(run: Run) -> Outcome:
+    """Run an ``async def`` worker on the running loop."""
+    assert run.worker is not None
+    try:
+        return outcome.returned(await run.worker.bound()(run.job))
+    except BaseException as error:  # a job must not end the loop that all jobs share
+        return outcome.raised(error)
+
+
+def perform(run: Run) -> Outcome:
+    """Run a worker in this thread; an ``async def`` worker gets a loop of its own."""
+    assert run.worker is not None
+    try:
+        value = run.worker.bound()(run.job)
+        if run.worker.is_async:
+            value = asyncio.run(value)
+        return outcome.returned(value)
+    except BaseException as error:  # a job must not end the thread that others wait for
+        return outcome.raised(error)
+
+
+async def perform_within_limit(run: Run) -> Outcome:
+    """``perform_async``, cancelled at the worker's time limit by the running loop's own time."""
+    assert run.worker is not None
+    try:
+        limit = run.worker.timeout_of(run.job)
+    except Exception as error:  # the worker's own timeout(job) raised
+        return outcome.raised(error)
+    if limit is None:
+        return await perform_async(run)
+    scope = asyncio.timeout(limit.total_seconds())
+    try:
+        async with scope:
+            ended: Outcome | None = await perform_async(run)
+    except TimeoutError:  # perform_async raises nothing, so this is the scope's own
+        ended = None
+    if ended is None or scope.expired():
+        return outcome.failed(JobTimeoutError(f"the run took longer than its limit of {limit}"))
+    return ended
+
+
+class Outbox:
+    """Finished runs on their way to the engine's thread."""
+
+    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+        self._clock, self._wake = clock, wake
+        self._finished: deque[Finished] = deque()
+
+    def put(self, *ended: tuple[Run, Outcome]) -> None:
+        """From any thread; runs that ended together wake the engine once."""
+        at = self._clock.monotonic()
+        self._finished.extend(Finished(run, outcome, at) for run, outcome in ended)
+        self._wake()
+
+    def take(self) -> list[Finished]:
+        found: list[Finished] = []
+        while self._finished:
+            found.append(self._finished.popleft())
+        return found
+
+
+class LoopExecutor:
+    """Runs each ``async def`` job as a task on one event loop in one thread of its own."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._loop = asyncio.new_event_loop()
+        self._inbox: deque[Run] = deque()
+        self._tasks: dict[Run, asyncio.Task[None]] = {}
+        self._ended: list[tuple[Run, Outcome]] = []
+        self._thread = threading.Thread(target=self._serve, name="pgjobs-loop", daemon=True)
+        self._thread.start()
+
+    def start(self, runs: list[Run]) -> None:
+        self._inbox.extend(runs)
+        self._loop.call_soon_threadsafe(self._begin)
+
+    def tell(self, run: Run) -> None:
+        self._loop.call_soon_threadsafe(self._cancel, run)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._clear_up())
+        finally:
+            self._loop.close()
+
+    async def _clear_up(self) -> None:
+        """End what jobs left behind on the loop: tasks and generators of their own."""
+        left = sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=asyncio.Task.get_name)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+
+    def _begin(self) -> None:
+        while self._inbox:
+            run = self._inbox.popleft()
+            self._tasks[run] = self._loop.create_task(self._perform(run))
+
+    async def _perform(self, run: Run) -> None:
+        ended = await perform_async(run)
+        del self._tasks[run]
+        if not self._ended:
+            self._loop.call_soon(self._hand_in)
+        self._ended.append((run, ended))
+
+    def _hand_in(self) -> None:
+        ended, self._ended = self._ended, []
+        self._outbox.put(*ended)
+
+    def _cancel(self, run: Run) -> None:
+        if (task := self._tasks.get(run)) is not None:
+            # A task cancelled before its first step never runs, and would never say that it ended.
+            self._loop.call_soon(task.cancel)
+
+
+class LiveExecutor:
+    """The production executor: async workers on a loop, the others in a pool of threads.
+
+    Neither is started before a worker needs it. The pool grows as far as the engine's slots do,
+    which an operator may scale up at any time.
+    """
+
+    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+        self._outbox = Outbox(clock, wake)
+        self._loop: LoopExecutor | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    def start(self, runs: list[Run]) -> None:
+        on_loop: list[Run] = []
+        for run in runs:
+            assert run.worker is not None
+            if run.worker.executor == "async":
+                on_loop.append(run)
+            else:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(MAX_THREADS, "pgjobs-worker")
+                self._pool.submit(self._in_thread, run)
+        if on_loop:
+            if self._loop is None:
+                self._loop = LoopExecutor(self._outbox)
+            self._loop.start(on_loop)
+
+    def tell(self, run: Run) -> None:
+        if run.worker is not None and run.worker.executor == "async" and self._loop is not None:
+            self._loop.tell(run)
+
+    def collect(self) -> list[Finished]:
+        return self._outbox.take()
+
+    def close(self) -> None:
+        if self._loop is not None:
+            self._loop.close()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+
+    def _in_thread(self, run: Run) -> None:
+        self._outbox.put((run, perform(run)))
+
+
+class Here:
+    """Runs jobs in the caller's own thread and context, one at a time: for drains."""
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def perform(self, run: Run) -> Outcome:
+        """The outcome of a run; ``KeyboardInterrupt`` passes through, the person means it."""
+        assert run.worker is not None
+        ended = self.run(self.limited(run)) if run.worker.is_async else perform(run)
+        return self._passing_on_interrupts(ended)
+
+    async def perform_async(self, run: Run) -> Outcome:
+        """The outcome of a run, an ``async def`` worker's as part of the running task."""
+        assert run.worker is not None
+        ended = await self.limited(run) if run.worker.is_async else perform(run)
+        task = asyncio.current_task()
+        if isinstance(ended.exception, asyncio.CancelledError) and task and task.cancelling():
+            raise ended.exception  # the drain was cancelled, not the job
+        return self._passing_on_interrupts(ended)
+
+    def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Run a coroutine to its end, on a loop that is kept between jobs."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(coroutine)
+
+    async def limited(self, run: Run) -> Outcome:
+        """Run an ``async def`` worker within its time limit."""
+        return await perform_within_limit(run)
+
+    def close(self) -> None:
+        """Close the loop, if one was needed."""
+        if self._runner is not None:
+            self._runner.close()
+
+    @staticmethod
+    def _passing_on_interrupts(ended: Outcome) -> Outcome:
+        if isinstance(ended.exception, KeyboardInterrupt):
+            raise ended.exception
+        return ended

@@ -1,0 +1,97 @@
+"""How a change becomes the SET clause of an UPDATE: the fields of ``lifecycle.apply``, no more.
+
+``one`` renders the same change for every row that an UPDATE touches; ``each`` renders settlements,
+where every row has a change of its own, read from arrays side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgjobs.adapters.postgres.names import Names, literal
+from pgjobs.adapters.postgres.values import Parameters, json_text
+from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, JobState
+from pgjobs.rules.lifecycle import Change, Settlement
+
+_ISO = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
+
+
+def one(change: Change, names: Names, parameters: Parameters) -> str:
+    """The assignments of ``change`` to the row ``job``."""
+    set_: dict[str, str] = {"state": f"{literal(change.state.value)}::{names.state}"}
+    attempt = "job.attempt"
+    if change.attempt_by:
+        attempt = set_["attempt"] = f"job.attempt + {parameters.number(change.attempt_by)}"
+    if change.attempted_by is not None:
+        set_["attempted_by"] = parameters.texts(change.attempted_by)
+    if change.scheduled_at is not None:
+        set_["scheduled_at"] = parameters.instant(change.scheduled_at)
+    if change.revive:
+        set_ |= dict.fromkeys(("completed_at", "discarded_at", "cancelled_at"), "NULL")
+        set_["attempt"] = capped = f"least({attempt}, {MAX_ATTEMPTS - 1})"
+        set_["max_attempts"] = f"greatest(job.max_attempts, {capped} + 1)"
+    if change.state is JobState.EXECUTING:
+        set_["attempted_at"] = parameters.instant(change.at)
+    elif change.state in FINAL:
+        set_[f"{change.state.value}_at"] = parameters.instant(change.at)
+    if change.error is not None:
+        entry = _entry(parameters.instant(change.at), parameters.text(change.error))
+        set_["errors"] = f"job.errors || {entry}"
+    if change.meta:
+        set_["meta"] = f"coalesce(job.meta, '{{}}') || {parameters.json(dict(change.meta))}"
+    return ", ".join(f"{column} = {value}" for column, value in set_.items())
+
+
+def each(
+    settlements: Sequence[Settlement], names: Names, parameters: Parameters
+) -> tuple[str, str]:
+    """The assignments to the row ``job``, and the rows ``given`` that they come from.
+
+    ``given`` has ``n`` (from 1), ``id`` and ``token`` beside the fields of the changes. Columns that
+    no change sets travel as empty arrays, which ``unnest`` fills up with NULL.
+    """
+    changes = [settlement.change for settlement in settlements]
+    assert all(change.attempted_by is None and not change.revive for change in changes)
+    assert all(change.state is not JobState.EXECUTING for change in changes)
+    columns = {
+        "id": parameters.numbers(settlement.id for settlement in settlements),
+        "token": parameters.texts([settlement.token for settlement in settlements]),
+        "state": parameters.texts([change.state.value for change in changes]),
+        "at": parameters.instants([change.at for change in changes]),
+        "attempt_by": f"{parameters.texts(_attempts(changes))}::bigint[]",
+        "scheduled_at": parameters.instants([change.scheduled_at for change in changes]),
+        "error": parameters.texts([change.error for change in changes]),
+        "meta": parameters.jsons(
+            [json_text(dict(change.meta)) if change.meta else None for change in changes]
+        ),
+    }
+    stamps = ", ".join(
+        f"{state.value}_at = CASE given.state WHEN {literal(state.value)} THEN given.at "
+        f"ELSE job.{state.value}_at END"
+        for state in FINAL
+    )
+    assignments = (
+        f"state = given.state::{names.state}, "
+        "attempt = job.attempt + coalesce(given.attempt_by, 0), "
+        "scheduled_at = coalesce(given.scheduled_at, job.scheduled_at), "
+        f"{stamps}, "
+        "errors = CASE WHEN given.error IS NULL THEN job.errors "
+        f"ELSE job.errors || {_entry('given.at', 'given.error')} END, "
+        "meta = CASE WHEN given.meta IS NULL THEN job.meta "
+        "ELSE coalesce(job.meta, '{}') || given.meta END"
+    )
+    rows = (
+        f"unnest({', '.join(columns.values())}) WITH ORDINALITY AS given({', '.join(columns)}, n)"
+    )
+    return assignments, rows
+
+
+def _attempts(changes: Sequence[Change]) -> list[str | None]:
+    return [str(change.attempt_by) if change.attempt_by else None for change in changes]
+
+
+def _entry(at: str, error: str) -> str:
+    """An element for ``errors``. ``||`` appends it to ``jsonb`` and to ``jsonb[]`` alike."""
+    return (
+        f"jsonb_build_object('at', to_char({at}, {_ISO}), 'attempt', job.attempt, 'error', {error})"
+    )

@@ -1,0 +1,78 @@
+"""How a connection is opened: always guarded, always UTF-8, and never waiting for ever.
+
+What the DSN or the environment says wins over the defaults here, but for the encoding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pgjobs import guard
+from pgjobs.adapters.postgres.failures import translated
+from pgjobs.rules.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import psycopg
+
+DEFAULTS = {
+    "fallback_application_name": ("pgjobs", None),
+    "connect_timeout": ("10", "PGCONNECT_TIMEOUT"),
+    "keepalives_idle": ("20", None),
+    "keepalives_interval": ("5", None),
+    "keepalives_count": ("3", None),
+    "tcp_user_timeout": ("35000", None),
+}
+"""parameter: (value, the environment's name for it). A silent server is given up after 35 s."""
+
+
+def conninfo(dsn: str) -> str:
+    """The DSN with what it leaves open; ``ConfigurationError`` for one that is none."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:  # its text would show the password
+        raise ConfigurationError(
+            "the DSN cannot be read: give postgresql://user@host/database or key=value pairs, as "
+            "libpq takes them, without the name of a driver"
+        ) from None
+    for parameter, (value, variable) in DEFAULTS.items():
+        if parameter not in given and (variable is None or variable not in os.environ):
+            given[parameter] = value
+    return make_conninfo("", **(given | {"client_encoding": "UTF8"}))
+
+
+def open_connection(dsn: str) -> psycopg.Connection[Any]:
+    """A connection in autocommit; ``StoreUnavailableError`` when there is none to be had."""
+    import psycopg
+
+    guard.check(dsn)
+    try:
+        return psycopg.Connection.connect(conninfo(dsn), autocommit=True)
+    except psycopg.Error as error:
+        raise translated(error) from error
+
+
+async def open_async_connection(dsn: str) -> psycopg.AsyncConnection[Any]:
+    """The same, without blocking the running event loop."""
+    import psycopg
+
+    guard.check(dsn)
+    try:
+        return await psycopg.AsyncConnection.connect(conninfo(dsn), autocommit=True)
+    except psycopg.Error as error:
+        raise translated(error) from error
+
+
+@contextmanager
+def opened(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection for the length of a block."""
+    connection = open_connection(dsn)
+    try:
+        yield connection
+    finally:
+        connection.close()

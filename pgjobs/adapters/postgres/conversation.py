@@ -1,0 +1,172 @@
+"""How a plan is carried out over one connection: a generator that every driver moves on.
+
+It yields what the socket must be ready for (READ, WRITE, or both) and takes what it is ready for;
+it returns the rows of each statement. A blocking call, an event loop and a session's selector wait
+in their own ways, and the conversation with the server is written once, over libpq's non-blocking calls.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
+from pgjobs.adapters.postgres.rows import Row, rows_of
+from pgjobs.adapters.postgres.statement import Plan, Statement
+
+if TYPE_CHECKING:
+    from psycopg import pq
+
+READ, WRITE = 1, 2
+
+Conversation = Generator[int, int, list[list[Row]]]
+Exchange = Generator[int, int, "pq.abc.PGresult"]
+
+
+def carry_out(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared) -> Conversation:
+    """Carry out ``plan`` on an idle connection in autocommit; psycopg's errors come out of here.
+
+    After an error the connection is idle again, unless it was lost.
+    """
+    if len(plan.statements) == 1:
+        result = yield from _single(pgconn, plan.statements[0], prepared)
+        return [rows_of(result)]
+    return (yield from _transaction(pgconn, plan.statements))
+
+
+def _transaction(pgconn: pq.abc.PGconn, statements: Sequence[Statement]) -> Conversation:
+    import psycopg
+
+    found = []
+    yield from _unnamed(pgconn, Statement("BEGIN"))
+    try:
+        for statement in statements:
+            result = yield from _unnamed(pgconn, statement)
+            found.append(result)
+    except psycopg.Error:
+        if pgconn.status == psycopg.pq.ConnStatus.OK:
+            yield from _unnamed(pgconn, Statement("ROLLBACK"))
+        raise
+    yield from _unnamed(pgconn, Statement("COMMIT"))
+    return [rows_of(result) for result in found]
+
+
+def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> Exchange:
+    import psycopg
+
+    sql = statement.sql
+    uses = prepared.uses(sql) if statement.often else None
+    if uses is None:
+        return (yield from _unnamed(pgconn, statement))
+    name = name_of(sql)
+    try:
+        if uses >= USES:
+            yield from _unnamed(pgconn, Statement(f"DEALLOCATE {name}"))
+            prepared.used(sql, uses := 0)
+        if uses == 0:
+            pgconn.send_prepare(name.encode(), sql.encode())
+            yield from _result(pgconn)
+        prepared.used(sql, uses + 1)
+        pgconn.send_query_prepared(name.encode(), _encoded(statement), result_format=1)
+        return (yield from _result(pgconn))
+    except psycopg.Error as error:
+        if not prepared.forgives(sql, error):
+            raise
+    return (yield from _unnamed(pgconn, statement))
+
+
+def _unnamed(pgconn: pq.abc.PGconn, statement: Statement) -> Exchange:
+    pgconn.send_query_params(statement.sql.encode(), _encoded(statement), result_format=1)
+    return (yield from _result(pgconn))
+
+
+def _encoded(statement: Statement) -> list[bytes | None]:
+    from psycopg import DataError
+
+    try:
+        return [None if text is None else text.encode() for text in statement.parameters]
+    except UnicodeEncodeError as error:
+        raise DataError(f"a text that UTF-8 cannot hold: {error}") from None
+
+
+def _result(pgconn: pq.abc.PGconn) -> Exchange:
+    """Send what is waiting to be sent, and receive one result."""
+    from psycopg import OperationalError, errors, pq
+
+    while pgconn.flush():
+        if (yield READ | WRITE) & READ:  # the server may have to speak before it can listen
+            pgconn.consume_input()
+    results = []
+    while True:
+        while pgconn.is_busy():
+            yield READ
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            break
+        results.append(result)
+    while pgconn.notifies() is not None:
+        pass  # a pooler may have given us a connection on which somebody listens
+    for result in results:
+        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+            raise errors.error_from_result(result)
+    if not results:
+        raise OperationalError("the connection was lost")
+    return results[-1]
+
+
+def wait(conversation: Generator[int, int, Any], fileno: int) -> Any:
+    """Move a conversation on to its end, blocking this thread."""
+    try:
+        wanted = next(conversation)
+        poll = select.poll()
+        while True:
+            poll.register(fileno, _POLL[wanted])
+            ((_, events),) = poll.poll()
+            wanted = conversation.send(_ready(events))
+    except StopIteration as end:
+        return end.value
+
+
+async def wait_async(conversation: Generator[int, int, Any], fileno: int) -> Any:
+    """The same, on the running event loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    try:
+        wanted = next(conversation)
+        while True:
+            ready: asyncio.Future[int] = loop.create_future()
+            try:
+                if wanted & READ:
+                    loop.add_reader(fileno, _resolve, ready, READ)
+                if wanted & WRITE:
+                    loop.add_writer(fileno, _resolve, ready, WRITE)
+                got = await ready
+            finally:
+                if wanted & READ:
+                    loop.remove_reader(fileno)
+                if wanted & WRITE:
+                    loop.remove_writer(fileno)
+            wanted = conversation.send(got)
+    except StopIteration as end:
+        return end.value
+
+
+def _resolve(ready: Any, what: int) -> None:
+    if not ready.done():
+        ready.set_result(what)
+
+
+_POLL = {
+    READ: select.POLLIN,
+    WRITE: select.POLLOUT,
+    READ | WRITE: select.POLLIN | select.POLLOUT,
+}
+
+
+def _ready(events: int) -> int:
+    """Errors and hang-ups count as readable: reading tells what happened."""
+    found = READ if events & ~select.POLLOUT else 0
+    return found | (WRITE if events & select.POLLOUT else 0)

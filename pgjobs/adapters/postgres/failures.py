@@ -1,0 +1,49 @@
+"""Which of PostgreSQL's errors mean "cannot be reached now", and which "refused".
+
+| SQLSTATE | meaning here |
+|---|---|
+| none | the connection failed or was lost: unavailable |
+| 08, 53, 57, 58 | connection, resources, shutdown or cancelled, the server's system: unavailable |
+| 25006, 40, 55P03, 55006 | read-only, deadlock or serialization, locked, in use: unavailable |
+| 3F000, 42P01, 42703, 42704 | no such schema, table, column or type: refused; migrate |
+| every other | refused |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgjobs.rules.errors import StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    import psycopg
+
+_PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+_PASSING_STATES = frozenset({"25006", "55P03", "55006"})
+_NOT_MIGRATED = frozenset({"3F000", "42P01", "42703", "42704"})
+
+
+def misplaced(error: psycopg.Error) -> bool:
+    """Whether this connection leads to a server that takes no writes any more (25006), as after a
+    failover: the next one may lead to its successor."""
+    return error.sqlstate == "25006"
+
+
+def translated(error: psycopg.Error) -> StoreError:
+    """The error of ours for one of psycopg's. Raise it from that."""
+    import psycopg
+
+    state = error.sqlstate
+    primary = error.diag.message_primary  # the rest may show what a row holds
+    text = " ".join((primary or str(error)).split()) or type(error).__name__
+    if state is None:
+        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return StoreUnavailableError(text) if lost else StoreError(text)
+    if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
+        return StoreUnavailableError(text)
+    if state in _NOT_MIGRATED:
+        return StoreError(
+            f"{text}: the tables of pgjobs are missing or older than this version. "
+            "Run `pgjobs migrate`, with the schema that the store names"
+        )
+    return StoreError(text)

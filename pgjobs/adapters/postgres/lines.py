@@ -1,0 +1,254 @@
+"""The connections of a session: lanes, which carry effects one by one, and the listener."""
+
+from __future__ import annotations
+
+import selectors
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pgjobs.adapters.postgres.conversation import READ, WRITE, Conversation, carry_out
+from pgjobs.adapters.postgres.failures import misplaced, translated
+from pgjobs.adapters.postgres.names import Names, quoted
+from pgjobs.adapters.postgres.preparing import Prepared, Preparing
+from pgjobs.adapters.postgres.signals import signal_of
+from pgjobs.adapters.postgres.statement import Plan
+from pgjobs.adapters.postgres.statements import plan
+from pgjobs.effects import Effect
+from pgjobs.ports import Done, Signal
+from pgjobs.rules.errors import PgJobsError, StoreError
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+assert (READ, WRITE) == (selectors.EVENT_READ, selectors.EVENT_WRITE)
+
+LONGEST_PAUSE = 64
+"""Polls answered between two attempts to listen, where the server refuses it."""
+
+
+class Line(Protocol):
+    """A connection that comes and goes."""
+
+    def prepare(self, connection: Connection) -> None:
+        """Make a new connection ready; it may block its own thread."""
+        ...
+
+    def arrived(self, connection: Connection) -> None:
+        """The connection is there."""
+        ...
+
+    def failed(self, error: StoreError) -> None:
+        """There is no connection to be had."""
+        ...
+
+
+class Lane:
+    """A connection that carries out one effect at a time, in the order of their submission."""
+
+    def __init__(
+        self,
+        names: Names,
+        preparing: Preparing,
+        selector: selectors.BaseSelector,
+        connect: Callable[[Line], None],
+        end: Callable[[Done], None],
+    ) -> None:
+        self._names, self._selector, self._connect, self._end = names, selector, connect, end
+        self._preparing = preparing
+        self._prepared = Prepared(preparing)
+        self._todo: deque[Effect[Any]] = deque()
+        self._connection: Connection | None = None
+        self._connecting = False
+        self._fileno = -1
+        self._wanted = READ
+        self._effect: Effect[Any] | None = None
+        self._plan: Plan[Any] | None = None
+        self._talk: Conversation | None = None
+
+    def add(self, effect: Effect[Any]) -> None:
+        """Carry out ``effect`` after those that were added before."""
+        self._todo.append(effect)
+        self._go_on()
+
+    def prepare(self, connection: Connection) -> None:
+        """There is no session state: behind a pooler it would belong to somebody else."""
+
+    def arrived(self, connection: Connection) -> None:
+        self._connecting = False
+        self._connection = connection
+        self._prepared = Prepared(self._preparing)
+        self._fileno = connection.pgconn.socket
+        self._wanted = READ
+        self._selector.register(self._fileno, READ, self._ready)
+        self._go_on()
+
+    def failed(self, error: StoreError) -> None:
+        """What waits for this connection ends with its error; what comes later may try again."""
+        self._connecting = False
+        waiting, self._todo = self._todo, deque()
+        for effect in waiting:
+            self._end(Done(effect, error=error))
+
+    def drop(self) -> None:
+        """Close the connection, whatever it is doing."""
+        if self._connection is not None:
+            self._selector.unregister(self._fileno)
+            self._connection.close()
+            self._connection = None
+        self._talk = None
+
+    def _go_on(self) -> None:
+        while self._todo and self._talk is None and not self._connecting:
+            if self._connection is None:
+                self._connecting = True
+                self._connect(self)
+                return
+            self._begin(self._connection, self._todo.popleft())
+
+    def _begin(self, connection: Connection, effect: Effect[Any]) -> None:
+        try:
+            made = plan(effect, self._names)
+            if not made.statements:
+                self._end(Done(effect, made.answer(())))
+                return
+        except PgJobsError as error:
+            self._end(Done(effect, error=error))
+            return
+        self._effect, self._plan = effect, made
+        self._talk = carry_out(connection.pgconn, made, self._prepared)
+        self._move(None)
+
+    def _ready(self, events: int) -> None:
+        if self._talk is not None:
+            self._move(events)
+            self._go_on()
+            return
+        import psycopg
+
+        connection = self._connection
+        assert connection is not None
+        try:  # nothing was asked: the server says farewell, or a notice
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            self.drop()
+
+    def _move(self, events: int | None) -> None:
+        """Let the conversation go on; at its end, hand its answer or its error on."""
+        import psycopg
+
+        talk, effect, made = self._talk, self._effect, self._plan
+        assert talk is not None and effect is not None and made is not None
+        try:
+            wanted = next(talk) if events is None else talk.send(events)
+        except StopIteration as end:
+            self._talk = None
+            done = answered(effect, made, end.value)
+        except psycopg.Error as error:
+            self._talk = None
+            done = Done(effect, error=translated(error))
+            if misplaced(error) or not self._idle():
+                self.drop()
+        else:
+            if wanted != self._wanted:
+                self._wanted = wanted
+                self._selector.modify(self._fileno, wanted, self._ready)
+            return
+        self._end(done)
+
+    def _idle(self) -> bool:
+        from psycopg import pq
+
+        connection = self._connection
+        assert connection is not None
+        return connection.pgconn.transaction_status == pq.TransactionStatus.IDLE
+
+
+def answered(effect: Effect[Any], plan: Plan[Any], rows: Any) -> Done:
+    """The end of an effect that was carried out; rows that cannot be read are an error of it."""
+    try:
+        return Done(effect, plan.answer(rows))
+    except Exception as error:  # committed all the same: the node looks a claim up by its token
+        text = f"the answer to {type(effect).__name__} could not be read"
+        return Done(effect, error=StoreError(f"{text}: {type(error).__name__}: {error}"))
+
+
+class Listener:
+    """A connection that hears notifications.
+
+    It is opened with the session's first effect, and again when the server has answered a poll;
+    where the server refuses it, after twice as many polls each time. Each time the node is told to
+    look for itself, since it may have missed something.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        selector: selectors.BaseSelector,
+        connect: Callable[[Line], None],
+        tell: Callable[[Signal], None],
+    ) -> None:
+        self._names, self._selector, self._connect, self._tell = names, selector, connect, tell
+        self._connection: Connection | None = None
+        self._begun = self._connecting = False
+        self._fileno = -1
+        self._pause = self._polls_left = 0
+
+    def begin(self) -> None:
+        """Listen, if that was never tried before."""
+        if not self._begun:
+            self._begun = self._connecting = True
+            self._connect(self)
+
+    def revive(self) -> None:
+        """The server has answered a poll: listen again, where that was lost."""
+        if self._connection is not None or self._connecting:
+            return
+        self._polls_left -= 1
+        if self._polls_left <= 0:
+            self._connecting = True
+            self._connect(self)
+
+    def prepare(self, connection: Connection) -> None:
+        for channel in self._names.channels:
+            connection.execute(f"LISTEN {quoted(channel)}".encode())
+
+    def arrived(self, connection: Connection) -> None:
+        self._connecting = False
+        self._pause = self._polls_left = 0
+        self._connection = connection
+        self._fileno = connection.pgconn.socket
+        self._selector.register(self._fileno, READ, self._ready)
+        self._tell(Signal("control"))
+        self._hear(connection)
+
+    def failed(self, error: StoreError) -> None:
+        self._connecting = False
+        self._pause = self._polls_left = min(LONGEST_PAUSE, max(1, 2 * self._pause))
+
+    def drop(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._selector.unregister(self._fileno)
+            self._connection.close()
+            self._connection = None
+
+    def _ready(self, _: int) -> None:
+        import psycopg
+
+        connection = self._connection
+        assert connection is not None
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            self.drop()
+        else:
+            self._hear(connection)
+
+    def _hear(self, connection: Connection) -> None:
+        while (note := connection.pgconn.notifies()) is not None:
+            signal = signal_of(note.relname.decode(), note.extra.decode(), self._names)
+            if signal is not None:
+                self._tell(signal)

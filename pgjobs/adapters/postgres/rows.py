@@ -1,0 +1,175 @@
+"""How rows become jobs: each decoded once, as directly as Python allows.
+
+What is read has the types of ``Job`` whichever shape the table has: ``errors`` as ``jsonb`` or
+``jsonb[]``, and columns that Oban for Elixir leaves empty.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.rules.job import COLUMNS, CancelFlag, Job, JobState, NewJob, made
+from pgjobs.rules.jsonb import copied
+from pgjobs.rules.schedule import LAST_INSTANT
+
+if TYPE_CHECKING:
+    from psycopg import pq
+
+Row = tuple[Any, ...]
+
+_READ = {
+    "state": "{j}state::text",
+    "args": "{j}args::text",
+    "meta": "coalesce({j}meta, '{{}}')::text",
+    "tags": "coalesce({j}tags, '{{}}')",
+    "errors": "to_jsonb({j}errors)::text",
+    "attempted_by": "coalesce({j}attempted_by, '{{}}')",
+}
+_FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
+_BINARY_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_STATES = {state.value: state for state in JobState}
+
+
+def job_columns(alias: str = "") -> str:
+    """The columns of a job in a SELECT or RETURNING, in the order that ``job`` takes."""
+    prefix = f"{alias}." if alias else ""
+    return ", ".join(_READ.get(name, "{j}" + name).format(j=prefix) for name in COLUMNS)
+
+
+def job(row: Row) -> Job:
+    """The job of a row of ``job_columns``; further columns are left alone."""
+    args, meta, errors = row[4], row[5], row[7]
+    worker = row[3]
+    try:
+        decoded = (
+            _scan(args, 0)[0] if args != "{}" else {},
+            _scan(meta, 0)[0] if meta != "{}" else {},
+            tuple(_scan(errors, 0)[0]) if errors != "[]" else (),
+        )
+    except (ValueError, RecursionError):
+        worker, decoded = _hardly_readable(worker, args, meta, errors)
+    return made(
+        row[0],
+        _STATES[row[1]],
+        row[2],
+        worker,
+        decoded[0],
+        decoded[1],
+        tuple(row[6]),
+        decoded[2],
+        row[8],
+        row[9],
+        row[10],
+        tuple(row[11]),
+        *row[12:18],
+        False,
+        CancelFlag(),
+    )
+
+
+def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, at: datetime) -> Job:
+    """The row that an insert made of ``new``."""
+    return made(
+        job_id,
+        state,
+        new.queue,
+        new.worker,
+        copied(dict(new.args)),
+        copied(dict(new.meta)),
+        new.tags,
+        (),
+        0,
+        new.max_attempts,
+        new.priority,
+        (),
+        now,
+        at,
+        None,
+        None,
+        None,
+        None,
+        False,
+        CancelFlag(),
+    )
+
+
+def rows_of(result: pq.abc.PGresult) -> list[Row]:
+    """The rows of a result in binary format, with instants in UTC."""
+    from psycopg import DataError
+    from psycopg.adapt import Transformer
+
+    transformer = Transformer(_context())
+    transformer.set_pgresult(result)
+    try:
+        return transformer.load_rows(0, result.ntuples, tuple)
+    except DataError:  # an instant that Python does not have, in a row made elsewhere
+        transformer = Transformer(_context(clipping=True))
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+
+_decoder: Any = json.JSONDecoder()
+_scan = _decoder.scan_once
+
+
+def _hardly_readable(
+    worker: str, args: str, meta: str, errors: str
+) -> tuple[str, tuple[dict[str, Any], dict[str, Any], tuple[Any, ...]]]:
+    """JSON of a foreign row that Python's parser does not take: numbers of thousands of digits become
+    ``Decimal``; where it is nested too deeply, the job keeps a worker's name that nobody has, so that
+    it fails for all to see instead of running with the wrong args."""
+    try:
+        found = [json.loads(text, parse_int=_number) for text in (args, meta, errors)]
+        return worker, (found[0], found[1], tuple(found[2]))
+    except RecursionError:
+        return f"{worker} (its JSON is nested too deeply to be read)", ({}, {}, ())
+
+
+def _number(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) < 4_000 else Decimal(digits)
+
+
+_contexts: dict[bool, Any] = {}
+
+
+def _context(clipping: bool = False) -> Any:
+    """psycopg's loaders, with ``timestamp`` read as ``timestamptz``: in binary they are the same
+    number, and a context without a connection reads it in UTC."""
+    found = _contexts.get(clipping)
+    if found is None:
+        found = _contexts[clipping] = _new_context(clipping)
+    return found
+
+
+def _new_context(clipping: bool) -> Any:
+    import psycopg
+    from psycopg import pq
+    from psycopg.adapt import AdaptersMap, Loader
+
+    class Clipping(Loader):
+        """Instants beyond what Python has, infinity among them, become the first or the last one."""
+
+        format = pq.Format.BINARY
+
+        def load(self, data: Any) -> datetime:
+            micros = int.from_bytes(bytes(data), "big", signed=True)
+            try:
+                return _BINARY_EPOCH + timedelta(microseconds=micros)
+            except OverflowError:
+                return LAST_INSTANT if micros > 0 else _FIRST_INSTANT
+
+    class Context:
+        connection = None
+
+        def __init__(self) -> None:
+            self.adapters = AdaptersMap(psycopg.adapters)
+            own = self.adapters.get_loader(self.adapters.types["timestamptz"].oid, pq.Format.BINARY)
+            loader = Clipping if clipping or own is None else own
+            self.adapters.register_loader("timestamp", loader)
+            if clipping:
+                self.adapters.register_loader("timestamptz", loader)
+
+    return Context()

@@ -1,0 +1,57 @@
+"""What a notification says, as a ``Signal``: in Oban's channels and in ours, plain or gzipped.
+
+Oban's ``oban_insert`` carries ``{"queue": "x"}``, its ``oban_signal`` ``{"action": "pkill", "job_id": 1}``
+among others that bind Oban's own nodes. What cannot be read, or says nothing to us, is no signal.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from datetime import datetime
+from typing import Any
+
+from pgjobs.adapters.postgres.names import Names
+from pgjobs.ports import Signal
+
+
+def signal_of(channel: str, payload: str, names: Names) -> Signal | None:
+    """The signal in a notification, or None."""
+    try:
+        content = _decoded(payload)
+        if channel == names.insert_channel:
+            return Signal("insert", _text(content["queue"]))
+        if channel == names.signal_channel:
+            if content["action"] != "pkill":
+                return None
+            return Signal("cancel", job_id=int(content["job_id"]))
+        if channel == names.own_channel:
+            return _own(content)
+    except (ValueError, KeyError, TypeError, EOFError, OSError):
+        pass  # not written by us or by an Oban that we know; polling sees what matters
+    return None
+
+
+def _own(content: dict[str, Any]) -> Signal | None:
+    ((kind, value),) = content.items()
+    if kind == "due":
+        return Signal("due", at=datetime.fromisoformat(_text(value)))
+    if kind == "cancel":
+        return Signal("cancel", job_id=int(value))
+    return Signal(kind, _text(value)) if kind in ("insert", "control") else None
+
+
+def _decoded(payload: str) -> dict[str, Any]:
+    if not payload.startswith("{"):
+        payload = gzip.decompress(base64.b64decode(payload, validate=True)).decode()
+    content = json.loads(payload)
+    if not isinstance(content, dict):
+        raise TypeError("a payload is an object")
+    return content
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text was expected")
+    return value

@@ -1,0 +1,96 @@
+"""What an effect becomes: a plan of statements, in one transaction where there are several.
+
+A plan knows nothing of drivers. Whoever carries it out sends each statement's SQL with its parameters
+(texts or None, see ``values``), and gives the rows back to ``answer``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.rows import Row
+from pgjobs.adapters.postgres.values import Parameters
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement with numbered parameters (``$1``). ``often``: worth preparing."""
+
+    sql: str
+    parameters: tuple[str | None, ...] = ()
+    often: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[T]):
+    """The statements of one effect, and how their rows make its answer."""
+
+    statements: tuple[Statement, ...]
+    answer: Callable[[Sequence[list[Row]]], T]
+
+
+def single(
+    sql: str, parameters: Parameters, parse: Callable[[list[Row]], T], *, often: bool = False
+) -> Plan[T]:
+    """A plan of one statement."""
+    return Plan((Statement(sql, parameters.values, often),), lambda results: parse(results[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A notification: a channel, and a payload as an SQL expression of ``jsonb``."""
+
+    channel: str
+    payload: str
+
+
+LONGEST_PAYLOAD = 7_999
+"""Bytes that ``pg_notify`` takes."""
+
+
+def arrival(names: Names, queue: str) -> Note:
+    """``queue`` (an SQL expression) has available jobs."""
+    if names.insert_channel is not None:
+        return Note(names.insert_channel, f"jsonb_build_object('queue', {queue})")
+    return Note(names.own_channel, f"jsonb_build_object('insert', {queue})")
+
+
+def cancelled(names: Names, job_id: str) -> Note:
+    """The run of the job ``job_id`` (an SQL expression) is to end."""
+    if names.signal_channel is not None:
+        payload = f"jsonb_build_object('action', 'pkill', 'job_id', {job_id})"
+        return Note(names.signal_channel, payload)
+    return Note(names.own_channel, f"jsonb_build_object('cancel', {job_id})")
+
+
+def due(names: Names, at: str) -> Note:
+    """A job waits for ``at`` (an SQL expression of ``timestamp``)."""
+    shown = f"""to_char({at}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+    return Note(names.own_channel, f"jsonb_build_object('due', {shown})")
+
+
+def controlled(names: Names, queue: str) -> Note:
+    """Something was set by hand for ``queue`` (an SQL expression)."""
+    return Note(names.own_channel, f"jsonb_build_object('control', {queue})")
+
+
+def told(parameters: Parameters, notes: Sequence[tuple[Note, str]]) -> str:
+    """A query of one row that sends notes, each for the rows of its FROM clause, and counts them.
+
+    Join it, so that it is not left out. What is too long for a payload is left to polling.
+    """
+    sent = [
+        f"SELECT {parameters.text(note.channel)} AS channel, ({note.payload})::text AS payload "
+        f"{rows}"
+        for note, rows in notes
+    ]
+    every = " UNION ALL ".join(sent)
+    return (
+        "SELECT count(pg_notify(note.channel, note.payload)) AS sent "
+        f"FROM ({every}) AS note WHERE octet_length(note.payload) <= {LONGEST_PAYLOAD}"
+    )

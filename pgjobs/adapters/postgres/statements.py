@@ -1,0 +1,49 @@
+"""Which statements carry out an effect: one, and so one round trip (a large insert takes several, in
+one transaction).
+
+No statement reads the server's clock or leaves a column to its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from pgjobs import effects
+from pgjobs.adapters.postgres import controlling, polling, reading, writing
+from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.statement import Plan
+from pgjobs.effects import Effect
+from pgjobs.rules.errors import PgJobsError, StoreError
+
+T = TypeVar("T")
+
+
+def plan(effect: Effect[T], names: Names) -> Plan[T]:
+    """The plan of ``effect``; ``StoreError`` for what this store cannot carry out."""
+    make = _PLANS.get(type(effect))
+    if make is None:
+        raise StoreError(f"the Postgres store cannot carry out {type(effect).__name__}")
+    try:
+        return cast("Plan[T]", make(effect, names))
+    except PgJobsError:
+        raise
+    except (UnicodeEncodeError, ValueError, OverflowError) as error:
+        raise StoreError(
+            f"{type(effect).__name__} holds what PostgreSQL cannot: {error}"
+        ) from error
+
+
+_PLANS: dict[type[Any], Callable[[Any, Names], Plan[Any]]] = {
+    effects.Insert: writing.insert,
+    effects.Claim: writing.claim,
+    effects.Settle: writing.settle,
+    effects.Transition: writing.transition,
+    effects.Delete: writing.delete,
+    effects.Find: reading.find,
+    effects.Count: reading.count,
+    effects.SetControl: controlling.set_control,
+    effects.ResetControl: controlling.reset_control,
+    effects.Controls: controlling.controls,
+    effects.Poll: polling.poll,
+}

@@ -1,0 +1,123 @@
+"""The store in PostgreSQL: selects and saves what ``rules`` decide, one effect a transaction."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from pgjobs.adapters.postgres import connect, conversation
+from pgjobs.adapters.postgres import migrations as migrating
+from pgjobs.adapters.postgres.failures import misplaced, translated
+from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.pool import Pool
+from pgjobs.adapters.postgres.preparing import Preparing
+from pgjobs.adapters.postgres.rows import Row
+from pgjobs.adapters.postgres.statement import Plan, Statement
+from pgjobs.adapters.postgres.statements import plan
+from pgjobs.effects import Effect
+from pgjobs.rules.errors import ConfigurationError, StoreUnavailableError
+from pgjobs.rules.options import whole
+
+if TYPE_CHECKING:
+    from pgjobs.ports import Session
+
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """Jobs in PostgreSQL.
+
+    ``dsn`` is what libpq takes, or a function that returns it, called before each connection is
+    opened (for passwords that change). At most ``pool_size`` connections serve ``run`` and
+    ``run_async``; each session has three of its own. The tables are made by ``migrate``.
+    """
+
+    def __init__(
+        self, dsn: str | Callable[[], str], *, schema: str = "public", pool_size: int = 10
+    ) -> None:
+        if not isinstance(dsn, str) and not callable(dsn):
+            raise ConfigurationError(
+                f"dsn takes a text such as 'postgresql://...', or a function that returns one: {dsn!r}"
+            )
+        self._dsn = dsn
+        self._names = Names(schema)
+        self._preparing = Preparing()
+        self._pool = Pool(whole(pool_size, "pool_size", 1, 1_000), self._preparing)
+        weakref.finalize(self, self._pool.close)
+
+    @property
+    def schema(self) -> str:
+        """The schema that holds the tables."""
+        return self._names.schema
+
+    @property
+    def dsn(self) -> str:
+        """The DSN that the next connection is opened with."""
+        return self._dsn if isinstance(self._dsn, str) else self._dsn()
+
+    def run(self, effect: Effect[T]) -> T:
+        return self._carry_out(plan(effect, self._names))
+
+    async def run_async(self, effect: Effect[T]) -> T:
+        made = plan(effect, self._names)
+        if not made.statements:
+            return made.answer(())
+        import psycopg
+
+        line = await self._pool.take_async(lambda: connect.open_async_connection(self.dsn))
+        try:
+            conversing = conversation.carry_out(line.pgconn, made, line.prepared)
+            rows = await conversation.wait_async(conversing, line.pgconn.socket)
+        except psycopg.Error as error:
+            if misplaced(error):
+                line.pgconn.finish()
+            raise translated(error) from error
+        finally:
+            self._pool.give(line)
+        return made.answer(rows)
+
+    def session(self, name: str) -> Session:
+        from pgjobs.adapters.postgres.session import PostgresSession
+
+        return PostgresSession(
+            name, self._names, self._preparing, lambda: connect.open_connection(self.dsn)
+        )
+
+    def server_now(self) -> datetime | None:
+        """The server's clock; None when it cannot be reached."""
+        try:
+            ((now,),) = self.query(migrating.PROBE)
+        except StoreUnavailableError:
+            return None
+        assert isinstance(now, datetime)
+        return now.astimezone(UTC)
+
+    def migrate(self) -> list[int]:
+        """Bring the tables up to date; return the versions that were applied now."""
+        return migrating.migrate(self.dsn, self.schema)
+
+    def query(self, sql: str, *parameters: str | None) -> list[Row]:
+        """The rows of any one statement, with its own transaction; for diagnosis and tests."""
+        return self._carry_out(Plan((Statement(sql, parameters),), lambda results: results[0]))
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _carry_out(self, made: Plan[T]) -> T:
+        if not made.statements:
+            return made.answer(())
+        import psycopg
+
+        line = self._pool.take(lambda: connect.open_connection(self.dsn))
+        try:
+            conversing = conversation.carry_out(line.pgconn, made, line.prepared)
+            rows = conversation.wait(conversing, line.pgconn.socket)
+        except psycopg.Error as error:
+            if misplaced(error):
+                line.pgconn.finish()
+            raise translated(error) from error
+        finally:
+            self._pool.give(line)
+        return made.answer(rows)

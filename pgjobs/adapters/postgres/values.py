@@ -1,0 +1,91 @@
+"""How values travel: parameters as text, whatever the driver; columns back as Python's own.
+
+Every parameter is a text (or None) that SQL casts, ``$1::text::bigint``: libpq, psycopg, asyncpg and
+any other driver then send the same thing, and none has to know PostgreSQL's types. Instants are
+naive UTC in the table and aware in Python.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+json_text = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), check_circular=False, allow_nan=False
+).encode
+"""A JSON value as compact text."""
+
+
+def instant_text(at: datetime) -> str:
+    """An aware instant as a ``timestamp`` in UTC."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+
+
+def array_text(items: Sequence[str | None]) -> str:
+    """An array of texts; empty for an array of nothing but None, which ``unnest`` fills up again."""
+    if not any(item is not None for item in items):
+        return "{}"
+    if None in items:
+        return "{" + ",".join([_element(item) for item in items]) + "}"
+    joined = '","'.join(items)  # type: ignore[arg-type]  # none is None here
+    if "\\" in joined or joined.count('"') != 2 * (len(items) - 1):
+        return "{" + ",".join([_element(item) for item in items]) + "}"
+    return '{"' + joined + '"}'
+
+
+def numbers_text(items: Iterable[int]) -> str:
+    """An array of whole numbers."""
+    return "{" + ",".join(map(str, items)) + "}"
+
+
+def _element(item: str | None) -> str:
+    if item is None:
+        return "NULL"
+    return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class Parameters:
+    """The parameters of one statement, numbered as they are added; each method gives the SQL for it."""
+
+    def __init__(self) -> None:
+        self._values: list[str | None] = []
+
+    @property
+    def values(self) -> tuple[str | None, ...]:
+        return tuple(self._values)
+
+    def text(self, value: str | None) -> str:
+        self._values.append(value)
+        return f"${len(self._values)}::text"
+
+    def texts(self, values: Sequence[str | None]) -> str:
+        return f"{self.text(array_text(values))}::text[]"
+
+    def number(self, value: int) -> str:
+        return f"{self.text(str(value))}::bigint"
+
+    def numbers(self, values: Iterable[int]) -> str:
+        return f"{self.text(numbers_text(values))}::bigint[]"
+
+    def truth(self, value: bool | None) -> str:
+        return f"{self.text(None if value is None else str(value))}::boolean"
+
+    def instant(self, at: datetime) -> str:
+        return f"{self.text(instant_text(at))}::timestamp"
+
+    def instants(self, values: Sequence[datetime | None]) -> str:
+        shown: dict[datetime | None, str | None] = {None: None}
+        for at in values:
+            if at not in shown:
+                assert at is not None
+                shown[at] = instant_text(at)
+        return f"{self.text(array_text([shown[at] for at in values]))}::timestamp[]"
+
+    def json(self, value: Any) -> str:
+        return f"{self.text(json_text(value))}::jsonb"
+
+    def jsons(self, values: Sequence[str | None]) -> str:
+        """JSON values, as texts already."""
+        return f"{self.text(array_text(values))}::jsonb[]"

@@ -1,0 +1,121 @@
+"""How a selection becomes a WHERE: the same meaning as ``matches``, condition by condition.
+
+A condition that is NULL counts as false, and columns that Oban for Elixir leaves empty count as
+``{}`` or ``[]``, as they are read. States are written into the SQL, so that partial indexes are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pgjobs.adapters.postgres.names import Names, literal
+from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.job import JobState
+from pgjobs.rules.selection import (
+    INSTANT_FIELDS,
+    INTEGER_FIELDS,
+    JSON_FIELDS,
+    LIST_FIELDS,
+    AtMost,
+    AttemptsLeft,
+    Condition,
+    Contains,
+    HasAll,
+    OneOf,
+    Selection,
+)
+
+NEVER = "false"
+_INT8 = range(-(2**63), 2**63)
+_TEXT_FIELDS = ("queue", "worker")
+
+
+def where(selection: Selection, names: Names, parameters: Parameters, alias: str = "") -> str:
+    """The condition for ``selection``; ``true`` where there is none."""
+    prefix = f"{alias}." if alias else ""
+    once: list[Condition] = []
+    for condition in selection.conditions:
+        if condition not in once:
+            once.append(condition)
+    parts = [_condition(condition, names, parameters, prefix) for condition in once]
+    return " AND ".join(parts) or "true"
+
+
+def storable(text: str) -> bool:
+    """Whether a text column could hold it; what it cannot hold, no row has."""
+    return "\x00" not in text and (
+        text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+    )
+
+
+def _condition(condition: Condition, names: Names, parameters: Parameters, prefix: str) -> str:
+    if isinstance(condition, OneOf):
+        return _one_of(condition, names, parameters, prefix)
+    if isinstance(condition, Contains):
+        column = prefix + _known(condition.field, JSON_FIELDS)
+        if not condition.part:
+            return f"coalesce({column}, '{{}}') @> '{{}}'"
+        return f"{column} @> {parameters.json(condition.part)}"
+    if isinstance(condition, HasAll):
+        column = prefix + _known(condition.field, LIST_FIELDS)
+        if not all(map(storable, condition.values)):
+            return NEVER
+        if not condition.values:
+            return "true"
+        return f"{column}::text[] @> {parameters.texts(condition.values)}"
+    if isinstance(condition, AtMost):
+        column = prefix + _known(condition.field, (*INSTANT_FIELDS, *INTEGER_FIELDS))
+        return _at_most(column, condition.bound, parameters)
+    assert isinstance(condition, AttemptsLeft)
+    return f"{prefix}attempt < {prefix}max_attempts"
+
+
+def _one_of(condition: OneOf, names: Names, parameters: Parameters, prefix: str) -> str:
+    column = prefix + condition.field
+    values = [value for value in condition.values if value is not None]
+    parts = [f"{column} IS NULL"] if len(values) < len(condition.values) else []
+    if condition.field == "state":
+        parts.extend(_states(column, values, names))
+    elif condition.field in INTEGER_FIELDS:
+        numbers = [int(value) for value in values if value in _INT8]
+        parts.extend(_equal(column, numbers, parameters.number, parameters.numbers))
+    elif condition.field in INSTANT_FIELDS:
+        parts.extend(_equal(column, values, parameters.instant, parameters.instants))
+    else:
+        column = prefix + _known(condition.field, _TEXT_FIELDS)
+        texts = [value for value in values if storable(value)]
+        parts.extend(_equal(column, texts, parameters.text, parameters.texts))
+    return f"({' OR '.join(parts)})" if parts else NEVER
+
+
+def _states(column: str, values: Sequence[Any], names: Names) -> list[str]:
+    known = [state for state in JobState if state in values]
+    if not known:
+        return []
+    listed = ", ".join(f"{literal(state.value)}::{names.state}" for state in known)
+    return [f"{column} = {listed}" if len(known) == 1 else f"{column} IN ({listed})"]
+
+
+def _equal(column: str, values: Sequence[Any], one: Any, many: Any) -> list[str]:
+    if not values:
+        return []
+    return [
+        f"{column} = {one(values[0])}" if len(values) == 1 else f"{column} = ANY({many(values)})"
+    ]
+
+
+def _at_most(column: str, bound: datetime | int, parameters: Parameters) -> str:
+    if isinstance(bound, datetime):
+        return f"{column} <= {parameters.instant(bound)}"
+    if bound not in _INT8:
+        return f"{column} IS NOT NULL" if bound > 0 else NEVER
+    return f"{column} <= {parameters.number(bound)}"
+
+
+def _known(field: str, fields: tuple[str, ...]) -> str:
+    if field not in fields:
+        raise ConfigurationError(f"{field!r} cannot be selected by this condition")
+    return field

@@ -1,0 +1,211 @@
+"""How jobs are inserted, claimed, settled, moved by hand and deleted.
+
+The planner knows the table only from its last ANALYZE, taken when it was empty or full. So rows to be
+changed are chosen first (in their order, locked) and then named by id; and the fence of a settlement
+compares ``state::text``, which no index offers: with ``state = 'executing'`` a plan may walk all dead
+entries of the state's index (278 buffers instead of 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pgjobs import effects
+from pgjobs.adapters.postgres import changes
+from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.rows import Row, inserted_job, job, job_columns
+from pgjobs.adapters.postgres.statement import (
+    Note,
+    Plan,
+    Statement,
+    arrival,
+    cancelled,
+    due,
+    single,
+    told,
+)
+from pgjobs.adapters.postgres.values import Parameters, array_text, json_text
+from pgjobs.adapters.postgres.where import where
+from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
+from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.schedule import first_state, later
+from pgjobs.rules.selection import claim_order
+
+INSERT_ROWS = 5_000
+"""Rows of one INSERT; a larger insert takes several, in one transaction."""
+
+_BESIDE = len(COLUMNS)
+"""Where the columns beside those of a job begin."""
+
+
+def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
+    now = effect.now
+    rows = [(new, _due(new, now)) for new in effect.jobs]
+    chunks = [rows[start : start + INSERT_ROWS] for start in range(0, len(rows), INSERT_ROWS)]
+
+    def answer(results: Sequence[list[Row]]) -> list[Job]:
+        ids = [row[0] for result in results for row in sorted(result)]
+        return [
+            inserted_job(job_id, new, first_state(at, now), now, at)
+            for job_id, (new, at) in zip(ids, rows, strict=True)
+        ]
+
+    return Plan(tuple(_insert(chunk, now, names) for chunk in chunks), answer)
+
+
+def _due(new: NewJob, now: datetime) -> datetime:
+    if new.scheduled_at is not None:
+        return new.scheduled_at
+    return now if new.schedule_in is None else later(now, new.schedule_in)
+
+
+def _insert(rows: Sequence[tuple[NewJob, datetime]], now: datetime, names: Names) -> Statement:
+    """Ids ascend in the order given: the rows are sorted before the sequence is asked.
+
+    The empty ``errors`` come from a row of the table's own type, hence right as ``jsonb`` and as
+    ``jsonb[]``.
+    """
+    given = Parameters()
+    news = [new for new, _ in rows]
+    states = [first_state(at, now) for _, at in rows]
+    at = given.instant(now)
+    columns = {
+        "state": given.texts(states),
+        "queue": given.texts([new.queue for new in news]),
+        "worker": given.texts([new.worker for new in news]),
+        "args": given.jsons([json_text(dict(new.args)) for new in news]),
+        "meta": given.jsons([json_text(dict(new.meta)) for new in news]),
+        "tags": given.texts([array_text(new.tags) for new in news]),
+        "max_attempts": given.numbers(new.max_attempts for new in news),
+        "priority": given.numbers(new.priority for new in news),
+        "scheduled_at": given.instants([due_at for _, due_at in rows]),
+    }
+    ready = dict.fromkeys(
+        new.queue for new, state in zip(news, states, strict=True) if state is JobState.AVAILABLE
+    )
+    waits = [
+        due_at
+        for (_, due_at), state in zip(rows, states, strict=True)
+        if state is JobState.SCHEDULED
+    ]
+    notes: list[tuple[Note, str]] = []
+    if ready:
+        arrived = f"FROM unnest({given.texts([*ready])}) AS q(queue)"
+        notes.append((arrival(names, "q.queue"), arrived))
+    if waits:
+        notes.append((due(names, given.instant(min(waits))), ""))
+    sql = f"""
+WITH inserted AS (
+  INSERT INTO {names.jobs} (state, queue, worker, args, meta, tags, max_attempts, priority,
+    scheduled_at, inserted_at, attempt, errors, attempted_by, attempted_at, completed_at,
+    discarded_at, cancelled_at)
+  SELECT given.state::{names.state}, given.queue, given.worker, given.args, given.meta,
+    given.tags::text[], given.max_attempts, given.priority, given.scheduled_at, {at}, 0,
+    (SELECT (jsonb_populate_record(NULL::{names.jobs}, '{{"errors": []}}')).errors),
+    '{{}}', NULL, NULL, NULL, NULL
+  FROM unnest({", ".join(columns.values())}) WITH ORDINALITY AS given({", ".join(columns)}, n)
+  ORDER BY given.n
+  RETURNING id
+)
+SELECT inserted.id FROM inserted CROSS JOIN ({told(given, notes)}) AS told
+WHERE told.sent >= 0"""
+    return Statement(sql, given.values, often=True)
+
+
+def claim(effect: effects.Claim, names: Names) -> Plan[list[Job]]:
+    given = Parameters()
+    chosen = effect.selection.leaving(effect.change.event)
+    sql = f"""
+WITH chosen AS MATERIALIZED (
+  SELECT id FROM {names.jobs}
+  WHERE {where(chosen, names, given)}
+  ORDER BY priority, scheduled_at, id
+  LIMIT {given.number(effect.demand)}
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE {names.jobs} AS job SET {changes.one(effect.change, names, given)}
+WHERE job.id = ANY (ARRAY(SELECT id FROM chosen))
+RETURNING {job_columns("job")}"""
+    return single(sql, given, lambda rows: sorted(map(job, rows), key=claim_order), often=True)
+
+
+def settle(effect: effects.Settle, names: Names) -> Plan[list[bool]]:
+    """Where one claim is settled twice in a batch, only the first can count."""
+    first: dict[tuple[int, str], int] = {}
+    for place, settlement in enumerate(effect.settlements):
+        first.setdefault((settlement.id, settlement.token), place)
+    places = [*first.values()]
+    size = len(effect.settlements)
+    if not places:
+        return Plan((), lambda _: [])
+    given = Parameters()
+    assignments, rows = changes.each([effect.settlements[p] for p in places], names, given)
+    sql = f"""
+UPDATE {names.jobs} AS job SET {assignments}
+FROM {rows}
+WHERE job.id = given.id AND job.state::text = 'executing'
+  AND coalesce(job.attempted_by[2], '') = given.token
+RETURNING given.n"""
+
+    def counted(rows: list[Row]) -> list[bool]:
+        found = {places[n - 1] for (n,) in rows}
+        return [place in found for place in range(size)]
+
+    return single(sql, given, counted, often=True)
+
+
+def transition(effect: effects.Transition, names: Names) -> Plan[list[Job]]:
+    change = effect.change
+    given = Parameters()
+    sql = f"""
+WITH chosen AS MATERIALIZED (
+  SELECT id, state::text AS left_state, scheduled_at FROM {names.jobs}
+  WHERE {where(effect.selection.leaving(change.event), names, given)}
+  ORDER BY scheduled_at, id
+  LIMIT {given.number(effect.limit)}
+  FOR UPDATE
+), changed AS (
+  UPDATE {names.jobs} AS job SET {changes.one(change, names, given)}
+  FROM chosen WHERE job.id = chosen.id
+  RETURNING job.*, chosen.left_state, chosen.scheduled_at AS chosen_at
+)
+SELECT {job_columns("changed")}, changed.chosen_at FROM changed"""
+    notes: list[tuple[Note, str]] = []
+    if change.event is Event.RETRY:
+        queues = "FROM (SELECT DISTINCT queue FROM changed) AS q"
+        notes.append((arrival(names, "q.queue"), queues))
+    elif change.event is Event.CANCEL:
+        stopped = "FROM changed WHERE left_state = 'executing'"
+        notes.append((cancelled(names, "changed.id"), stopped))
+    if notes:
+        sql += f" CROSS JOIN ({told(given, notes)}) AS told WHERE told.sent >= 0"
+
+    def in_order(rows: list[Row]) -> list[Job]:
+        return [job(row) for row in sorted(rows, key=lambda row: (row[_BESIDE], row[0]))]
+
+    return single(sql, given, in_order)
+
+
+def delete(effect: effects.Delete, names: Names) -> Plan[list[Job]]:
+    given = Parameters()
+    stopped = "FROM deleted WHERE deleted.state = 'executing'"
+    sql = f"""
+WITH chosen AS MATERIALIZED (
+  SELECT id FROM {names.jobs}
+  WHERE {where(effect.selection, names, given)}
+  ORDER BY id
+  LIMIT {given.number(effect.limit)}
+  FOR UPDATE
+), deleted AS (
+  DELETE FROM {names.jobs} AS job USING chosen WHERE job.id = chosen.id RETURNING job.*
+)
+SELECT {job_columns("deleted")}
+FROM deleted CROSS JOIN ({told(given, [(cancelled(names, "deleted.id"), stopped)])}) AS told
+WHERE told.sent >= 0"""
+    return single(sql, given, lambda rows: [job(row) for row in sorted(rows, key=_id)])
+
+
+def _id(row: Row) -> int:
+    job_id: int = row[0]
+    return job_id

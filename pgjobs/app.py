@@ -1,0 +1,576 @@
+"""``PgJobs``: one instance of the queue, from its options to its running node.
+
+The instance is a client at once; ``start`` makes it a node as well. Each method of the client has an
+``_async`` twin that never blocks the running event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pgjobs import client, effects
+from pgjobs.adapters.executors import Here, LiveExecutor
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs.adapters.system import SystemClock, SystemRng, node_name
+from pgjobs.client import Client, QueueStatus
+from pgjobs.engine.drain import (
+    DrainPlan,
+    DrainPorts,
+    DrainResult,
+    Program,
+    drain,
+    drive,
+    drive_async,
+)
+from pgjobs.engine.node import POLL_INTERVAL, Node, NodePorts
+from pgjobs.engine.report import Reporter, delay_s
+from pgjobs.engine.runner import Runner
+from pgjobs.ports import Clock, ExecutorFactory, Rng, Store
+from pgjobs.rules import options
+from pgjobs.rules.errors import (
+    BlockingCallError,
+    ConfigurationError,
+    StoreUnavailableError,
+)
+from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.options import Queue
+from pgjobs.rules.schedule import duration, next_wall_time
+from pgjobs.runtime import Runtime, captured, captured_clock, register
+from pgjobs.telemetry import PROCESS
+from pgjobs.worker import REGISTRY
+
+T = TypeVar("T")
+Dsn = str | Callable[[], str]
+
+log = logging.getLogger("pgjobs")
+
+DSN_VARIABLE = "PGJOBS_DSN"
+
+
+class PgJobs:
+    """A job queue on PostgreSQL.
+
+    ``dsn`` is a connection string, a function that gives one, or None for the environment's
+    ``PGJOBS_DSN``; ``store=`` takes its place (``MemoryStore()``, ``PostgresStore(...)``). No
+    connection is opened before one is needed.
+
+    ``queues`` maps the queues that ``start`` serves to a concurrency or a ``Queue``; False makes a
+    client only. ``workers`` lists modules that ``start`` imports, so that their workers are known.
+    ``name`` tells several instances of one process apart; ``node`` names this process and is made
+    up if not given, new at every start. ``poll_interval`` (seconds or timedelta) is the floor under
+    lost notifications. ``clock``, ``executor`` and ``rng`` are the injected ports.
+    """
+
+    def __init__(
+        self,
+        dsn: Dsn | None = None,
+        *,
+        name: str = "default",
+        node: str | None = None,
+        queues: Mapping[str, int | Queue] | bool | None = None,
+        plugins: Iterable[object] | bool | None = None,
+        workers: Iterable[str] = (),
+        store: Store | None = None,
+        clock: Clock | None = None,
+        executor: ExecutorFactory | None = None,
+        rng: Rng | None = None,
+        schema: str = "public",
+        poll_interval: float | timedelta = POLL_INTERVAL,
+    ) -> None:
+        if dsn is not None and store is not None:
+            raise ConfigurationError("give a dsn or a store, not both")
+        if dsn is not None and not isinstance(dsn, str) and not callable(dsn):
+            raise ConfigurationError(f"dsn is a connection string or a function, not {dsn!r}")
+        if plugins:
+            raise ConfigurationError(
+                "this version has no plugins yet: leave plugins out, or give False"
+            )
+        self.name = options.name(name, "name")
+        self.node = None if node is None else options.name(node, "node")
+        self.queues = options.queues({"default": 10} if queues in (None, True) else queues)
+        self.workers = _module_names(workers)
+        self.schema = options.name(schema, "schema")
+        self._poll_interval = duration(poll_interval, "poll_interval", least_s=0.01)
+        self._dsn, self._given_store = dsn, store
+        self._given_clock, self._given_rng, self._executor = clock, rng, executor
+        self._lock = threading.Lock()
+        self._own: Runtime | None = None
+        self._runner: Runner | None = None
+        register(self)
+
+    def __repr__(self) -> str:
+        return f"<PgJobs {self.name!r} queues={[*self.queues]}>"
+
+    # The client
+
+    def insert(self, job: NewJob) -> Job:
+        """Store a job that ``worker.new`` made; return it with its id and state."""
+        return self._call(lambda c: c.insert(job), writes=True)
+
+    async def insert_async(self, job: NewJob) -> Job:
+        """``insert`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.insert(job), writes=True)
+
+    def insert_all(self, jobs: Iterable[NewJob]) -> list[Job]:
+        """Store many jobs, all or none; return one job for each, in the order given."""
+        return self._call(lambda c: c.insert_all(jobs), writes=True)
+
+    async def insert_all_async(self, jobs: Iterable[NewJob]) -> list[Job]:
+        """``insert_all`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.insert_all(jobs), writes=True)
+
+    def get_job(self, job: Job | int) -> Job:
+        """The job as it stands now; ``JobNotFoundError`` when there is none."""
+        return self._call(lambda c: c.get(job))
+
+    async def get_job_async(self, job: Job | int) -> Job:
+        """``get_job`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.get(job))
+
+    def all_jobs(
+        self,
+        *,
+        limit: int | None = None,
+        order_by: str = "id",
+        after: Job | int | None = None,
+        **filters: Any,
+    ) -> list[Job]:
+        """Jobs that match every filter, by ``order_by`` ("-column" for descending), then id.
+
+        ``after`` (a job or an id) continues behind that job. Filters are the fields of a job: lists
+        mean "one of", ``tags`` "has these", ``args`` and ``meta`` containment.
+        """
+        return self._call(lambda c: c.find(limit, order_by, after, filters))
+
+    async def all_jobs_async(
+        self,
+        *,
+        limit: int | None = None,
+        order_by: str = "id",
+        after: Job | int | None = None,
+        **filters: Any,
+    ) -> list[Job]:
+        """``all_jobs`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.find(limit, order_by, after, filters))
+
+    def count_jobs(self, by: str | None = None, **filters: Any) -> Any:
+        """How many jobs match: an int, or a dict by "state", "queue" or "worker"."""
+        return self._call(lambda c: c.count(by, filters))
+
+    async def count_jobs_async(self, by: str | None = None, **filters: Any) -> Any:
+        """``count_jobs`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.count(by, filters))
+
+    def cancel_job(self, job: Job | int) -> Job:
+        """Cancel an unfinished job, a running one too; a finished one comes back unchanged."""
+        return self._call(lambda c: c.cancel(job), writes=True)
+
+    async def cancel_job_async(self, job: Job | int) -> Job:
+        """``cancel_job`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.cancel(job), writes=True)
+
+    def retry_job(self, job: Job | int) -> Job:
+        """Make a job available again, with one more attempt at least.
+
+        An available or executing job comes back unchanged.
+        """
+        return self._call(lambda c: c.retry(job), writes=True)
+
+    async def retry_job_async(self, job: Job | int) -> Job:
+        """``retry_job`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.retry(job), writes=True)
+
+    def delete_job(self, job: Job | int) -> Job:
+        """Delete a job in any state; return what it was. A running one is told to stop."""
+        return self._call(lambda c: c.delete(job), writes=True)
+
+    async def delete_job_async(self, job: Job | int) -> Job:
+        """``delete_job`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.delete(job), writes=True)
+
+    def cancel_all_jobs(self, **filters: Any) -> int:
+        """Cancel every unfinished job that matches; return how many."""
+        return self._call(lambda c: c.cancel_all(filters), writes=True)
+
+    async def cancel_all_jobs_async(self, **filters: Any) -> int:
+        """``cancel_all_jobs`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.cancel_all(filters), writes=True)
+
+    def retry_all_jobs(self, **filters: Any) -> int:
+        """Make every job that matches available again; return how many."""
+        return self._call(lambda c: c.retry_all(filters), writes=True)
+
+    async def retry_all_jobs_async(self, **filters: Any) -> int:
+        """``retry_all_jobs`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.retry_all(filters), writes=True)
+
+    def delete_all_jobs(self, **filters: Any) -> int:
+        """Delete every job that matches; return how many."""
+        return self._call(lambda c: c.delete_all(filters), writes=True)
+
+    async def delete_all_jobs_async(self, **filters: Any) -> int:
+        """``delete_all_jobs`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.delete_all(filters), writes=True)
+
+    # Queues
+
+    def pause_queue(self, queue: str) -> None:
+        """Start nothing more from ``queue`` on any node; running jobs go on. Outlives restarts."""
+        self._call(lambda c: c.pause(queue), writes=True)
+
+    async def pause_queue_async(self, queue: str) -> None:
+        """``pause_queue`` without blocking the running event loop."""
+        await self._call_async(lambda c: c.pause(queue), writes=True)
+
+    def resume_queue(self, queue: str) -> None:
+        """Start jobs from ``queue`` again, on every node."""
+        self._call(lambda c: c.resume(queue), writes=True)
+
+    async def resume_queue_async(self, queue: str) -> None:
+        """``resume_queue`` without blocking the running event loop."""
+        await self._call_async(lambda c: c.resume(queue), writes=True)
+
+    def scale_queue(self, queue: str, concurrency: int) -> None:
+        """Run up to ``concurrency`` jobs of ``queue`` at a time on each node."""
+        self._call(lambda c: c.scale(queue, concurrency), writes=True)
+
+    async def scale_queue_async(self, queue: str, concurrency: int) -> None:
+        """``scale_queue`` without blocking the running event loop."""
+        await self._call_async(lambda c: c.scale(queue, concurrency), writes=True)
+
+    def pause_all_queues(self) -> None:
+        """Pause every queue on every node."""
+        self._call(lambda c: c.pause_all(), writes=True)
+
+    async def pause_all_queues_async(self) -> None:
+        """``pause_all_queues`` without blocking the running event loop."""
+        await self._call_async(lambda c: c.pause_all(), writes=True)
+
+    def resume_all_queues(self) -> None:
+        """Resume every queue on every node, also those configured as paused."""
+        self._call(lambda c: c.resume_all(), writes=True)
+
+    async def resume_all_queues_async(self) -> None:
+        """``resume_all_queues`` without blocking the running event loop."""
+        await self._call_async(lambda c: c.resume_all(), writes=True)
+
+    def reset_queue(self, queue: str) -> None:
+        """Forget what was set by hand for ``queue``: the configuration counts again."""
+        self._call(lambda c: c.reset(queue), writes=True)
+
+    async def reset_queue_async(self, queue: str) -> None:
+        """``reset_queue`` without blocking the running event loop."""
+        await self._call_async(lambda c: c.reset(queue), writes=True)
+
+    def check_queue(self, queue: str) -> QueueStatus:
+        """How ``queue`` is served, and how many of its jobs run and wait."""
+        return self._call(lambda c: c.check(queue))
+
+    async def check_queue_async(self, queue: str) -> QueueStatus:
+        """``check_queue`` without blocking the running event loop."""
+        return await self._call_async(lambda c: c.check(queue))
+
+    # Running
+
+    def start(self) -> None:
+        """Serve the queues in a thread of their own; a second start is a no-op.
+
+        Imports the modules of ``workers`` first. A database that cannot be reached is waited for;
+        one without the tables raises ``StoreError``.
+        """
+        self._import_workers()
+        runtime = self.runtime()
+        if runtime.captor is not None:
+            runtime.captor.started()
+            return
+        with self._lock:
+            if self._runner is not None and self._runner.alive:
+                return
+            self._runner = self._make_runner(runtime)
+            self._runner.start()
+
+    def stop(self, grace: float | timedelta = 15) -> None:
+        """Claim nothing more, wait up to ``grace`` for running jobs, give the others back.
+
+        A job in a thread cannot be stopped: it keeps its node up until it returns. Stopping what
+        does not run is a no-op.
+        """
+        span = duration(grace, "grace")
+        runtime = self.runtime()
+        if runtime.captor is not None:
+            runtime.captor.stopped()
+            return
+        runner = self._runner
+        if runner is not None and runner.alive:
+            _refuse_in_loop("stop")
+            runner.stop(span)
+        runtime.store.close()
+
+    async def start_async(self) -> None:
+        """``start`` without blocking the running event loop."""
+        await asyncio.to_thread(self.start)
+
+    async def stop_async(self, grace: float | timedelta = 15) -> None:
+        """``stop`` without blocking the running event loop."""
+        await asyncio.to_thread(self.stop, grace)
+
+    @contextmanager
+    def running(self, grace: float | timedelta = 15) -> Iterator[PgJobs]:
+        """``with jobs.running():`` serves the queues inside the block."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self.stop(grace)
+
+    async def __aenter__(self) -> PgJobs:
+        await self.start_async()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop_async()
+
+    def running_async(self, grace: float | timedelta = 15) -> AbstractAsyncContextManager[PgJobs]:
+        """``async with jobs.running_async():`` serves the queues inside the block."""
+
+        @asynccontextmanager
+        async def serving() -> AsyncIterator[PgJobs]:
+            await self.start_async()
+            try:
+                yield self
+            finally:
+                await self.stop_async(grace)
+
+        return serving()
+
+    def drain_queue(
+        self,
+        queue: str | None = None,
+        *,
+        with_scheduled: bool | datetime | timedelta = False,
+        with_recursion: bool = True,
+        with_safety: bool = False,
+        limit: int | None = None,
+    ) -> DrainResult:
+        """Run due work of one queue, or of all, in this thread, in order, until none is left.
+
+        ``with_scheduled`` also runs jobs that are due later (True: all; until an instant, or for a
+        duration from now); the clock stays where it is. ``with_recursion`` runs what the jobs insert.
+        Without ``with_safety`` an exception that a worker raised is raised here, after its attempt
+        was settled. ``limit`` bounds the number of runs. Raises ``LivelockError`` when one job runs
+        a hundred times without progress, ``BlockingCallError`` inside a running event loop.
+        """
+        _refuse_in_loop("drain_queue")
+        runtime = self.runtime()
+        program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
+        return drive(program, runtime.store, runtime.here())
+
+    async def drain_queue_async(
+        self,
+        queue: str | None = None,
+        *,
+        with_scheduled: bool | datetime | timedelta = False,
+        with_recursion: bool = True,
+        with_safety: bool = False,
+        limit: int | None = None,
+    ) -> DrainResult:
+        """``drain_queue`` on the running event loop: ``async def`` workers run as its tasks."""
+        runtime = self.runtime()
+        program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
+        return await drive_async(program, runtime.store, runtime.here())
+
+    def next_at(self, wall: str, tz: str | tzinfo = "Etc/UTC") -> datetime:
+        """The next instant at which clocks in ``tz`` show ``wall`` ("HH:MM"), by the clock."""
+        return next_wall_time(wall, _zone(tz), self.runtime().clock.now())
+
+    # How it is put together
+
+    @property
+    def store(self) -> Store:
+        """The store that this instance uses now."""
+        return self.runtime().store
+
+    @property
+    def database(self) -> object:
+        """What tells the database of this instance from another's: equal for the same one."""
+        return (self._given_store or self._dsn or os.environ.get(DSN_VARIABLE), self.schema)
+
+    @property
+    def opens_database(self) -> bool:
+        """Whether this instance, left alone, would open a database."""
+        return not isinstance(self._given_store, MemoryStore)
+
+    def _call(self, program: Callable[[Client], client.Program[T]], *, writes: bool = False) -> T:
+        runtime = self.runtime()
+        result = client.drive(runtime.store, program(self._client(runtime)))
+        if writes and runtime.captor is not None:
+            runtime.captor.called()
+        return result
+
+    async def _call_async(
+        self, program: Callable[[Client], client.Program[T]], *, writes: bool = False
+    ) -> T:
+        runtime = self.runtime()
+        result = await client.drive_async(runtime.store, program(self._client(runtime)))
+        if writes and runtime.captor is not None:
+            await runtime.captor.called_async()
+        return result
+
+    def _client(self, runtime: Runtime) -> Client:
+        return Client(runtime.clock, runtime.telemetry, self.queues)
+
+    def runtime(self) -> Runtime:
+        """The outside that this instance uses now: its own, or that of a test run."""
+        if self.opens_database and (instead := captured(self)) is not None:
+            return instead
+        if self._own is None:
+            with self._lock:
+                if self._own is None:
+                    self._own = self._make_runtime()
+        return self._own
+
+    def _make_runtime(self) -> Runtime:
+        store = self._given_store or _postgres_store(self._dsn, self.schema)
+        return Runtime(
+            clock=self._given_clock or SystemClock(store.server_now),
+            rng=self._given_rng or SystemRng(),
+            store=store,
+            registry=REGISTRY,
+            telemetry=PROCESS,
+            here=Here,
+        )
+
+    def _make_runner(self, runtime: Runtime) -> Runner:
+        if not self.queues:
+            raise ConfigurationError(
+                "this instance is a client only (queues=False): give it queues to start it"
+            )
+        try:
+            runtime.store.run(effects.Controls())
+        except StoreUnavailableError as error:
+            log.warning("the store cannot be reached yet and will be asked again: %s", error)
+        name = self.node or node_name()
+        session = runtime.store.session(name)
+        if self._executor is not None:
+            executor = self._executor(runtime.clock, session.wake)
+        else:
+            executor = LiveExecutor(runtime.clock, session.wake)
+        ports = NodePorts(
+            runtime.clock, runtime.rng, session, executor, runtime.registry, runtime.telemetry
+        )
+        node = Node(
+            name,
+            self.queues,
+            ports,
+            poll_interval=self._poll_interval,
+            jitter=runtime.jitter,
+        )
+        return Runner(node, session, executor, runtime.clock)
+
+    def _import_workers(self) -> None:
+        for module in self.workers:
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                raise ConfigurationError(
+                    f"workers names the module {module!r}, which cannot be imported: {error}"
+                ) from error
+
+    def _drain(
+        self,
+        runtime: Runtime,
+        queue: str | None,
+        with_scheduled: bool | datetime | timedelta,
+        with_recursion: bool,
+        with_safety: bool,
+        limit: int | None,
+    ) -> Program:
+        if queue is not None:
+            options.name(queue, "queue")
+        if limit is not None:
+            options.whole(limit, "limit", 0, 2**63 - 1)
+        self._import_workers()
+        clock, rng = runtime.clock, runtime.rng
+        node = self.node or "drain"
+        report = Reporter(runtime.telemetry, node)
+
+        def started(job: Job) -> float:
+            report.started(job)
+            return clock.monotonic()
+
+        def ended(run: Any, after: Job, ended: Any, counted: bool) -> None:
+            if counted:
+                report.ended(run, lambda: after, ended, clock.monotonic())
+            else:
+                report.late(run, ended, clock.monotonic())
+
+        draw = (lambda: rng.random("backoff")) if runtime.jitter else None
+        until = client.horizon(with_scheduled, clock.now())
+        plan = DrainPlan(queue, until, with_recursion, with_safety, limit)
+        ports = DrainPorts(
+            node,
+            clock.now,
+            lambda: rng.token("claim:drain"),
+            runtime.registry,
+            started,
+            ended,
+            lambda run: delay_s(run, draw),
+        )
+        return drain(plan, ports)
+
+
+def next_at(wall: str, tz: str | tzinfo = "Etc/UTC", *, clock: Clock | None = None) -> datetime:
+    """The next instant at which clocks in ``tz`` show ``wall`` ("HH:MM" or "HH:MM:SS").
+
+    By ``clock``; without one by that of the test run that captures this process, or the real one.
+    """
+    chosen = clock or captured_clock() or SystemClock()
+    return next_wall_time(wall, _zone(tz), chosen.now())
+
+
+def _zone(tz: str | tzinfo) -> tzinfo:
+    if isinstance(tz, tzinfo):
+        return tz
+    try:
+        return ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigurationError(
+            f"no time zone {tz!r}: give an IANA name such as 'Europe/Berlin'"
+        ) from None
+
+
+def _module_names(workers: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(workers, str):
+        raise ConfigurationError(f'workers takes a list of modules, as in workers=["{workers}"]')
+    return tuple(options.name(module, "a module of workers") for module in workers)
+
+
+def _postgres_store(dsn: Dsn | None, schema: str) -> Store:
+    from pgjobs.adapters.postgres.store import PostgresStore
+
+    if dsn is None:
+        dsn = os.environ.get(DSN_VARIABLE)
+        if not dsn:
+            raise ConfigurationError(
+                f"no database is named: give PgJobs a dsn or a store, or set {DSN_VARIABLE}"
+            )
+    return PostgresStore(dsn, schema=schema)
+
+
+def _refuse_in_loop(call: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise BlockingCallError(
+        f"{call} would block the event loop that runs in this thread: await {call}_async instead"
+    )

@@ -1,0 +1,236 @@
+"""Running due work to its end in one go: in order, one job at a time, on a clock that stands still.
+
+A drain is a program: a generator that yields effects for the store and ``Perform`` for a job, and
+is sent their answers. It is driven with or without an event loop, and decides the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pgjobs.effects import Claim, Effect, Find, Settle, Transition
+from pgjobs.engine.stager import STAGE_LIMIT
+from pgjobs.ports import Run, Store
+from pgjobs.rules import lifecycle, outcome, selection
+from pgjobs.rules.errors import LivelockError, UnknownWorkerError, nearest
+from pgjobs.rules.job import Job, JobState, counter
+from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.selection import OneOf, Selection
+from pgjobs.worker import Registry
+
+RUNS_WITHOUT_PROGRESS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Run this job now, and send back its ``Outcome``."""
+
+    run: Run
+
+
+class DrainResult(Mapping[str, int]):
+    """How many runs left their job in each state, and ``jobs``: each run's job as it stood after.
+
+    A state that no run reached counts 0, and is left out when iterating, so that
+    ``result == {"completed": 3}`` reads as it should.
+    """
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.jobs = jobs
+        self._counts: dict[str, int] = {}
+        for job in jobs:
+            self._counts[str(job.state)] = self._counts.get(str(job.state), 0) + 1
+
+    def __getitem__(self, state: str) -> int:
+        known = {str(each) for each in JobState}
+        if state not in known:
+            raise KeyError(f"no state {state!r}{nearest(str(state), known)}")
+        return self._counts.get(str(state), 0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __repr__(self) -> str:
+        return f"DrainResult({self._counts})"
+
+
+@dataclass(frozen=True, slots=True)
+class DrainPlan:
+    """What to drain: ``queue`` (None: all), jobs due by ``until``, at most ``limit`` runs.
+
+    ``recursion`` includes what the drained jobs insert; without ``safety`` the first exception that
+    a worker raised is raised again, after its attempt was settled.
+    """
+
+    queue: str | None
+    until: datetime
+    recursion: bool
+    safety: bool
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DrainPorts:
+    """What a drain uses of its engine."""
+
+    node: str
+    now: Callable[[], datetime]
+    token: Callable[[], str]
+    registry: Registry
+    started: Callable[[Job], float]
+    ended: Callable[[Run, Job, Outcome, bool], None]
+    delay_s: Callable[[Run], float]
+
+
+Program = Generator[Effect[Any] | Perform, Any, DrainResult]
+
+
+class Performer(Protocol):
+    """Where the jobs of a drain run; what it raises ends the drain."""
+
+    def perform(self, run: Run) -> Outcome: ...
+
+    async def perform_async(self, run: Run) -> Outcome: ...
+
+    def close(self) -> None: ...
+
+
+def drive(program: Program, store: Store, here: Performer) -> DrainResult:
+    """Run a drain to its end, blocking."""
+    try:
+        request = next(program)
+        while True:
+            if not isinstance(request, Perform):
+                request = program.send(store.run(request))
+                continue
+            try:
+                ended = here.perform(request.run)
+            except BaseException as error:  # the program gives the job back, and raises it again
+                request = program.throw(error)
+            else:
+                request = program.send(ended)
+    except StopIteration as stop:
+        result: DrainResult = stop.value
+        return result
+    finally:
+        here.close()
+
+
+async def drive_async(program: Program, store: Store, here: Performer) -> DrainResult:
+    """Run a drain to its end on the running event loop."""
+    try:
+        request = next(program)
+        while True:
+            if not isinstance(request, Perform):
+                request = program.send(await store.run_async(request))
+                continue
+            try:
+                ended = await here.perform_async(request.run)
+            except BaseException as error:  # the program gives the job back, and raises it again
+                request = program.throw(error)
+            else:
+                request = program.send(ended)
+    except StopIteration as stop:
+        result: DrainResult = stop.value
+        return result
+    finally:
+        here.close()
+
+
+def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
+    """The program of a drain."""
+    done: list[Job] = []
+    fruitless: dict[int, tuple[int, int]] = {}
+    chosen = selection.claimable(plan.queue)
+    yield from _stage(plan, ports)
+    if not plan.recursion:
+        present = yield Find(chosen)
+        chosen = chosen.and_(OneOf("id", tuple(job.id for job in present)))
+    while plan.limit is None or len(done) < plan.limit:
+        job = yield from _next(chosen, plan, ports)
+        if job is None:
+            break
+        if _livelocked(job, fruitless):
+            released = counter(job.meta, "released") + 1
+            yield Settle((lifecycle.release(job, ports.now(), released),))
+            raise _livelock(job)
+        after, ended = yield from _run(job, ports)
+        done.append(after)
+        if ended.raised and not plan.safety:
+            assert ended.exception is not None
+            raise ended.exception
+    return DrainResult(done)
+
+
+def _stage(plan: DrainPlan, ports: DrainPorts) -> Generator[Effect[Any], Any, bool]:
+    staged_any = False
+    while True:
+        change = lifecycle.stage(ports.now())
+        staged = yield Transition(selection.due(plan.until, plan.queue), change, STAGE_LIMIT)
+        staged_any = staged_any or bool(staged)
+        if len(staged) < STAGE_LIMIT:
+            return staged_any
+
+
+def _next(
+    chosen: Selection, plan: DrainPlan, ports: DrainPorts
+) -> Generator[Effect[Any], Any, Job | None]:
+    """Claim the next job; when there is none, stage what has fallen due meanwhile and look again."""
+    while True:
+        change = lifecycle.claim(ports.node, ports.token(), ports.now())
+        claimed = yield Claim(chosen, 1, change)
+        if claimed:
+            job: Job = claimed[0]
+            return job
+        if not plan.recursion or not (yield from _stage(plan, ports)):
+            return None
+
+
+def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Perform, Any, tuple[Job, Outcome]]:
+    run = Run(job, ports.registry.by_name.get(job.worker), job.queue, ports.started(job))
+    try:
+        ports.registry.find(job.worker)
+    except UnknownWorkerError as error:
+        ended = outcome.raised(error)
+    else:
+        try:
+            ended = yield Perform(run)
+        except (
+            BaseException
+        ):  # an interrupt, or a cancel of the drain itself: the job is given back
+            released = counter(job.meta, "released") + 1
+            yield Settle((lifecycle.release(job, ports.now(), released),))
+            raise
+    failing = ended.event is Event.FAIL and job.attempt < job.max_attempts
+    delay_s = ports.delay_s(run) if failing else 0.0
+    settlement = lifecycle.settle(job, ended, ports.now(), delay_s)
+    (counted,) = yield Settle((settlement,))
+    if counted:
+        after = lifecycle.apply(settlement.change, job)
+    else:
+        (after,) = (yield Find(selection.by_id(job.id))) or [job]
+    ports.ended(run, after, ended, counted)
+    return after, ended
+
+
+def _livelocked(job: Job, fruitless: dict[int, tuple[int, int]]) -> bool:
+    """Count the runs of one job in which its attempt did not grow: a snooze gives it back."""
+    attempt, runs = fruitless.get(job.id, (0, 0))
+    runs = runs + 1 if job.attempt == attempt else 1
+    fruitless[job.id] = (job.attempt, runs)
+    return runs > RUNS_WITHOUT_PROGRESS
+
+
+def _livelock(job: Job) -> LivelockError:
+    return LivelockError(
+        f"job {job.id} of worker {job.worker} ran {RUNS_WITHOUT_PROGRESS} times in one drain "
+        f"without progress (attempt {job.attempt} each time): it is snoozed, or retried by "
+        "hand, for ever. Drain without with_scheduled, or give a limit."
+    )

@@ -1,0 +1,61 @@
+"""What every duty of a node has: a next moment, a step, and patience with a failing store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from pgjobs.effects import Effect
+from pgjobs.rules.schedule import later
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 30.0
+
+
+class Duty(Protocol):
+    """Something that a node does from time to time, by effects."""
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """The instant at which ``step`` has something to do; None until something else happens."""
+        ...
+
+    def step(self, now: datetime) -> None:
+        """Do what is due, by submitting effects. Never blocks."""
+        ...
+
+    def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
+        """An effect of this duty ended well."""
+        ...
+
+    def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        """An effect of this duty failed; it may have happened all the same."""
+        ...
+
+
+class Patience:
+    """When to ask a store again that failed: pauses double from 0.25 s to 30 s, with up to 50 % jitter."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._failures = 0
+        self.until: datetime | None = None
+
+    def lose(self, now: datetime) -> None:
+        """One more failure: wait."""
+        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self.until = later(now, pause * (1.0 + 0.5 * self._random()))
+
+    def regain(self) -> None:
+        """A success: no waiting any more."""
+        self._failures = 0
+        self.until = None
+
+    def allows(self, now: datetime) -> bool:
+        """Whether the store may be asked at ``now``."""
+        return self.until is None or now >= self.until
+
+    def not_before(self, due: datetime) -> datetime:
+        """``due``, or the end of the present pause if that is later."""
+        return due if self.until is None else max(due, self.until)

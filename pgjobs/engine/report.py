@@ -1,0 +1,89 @@
+"""What a node tells about its jobs: the telemetry events of starts and ends, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pgjobs.ports import Run
+from pgjobs.rules import backoff, outcome
+from pgjobs.rules.job import Job
+from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.outcome import Outcome
+from pgjobs.telemetry import Telemetry
+
+
+class Reporter:
+    """Events of one node. Nothing is built where nobody listens."""
+
+    def __init__(self, telemetry: Telemetry, node: str) -> None:
+        self._telemetry = telemetry
+        self._node = node
+
+    def staged(self, jobs: tuple[tuple[int, str], ...]) -> None:
+        """These jobs (id, queue) fell due."""
+        if self._telemetry.wanted("pgjobs.job.stage"):
+            for job_id, queue in jobs:
+                metadata = {"id": job_id, "queue": queue, "node": self._node}
+                self._telemetry.emit("pgjobs.job.stage", {}, metadata)
+
+    def started(self, job: Job) -> None:
+        """A claimed job goes to its worker."""
+        if self._telemetry.wanted("pgjobs.job.start"):
+            measurements = {"queue_time": _queue_time(job)}
+            self._telemetry.emit("pgjobs.job.start", measurements, self._metadata(job))
+
+    def ended(self, run: Run, after: Callable[[], Job], ended: Outcome, at: float) -> None:
+        """An outcome is saved; ``after`` makes the job as it stands now."""
+        event = "pgjobs.job.exception" if ended.event is Event.FAIL else "pgjobs.job.stop"
+        if self._telemetry.wanted(event):
+            self._end(event, run, after(), ended, at)
+
+    def late(self, run: Run, ended: Outcome, at: float) -> None:
+        """An outcome came after its claim was lost, and changed nothing."""
+        if self._telemetry.wanted("pgjobs.job.late"):
+            self._end("pgjobs.job.late", run, run.job, ended, at)
+
+    def failed_store(self, effect: str, error: Exception) -> None:
+        """The store failed at an effect, which will be tried again."""
+        metadata = {"node": self._node, "effect": effect, "error": error}
+        self._telemetry.emit("pgjobs.store.error", {}, metadata)
+
+    def node(self, event: str, queues: list[str]) -> None:
+        """The node came (``start``) or went (``stop``)."""
+        self._telemetry.emit(f"pgjobs.node.{event}", {}, {"node": self._node, "queues": queues})
+
+    def _end(self, event: str, run: Run, job: Job, ended: Outcome, at: float) -> None:
+        measurements = {
+            "duration": max(0.0, at - run.started),
+            "queue_time": _queue_time(run.job),
+        }
+        metadata = self._metadata(job) | {"error": ended.error}
+        if ended.exception is not None:
+            metadata["exception"] = ended.exception
+            metadata["stacktrace"] = outcome.stacktrace(ended.exception)
+        self._telemetry.emit(event, measurements, metadata)
+
+    def _metadata(self, job: Job) -> dict[str, Any]:
+        return {
+            "job": job,
+            "worker": job.worker,
+            "queue": job.queue,
+            "attempt": job.attempt,
+            "state": job.state,
+            "node": self._node,
+        }
+
+
+def delay_s(run: Run, random: Callable[[], float] | None) -> float:
+    """The backoff of a failed run: its worker's, or the default where the worker is not known."""
+    if run.worker is None:
+        return backoff.DEFAULT(run.job.attempt, random)
+    return run.worker.backoff_s(run.job, random)
+
+
+def _queue_time(job: Job) -> float:
+    """Seconds from the instant at which a job was due to its start."""
+    if job.attempted_at is None:
+        return 0.0
+    return max(0.0, (job.attempted_at - max(job.scheduled_at, job.inserted_at)).total_seconds())

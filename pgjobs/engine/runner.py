@@ -1,0 +1,63 @@
+"""How production runs a node: one thread that steps it, and waits between two steps.
+
+The wait is the only blocking call of the engine. A completion, a notification, the end of a run or
+a stop ends it early.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from pgjobs.engine.node import Node
+from pgjobs.ports import Clock, Executor, Session
+
+AFTER_A_BUG_S = 1.0
+"""Pause after an error that the engine did not expect, so that it cannot spin."""
+
+log = logging.getLogger("pgjobs")
+
+
+class Runner:
+    """A node in a thread of its own. ``start`` once, ``stop`` as often as you like."""
+
+    def __init__(self, node: Node, session: Session, executor: Executor, clock: Clock) -> None:
+        self._node, self._session, self._executor, self._clock = node, session, executor, clock
+        self._grace: timedelta | None = None
+        self._thread = threading.Thread(target=self._serve, name=f"pgjobs-{node.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, grace: timedelta) -> None:
+        """Begin to stop, and wait until nothing runs any more. A second stop only waits."""
+        if self._grace is None:
+            self._grace = grace
+            self._session.wake()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _serve(self) -> None:
+        self._node.start(self._clock.now())
+        while not self._node.stopped:
+            try:
+                self._turn()
+            except Exception:
+                log.exception("node %s: an error in the engine; it goes on", self._node.name)
+                self._session.wait(AFTER_A_BUG_S)
+        self._executor.close()
+        self._session.close()
+        self._node.ended()
+
+    def _turn(self) -> None:
+        now = self._clock.now()
+        if self._grace is not None:
+            self._node.stop(now, self._grace)
+        if self._node.step(now) or self._node.stopped:
+            return
+        due = self._node.next_due(now)
+        self._session.wait(None if due is None else max(0.0, (due - now).total_seconds()))

@@ -1,0 +1,110 @@
+"""How outcomes are saved: in batches, each fenced by its claim, kept until the store has them.
+
+One batch is under way at a time, and whatever ends meanwhile waits for the next, so that batches
+grow with the load. A batch that the store cannot take now is tried again for ever; one that it
+refuses is split, until the one outcome that it refuses stands alone and is saved as a failure
+that says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pgjobs.effects import Effect, Settle
+from pgjobs.engine.duty import Patience
+from pgjobs.ports import Run
+from pgjobs.rules.errors import StoreError, StoreUnavailableError
+from pgjobs.rules.lifecycle import Settlement
+from pgjobs.rules.outcome import Outcome
+
+BATCH_LIMIT = 1_000
+"""Outcomes saved by one statement; more wait for the next."""
+
+log = logging.getLogger("pgjobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A run's outcome on its way to the store.
+
+    ``again``: an earlier try may have been saved. ``refused``: it stands for an outcome that the
+    store refused.
+    """
+
+    run: Run
+    outcome: Outcome
+    settlement: Settlement
+    at: float
+    again: bool = False
+    refused: bool = False
+
+
+class Settler:
+    """The duty that saves outcomes."""
+
+    def __init__(
+        self,
+        submit: Callable[[Effect[Any]], None],
+        saved: Callable[[Ending, bool, datetime], None],
+        unsavable: Callable[[Ending, Exception, datetime], Ending],
+        patience: Patience,
+    ) -> None:
+        self._submit, self._saved, self._unsavable = submit, saved, unsavable
+        self._patience = patience
+        self._waiting: deque[Ending] = deque()
+        self._under_way: list[Ending] = []
+        self._size = BATCH_LIMIT
+
+    @property
+    def unsaved(self) -> int:
+        """Outcomes that the store does not have yet."""
+        return len(self._waiting) + len(self._under_way)
+
+    def add(self, ending: Ending) -> None:
+        """Save this outcome with the next batch."""
+        self._waiting.append(ending)
+
+    def next_due(self, now: datetime) -> datetime | None:
+        if self._under_way or not self._waiting:
+            return None
+        return self._patience.not_before(now)
+
+    def step(self, now: datetime) -> None:
+        if self._under_way or not self._waiting or not self._patience.allows(now):
+            return
+        count = min(self._size, len(self._waiting))
+        self._under_way = [self._waiting.popleft() for _ in range(count)]
+        self._submit(Settle(tuple(ending.settlement for ending in self._under_way)))
+
+    def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
+        batch, self._under_way = self._under_way, []
+        self._patience.regain()
+        self._size = min(BATCH_LIMIT, self._size * 2)
+        for ending, counted in zip(batch, answer, strict=True):
+            self._saved(ending, counted, now)
+
+    def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        batch, self._under_way = self._under_way, []
+        refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailableError)
+        if refused and len(batch) > 1:
+            self._size = max(1, len(batch) // 2)
+        elif refused and not batch[0].refused:
+            failure = self._unsavable(batch[0], error, now)
+            batch = [replace(failure, again=batch[0].again, refused=True)]
+        elif refused:
+            log.error(
+                "the outcome of job %d cannot be saved, not even as a failure; its row is left to "
+                "rescue: %s",
+                batch[0].run.job.id,
+                error,
+            )
+            return
+        else:
+            self._patience.lose(now)
+            batch = [replace(ending, again=True) for ending in batch]
+        self._waiting.extendleft(reversed(batch))

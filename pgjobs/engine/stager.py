@@ -1,0 +1,108 @@
+"""When a node looks at the store: the poll that stages due jobs and hears what no signal told.
+
+One combined statement a node. It is due at once when something asks for it, at the next known due
+moment, and every ``interval`` as the floor under lost notifications. Where nothing but this process
+changes the store (``elide``, for tests), polls that provably find nothing are left out: the next one
+then comes when a job falls due, or at the next mark of the interval after something happened that
+no signal tells. The trace is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from pgjobs.effects import Effect, Poll, Polled
+from pgjobs.engine.duty import Patience
+from pgjobs.rules import lifecycle
+from pgjobs.rules.schedule import later
+
+STAGE_LIMIT = 5_000
+"""Jobs staged by one poll; when a poll staged that many, the next follows at once."""
+
+
+class Stager:
+    """The duty that polls."""
+
+    def __init__(
+        self,
+        submit: Callable[[Effect[Any]], None],
+        found: Callable[[Poll, Polled, datetime], None],
+        held: Callable[[], tuple[tuple[int, str], ...]],
+        queues: Callable[[], tuple[str, ...]],
+        interval: timedelta,
+        patience: Patience,
+        elide: bool,
+    ) -> None:
+        self._submit, self._found, self._held = submit, found, held
+        self._queues = queues
+        self._interval = interval
+        self._patience = patience
+        self._elide = elide
+        self._polling = False
+        self._asked: datetime | None = None
+        self._last: datetime | None = None
+        self._due: datetime | None = None
+        self._requests = 0
+        self._under_way = 0
+        self._heard = 0
+
+    def ask(self, now: datetime) -> int:
+        """Poll as soon as possible; ``heard`` of the number given here tells when that is done."""
+        self._asked = now
+        self._requests += 1
+        return self._requests
+
+    def heard(self, request: int) -> bool:
+        """Whether a poll that began after this ``ask`` has been answered."""
+        return self._heard >= request
+
+    def expect(self, due: datetime) -> None:
+        """A job is known to fall due at that instant."""
+        if self._due is None or due < self._due:
+            self._due = due
+
+    def suspect(self, now: datetime) -> None:
+        """The store may have changed without a signal: do not leave out the next poll."""
+        if self._elide and self._last is not None:
+            missed = (now - self._last) // self._interval
+            mark = later(self._last, (missed + 1) * self._interval)
+            self._asked = mark if self._asked is None else min(self._asked, mark)
+
+    def next_due(self, now: datetime) -> datetime | None:
+        if self._polling:
+            return None
+        floor = None
+        if self._last is not None and not self._elide:
+            floor = later(self._last, self._interval)
+        moments = [at for at in (self._asked, self._due, floor) if at is not None]
+        return self._patience.not_before(min(moments)) if moments else None
+
+    def step(self, now: datetime) -> None:
+        due = self.next_due(now)
+        if due is None or due > now:
+            return
+        self._polling = True
+        self._under_way = self._requests
+        self._asked = None
+        self._last = now
+        if self._due is not None and self._due <= now:
+            self._due = None
+        self._submit(Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held()))
+
+    def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
+        assert isinstance(effect, Poll) and isinstance(answer, Polled)
+        self._polling = False
+        self._patience.regain()
+        self._heard = self._under_way
+        if answer.next_due is not None:
+            self.expect(answer.next_due)
+        if len(answer.staged) >= effect.limit:
+            self.ask(now)
+        self._found(effect, answer, now)
+
+    def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        self._polling = False
+        self._patience.lose(now)
+        self.ask(now)

@@ -1,0 +1,87 @@
+"""Which errors pgjobs raises, and how their messages name the remedy.
+
+::
+
+    PgJobsError
+    ├── ConfigurationError     an option, a filter or a name that cannot be used
+    ├── InvalidJobError        args, meta or options that cannot become a job
+    ├── InvalidResultError     what a worker returned is not a result (stored, rarely raised)
+    ├── UnknownWorkerError     a row names a worker that is not registered here (stored)
+    ├── JobNotFoundError       no job has that id
+    ├── JobTimeoutError        a run passed its time limit (stored)
+    ├── LivelockError          a drain that cannot end
+    ├── BlockingCallError      a synchronous call that would block a running event loop
+    └── StoreError             the store did not do what it was asked
+        ├── StoreUnavailableError   it cannot be reached now; trying again may help
+        └── CapturedStoreError      a test run keeps real databases closed
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PgJobsError(Exception):
+    """The base of every error that pgjobs raises on purpose."""
+
+
+class ConfigurationError(PgJobsError, ValueError):
+    """An option, filter or name that cannot be used; the message names what is accepted."""
+
+
+class InvalidJobError(PgJobsError, ValueError):
+    """Args, meta or options that cannot become a job; the message names the place and the remedy."""
+
+
+class InvalidResultError(PgJobsError, TypeError):
+    """A worker returned something that looks like a result and is none."""
+
+
+class UnknownWorkerError(PgJobsError, LookupError):
+    """A job names a worker that is not registered in this process."""
+
+
+class JobNotFoundError(PgJobsError, LookupError):
+    """No job has the id that was asked for."""
+
+
+class JobTimeoutError(PgJobsError, TimeoutError):
+    """A run took longer than its worker's time limit."""
+
+
+class LivelockError(PgJobsError, RuntimeError):
+    """A drain ran one job a hundred times without any progress."""
+
+
+class BlockingCallError(PgJobsError, RuntimeError):
+    """A synchronous call would block the event loop that is running in this thread."""
+
+
+class StoreError(PgJobsError):
+    """The store refused an effect, or failed at it."""
+
+
+class StoreUnavailableError(StoreError, ConnectionError):
+    """The store cannot be reached now; the same effect may succeed later."""
+
+
+class CapturedStoreError(StoreError):
+    """A real database would be opened where a test run keeps them closed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``": did you mean 'max_attempts'?"`` for the closest known name, else the list of all."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f": did you mean {close[0]!r}?"
+    return f"; known are {', '.join(names)}" if names else ""
+
+
+def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise ``ConfigurationError`` for the first name in ``given`` that is not ``known``."""
+    accepted = frozenset(known)
+    for name in given:
+        if name not in accepted:
+            raise ConfigurationError(f"unknown {what} {name!r}{nearest(name, accepted)}")

@@ -1,0 +1,295 @@
+"""What a job is: its states, its frozen row, and what a worker may answer.
+
+The row's fields are the columns of Oban's ``oban_jobs``. Instants are aware UTC datetimes of whole
+microseconds, ``args`` and ``meta`` are JSON objects in jsonb's normal form.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeGuard, cast
+
+from pgjobs.rules.errors import ConfigurationError
+
+MAX_ATTEMPTS = 32_767
+"""The largest ``attempt`` and ``max_attempts`` that the table's smallint columns hold."""
+
+
+class JobState(StrEnum):
+    """Where a job stands. ``suspended`` is read and kept, and never made by pgjobs."""
+
+    AVAILABLE = "available"
+    SCHEDULED = "scheduled"
+    EXECUTING = "executing"
+    RETRYABLE = "retryable"
+    COMPLETED = "completed"
+    DISCARDED = "discarded"
+    CANCELLED = "cancelled"
+    SUSPENDED = "suspended"
+
+
+FINAL = (JobState.COMPLETED, JobState.DISCARDED, JobState.CANCELLED)
+"""The states that nothing leaves but a retry by hand."""
+
+WAITING = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE)
+"""The states in which a job is waiting to run."""
+
+
+class CancelFlag:
+    """``job.cancelled``: set when a run should stop; a thread worker looks at it."""
+
+    __slots__ = ("_event", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._event: threading.Event | None = None
+
+    def is_set(self) -> bool:
+        """Whether this run was told to stop (cancelled, timed out, or its node is stopping)."""
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block for ``timeout`` seconds at most until told to stop; return ``is_set()``."""
+        if self._event is None:
+            self._event = threading.Event()
+        if self._set:  # set() may have run before the event was there
+            self._event.set()
+        self._event.wait(timeout)
+        return self._set
+
+    def set(self) -> None:
+        """Tell the run to stop. Never undone."""
+        self._set = True
+        if self._event is not None:
+            self._event.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as it was read from the store; a later change of the row does not show here."""
+
+    id: int
+    state: JobState
+    queue: str
+    worker: str
+    args: dict[str, Any]
+    meta: dict[str, Any]
+    tags: tuple[str, ...]
+    errors: tuple[dict[str, Any], ...]
+    attempt: int
+    max_attempts: int
+    priority: int
+    attempted_by: tuple[str, ...]
+    inserted_at: datetime
+    scheduled_at: datetime
+    attempted_at: datetime | None = None
+    completed_at: datetime | None = None
+    discarded_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    conflict: bool = False
+    cancelled: CancelFlag = field(default_factory=CancelFlag, compare=False, repr=False)
+
+    @property
+    def snoozed(self) -> int:
+        """How often this job was snoozed (``meta.snoozed``)."""
+        return counter(self.meta, "snoozed")
+
+    @property
+    def token(self) -> str:
+        """The token of this job's newest claim, or an empty string."""
+        return self.attempted_by[1] if len(self.attempted_by) > 1 else ""
+
+    @property
+    def last_error(self) -> str | None:
+        """The text of the newest error, or None."""
+        return str(self.errors[-1].get("error", "")) if self.errors else None
+
+
+class _Open:
+    """A job under construction: the same slots, not frozen yet.
+
+    Filling a frozen dataclass takes three times as long, since every field passes through
+    ``object.__setattr__``; a claim makes a thousand jobs.
+    """
+
+    __slots__ = tuple(each.name for each in fields(Job))
+
+    def __init__(
+        self,
+        id: int,  # noqa: A002 - the column's name
+        state: JobState,
+        queue: str,
+        worker: str,
+        args: dict[str, Any],
+        meta: dict[str, Any],
+        tags: tuple[str, ...],
+        errors: tuple[dict[str, Any], ...],
+        attempt: int,
+        max_attempts: int,
+        priority: int,
+        attempted_by: tuple[str, ...],
+        inserted_at: datetime,
+        scheduled_at: datetime,
+        attempted_at: datetime | None,
+        completed_at: datetime | None,
+        discarded_at: datetime | None,
+        cancelled_at: datetime | None,
+        conflict: bool,
+        cancelled: CancelFlag,
+    ) -> None:
+        self.id = id
+        self.state = state
+        self.queue = queue
+        self.worker = worker
+        self.args = args
+        self.meta = meta
+        self.tags = tags
+        self.errors = errors
+        self.attempt = attempt
+        self.max_attempts = max_attempts
+        self.priority = priority
+        self.attempted_by = attempted_by
+        self.inserted_at = inserted_at
+        self.scheduled_at = scheduled_at
+        self.attempted_at = attempted_at
+        self.completed_at = completed_at
+        self.discarded_at = discarded_at
+        self.cancelled_at = cancelled_at
+        self.conflict = conflict
+        self.cancelled = cancelled
+
+
+def made(*values: Any) -> Job:
+    """A job from the values of all its fields, in order."""
+    job: Any = _Open(*values)
+    job.__class__ = Job
+    return cast(Job, job)
+
+
+def revised(job: Job, changes: Mapping[str, Any]) -> Job:
+    """``dataclasses.replace``, but fast."""
+    return made(*[changes[name] if name in changes else getattr(job, name) for name in _FIELDS])
+
+
+_FIELDS = _Open.__slots__
+
+
+COLUMNS = (
+    "id",
+    "state",
+    "queue",
+    "worker",
+    "args",
+    "meta",
+    "tags",
+    "errors",
+    "attempt",
+    "max_attempts",
+    "priority",
+    "attempted_by",
+    "inserted_at",
+    "scheduled_at",
+    "attempted_at",
+    "completed_at",
+    "discarded_at",
+    "cancelled_at",
+)
+"""The stored fields of ``Job``, in the order of its constructor."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is not stored yet, as ``worker.new`` makes it; insert it as often as you like."""
+
+    worker: str
+    args: Mapping[str, Any]
+    queue: str = "default"
+    max_attempts: int = 20
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    scheduled_at: datetime | None = None
+    schedule_in: timedelta | None = None
+
+
+class Result(Exception):
+    """What a worker returns, or raises, to say more than "done". Results compare by value."""
+
+    _value: object
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def _key(self) -> tuple[object, object]:
+        return type(self), self._value
+
+
+class _Reasoned(Result):
+    def __init__(self, reason: str | BaseException = "") -> None:
+        if not isinstance(reason, str | BaseException):
+            raise ConfigurationError(
+                f"{type(self).__name__} takes a text or an exception, not {reason!r}"
+            )
+        super().__init__(reason)
+        self.reason = reason
+        self._value = (type(reason), reason.args) if isinstance(reason, BaseException) else reason
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.reason!r})"
+
+
+class Retry(_Reasoned):
+    """The attempt failed: run again after the backoff, or discard at the last attempt."""
+
+
+class Discard(_Reasoned):
+    """Never run this job again: it failed for good, on purpose."""
+
+
+class Cancel(_Reasoned):
+    """Stop this job, and every unfinished job of its uniqueness group."""
+
+
+class Snooze(Result):
+    """Run this job again after ``seconds`` (a number or a ``timedelta``); the attempt is given back."""
+
+    def __init__(self, seconds: float | timedelta) -> None:
+        value = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+        if not is_number(value):
+            raise ConfigurationError(f"Snooze takes seconds or a timedelta, not {seconds!r}")
+        if value < 0:
+            raise ConfigurationError(f"Snooze takes 0 seconds or more, not {seconds!r}")
+        super().__init__(value)
+        self.seconds = self._value = saturated(value)
+
+    def __repr__(self) -> str:
+        return f"Snooze({self.seconds:g})"
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether ``value`` is a number that can be compared: no bool, no NaN."""
+    if isinstance(value, float):
+        return not math.isnan(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def saturated(value: int | float) -> float:
+    """``value`` as a float; a whole number beyond the floats becomes an infinity."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def counter(meta: Mapping[str, Any], name: str) -> int:
+    """A counter kept in ``meta``; 0 where it is missing or is no whole number."""
+    value = meta.get(name, 0)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -1,0 +1,203 @@
+"""Which states a job may pass through, and what each passage writes.
+
+The life of a job is the table ``TRANSITIONS``: for each event, the states that it may leave and the
+states that it may reach. Every function below names one event and returns a ``Change``: a frozen
+value that says what becomes of a row. Stores apply changes (``apply`` is the reference, the
+Postgres store renders the same fields as SQL) and decide nothing.
+
+An outcome counts only for the claim that produced it. A ``Settlement`` is therefore fenced: it
+takes effect where the row has its id, is still ``executing``, and carries its token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, revised
+from pgjobs.rules.jsonb import merged
+from pgjobs.rules.schedule import later
+
+if TYPE_CHECKING:
+    from pgjobs.rules.outcome import Outcome
+
+A, S, E, R, C, D, X, P = (
+    JobState.AVAILABLE,
+    JobState.SCHEDULED,
+    JobState.EXECUTING,
+    JobState.RETRYABLE,
+    JobState.COMPLETED,
+    JobState.DISCARDED,
+    JobState.CANCELLED,
+    JobState.SUSPENDED,
+)
+
+
+class Event(StrEnum):
+    """What can happen to a job. ``insert`` has no state before it, ``delete`` none after."""
+
+    INSERT = "insert"
+    STAGE = "stage"
+    CLAIM = "claim"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    DISCARD = "discard"
+    SNOOZE = "snooze"
+    CANCEL = "cancel"
+    RELEASE = "release"
+    RETRY = "retry"
+    DELETE = "delete"
+
+
+TRANSITIONS: Mapping[Event, tuple[tuple[JobState, ...], tuple[JobState, ...]]] = {
+    Event.INSERT: ((), (A, S)),
+    Event.STAGE: ((S, R), (A,)),
+    Event.CLAIM: ((A,), (E,)),
+    Event.COMPLETE: ((E,), (C,)),
+    Event.FAIL: ((E,), (R, D)),
+    Event.DISCARD: ((E,), (D,)),
+    Event.SNOOZE: ((E,), (S,)),
+    Event.CANCEL: ((A, S, R, E, P), (X,)),
+    Event.RELEASE: ((E,), (A,)),
+    Event.RETRY: ((S, R, C, D, X, P), (A,)),
+    Event.DELETE: ((A, S, E, R, C, D, X, P), ()),
+}
+"""event: (the states it may leave, the states it may reach)."""
+
+
+def sources(event: Event) -> tuple[JobState, ...]:
+    """The states that ``event`` may leave."""
+    return TRANSITIONS[event][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an event writes to a row, the same for every row that it touches.
+
+    ``at`` is stamped on ``attempted_at`` or on the final state's own column. ``attempt_by`` is added
+    to ``attempt``. None leaves a column as it is; ``error`` is appended to ``errors``; ``meta`` is
+    merged at the top level. ``revive`` clears the final stamps and raises ``max_attempts`` so that
+    one more attempt is left.
+    """
+
+    event: Event
+    state: JobState
+    at: datetime
+    attempt_by: int = 0
+    attempted_by: tuple[str, ...] | None = None
+    scheduled_at: datetime | None = None
+    error: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    revive: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.state in TRANSITIONS[self.event][1], f"{self.event} cannot reach {self.state}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A change for one claim: it counts only while row ``id`` executes under ``token``."""
+
+    id: int
+    token: str
+    change: Change
+
+
+def stage(now: datetime) -> Change:
+    """A due job becomes available."""
+    return Change(Event.STAGE, A, now)
+
+
+def claim(node: str, token: str, now: datetime) -> Change:
+    """An available job starts its next attempt, in the name of ``node`` and under ``token``."""
+    return Change(Event.CLAIM, E, now, attempt_by=1, attempted_by=(node, token))
+
+
+def settle(job: Job, outcome: Outcome, now: datetime, delay_s: float = 0.0) -> Settlement:
+    """What an outcome makes of the job as it was claimed; ``delay_s`` is the backoff of a failure."""
+    return Settlement(job.id, job.token, _settled(job, outcome, now, delay_s))
+
+
+def _settled(job: Job, outcome: Outcome, now: datetime, delay_s: float) -> Change:
+    event, error = outcome.event, outcome.error
+    if event is Event.COMPLETE:
+        return Change(event, C, now)
+    if event is Event.SNOOZE:
+        return Change(
+            event,
+            S,
+            now,
+            attempt_by=-1,
+            scheduled_at=later(now, outcome.snooze_s),
+            meta={"snoozed": job.snoozed + 1},
+        )
+    if event is Event.DISCARD:
+        return Change(event, D, now, error=error)
+    if event is Event.CANCEL:
+        return Change(event, X, now, error=error)
+    assert event is Event.FAIL, f"no run ends with {event}"
+    if job.attempt >= job.max_attempts:
+        return Change(event, D, now, error=error)
+    return Change(event, R, now, scheduled_at=later(now, delay_s), error=error)
+
+
+def release(job: Job, now: datetime, released: int) -> Settlement:
+    """A run that its node gives back: available again, the attempt not counted."""
+    change = Change(Event.RELEASE, A, now, attempt_by=-1, meta={"released": released})
+    return Settlement(job.id, job.token, change)
+
+
+def cancel(now: datetime) -> Change:
+    """An unfinished job is cancelled by hand."""
+    return Change(Event.CANCEL, X, now)
+
+
+def retry(now: datetime) -> Change:
+    """A job is made available by hand, with one more attempt at least."""
+    return Change(Event.RETRY, A, now, scheduled_at=now, revive=True)
+
+
+def apply(change: Change, job: Job) -> Job:
+    """The job after ``change``; what every store does to its row."""
+    assert job.state in sources(change.event), f"{change.event} cannot leave {job.state}"
+    attempt = job.attempt + change.attempt_by
+    fields: dict[str, Any] = {"state": change.state, "attempt": attempt}
+    if change.attempted_by is not None:
+        fields["attempted_by"] = change.attempted_by
+    if change.scheduled_at is not None:
+        fields["scheduled_at"] = change.scheduled_at
+    if change.state is E:
+        fields["attempted_at"] = change.at
+    if change.state in FINAL:
+        fields[f"{change.state}_at"] = change.at
+    if change.error is not None:
+        fields["errors"] = (*job.errors, error_entry(change, job.attempt))
+    if change.meta:
+        fields["meta"] = merged(job.meta, change.meta)
+    if change.revive:
+        fields |= dict.fromkeys(("completed_at", "discarded_at", "cancelled_at"))
+        fields["attempt"] = attempt = min(attempt, MAX_ATTEMPTS - 1)
+        fields["max_attempts"] = max(job.max_attempts, attempt + 1)
+    return revised(job, fields)
+
+
+def error_entry(change: Change, attempt: int) -> dict[str, Any]:
+    """The element of ``errors`` for a change with an error: ISO 8601 instant, attempt, text."""
+    return {"at": iso(change.at), "attempt": attempt, "error": change.error}
+
+
+def iso(at: datetime) -> str:
+    """An instant as Oban writes it into JSON: ``2025-01-01T00:00:00.000000Z``."""
+    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the documentation."""
+    lines = ["stateDiagram-v2"]
+    for event, (left, reached) in TRANSITIONS.items():
+        for before in left or ("[*]",):
+            lines += [f"    {before} --> {after}: {event}" for after in reached or ("[*]",)]
+    return "\n".join(lines)

@@ -1,0 +1,126 @@
+"""What a run came to: a worker's answer, or its exception, as one value to settle by."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from dataclasses import dataclass
+
+from pgjobs.rules.errors import InvalidResultError
+from pgjobs.rules.job import Cancel, Discard, Result, Retry, Snooze
+from pgjobs.rules.jsonb import storable_text
+from pgjobs.rules.lifecycle import Event
+
+ERROR_TEXT_LIMIT = 8_000
+"""Characters of an error that are stored; the middle of a longer text is left out."""
+
+_GUIDE_TAGS = frozenset({"ok", "error", "discard", "snooze", "cancel"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the event for the job's row, and what is kept of the reason.
+
+    ``error`` is text that jsonb can hold. ``exception`` is what was raised or given as the reason,
+    for telemetry and for ``drain_queue``; ``raised`` says whether it was raised.
+    """
+
+    event: Event
+    error: str | None = None
+    snooze_s: float = 0.0
+    exception: BaseException | None = None
+    raised: bool = False
+
+
+COMPLETED = Outcome(Event.COMPLETE)
+
+
+def returned(value: object) -> Outcome:
+    """The outcome of a run that returned ``value``: anything but a result means it is done."""
+    if value is None:
+        return COMPLETED
+    if isinstance(value, Result):
+        return _answered(value)
+    mistake = _mistake(value)
+    return failed(InvalidResultError(mistake)) if mistake else COMPLETED
+
+
+def raised(error: BaseException) -> Outcome:
+    """The outcome of a run that raised: a raised result is an answer, all else is a failure."""
+    if isinstance(error, Result):
+        return _answered(error)
+    trace = error.__traceback__
+    if trace is not None and trace.tb_next is not None:
+        error.__traceback__ = trace.tb_next  # the first frame is the engine's own
+    return failed(error, raised=True)
+
+
+def failed(error: BaseException, *, raised: bool = False) -> Outcome:
+    """A failed attempt, with the exception's summary and traceback as its text."""
+    return Outcome(Event.FAIL, describe(error), exception=error, raised=raised)
+
+
+def describe(reason: str | BaseException) -> str:
+    """The text that is stored for a reason: an exception's type and message come first."""
+    if isinstance(reason, str):
+        return _bounded(storable_text(reason))
+    try:
+        summary = f"{type(reason).__qualname__}: {reason}".removesuffix(": ")
+    except BaseException:  # it comes from a worker's own __str__, and must not end the engine
+        summary = f"{type(reason).__qualname__}: <its message could not be printed>"
+    trace = stacktrace(reason)
+    return _bounded(storable_text(f"{summary}\n\n{trace}" if trace else summary))
+
+
+def stacktrace(error: BaseException) -> str:
+    """The traceback of an exception as text, or an empty string when it was never raised."""
+    if error.__traceback__ is None:
+        return ""
+    try:
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    except BaseException:  # as above
+        return "".join(traceback.format_tb(error.__traceback__))
+
+
+def _answered(result: Result) -> Outcome:
+    if isinstance(result, Snooze):
+        return Outcome(Event.SNOOZE, snooze_s=result.seconds)
+    events = {Retry: Event.FAIL, Discard: Event.DISCARD, Cancel: Event.CANCEL}
+    for kind, event in events.items():
+        if isinstance(result, kind):
+            cause = result.reason if isinstance(result.reason, BaseException) else result
+            return Outcome(event, describe(result.reason), exception=cause)
+    raise AssertionError(f"a result without an event: {result!r}")
+
+
+def _mistake(value: object) -> str | None:
+    """Why ``value`` is no answer, or None when it is one."""
+    if isinstance(value, BaseException):
+        return (
+            f"the worker returned the exception {type(value).__qualname__} instead of raising it; "
+            "raise it, or return Retry(error)"
+        )
+    if isinstance(value, type) and issubclass(value, Result | BaseException):
+        return (
+            f"the worker returned the class {value.__qualname__}; return an instance of it, "
+            f"as in {'Snooze(60)' if value is Snooze else value.__qualname__ + '(reason)'}"
+        )
+    if isinstance(value, tuple) and value and isinstance(value[0], str) and value[0] in _GUIDE_TAGS:
+        return (
+            f"the worker returned the tuple ({value[0]!r}, ...), as Elixir workers do; "
+            "return None, or Retry, Discard, Snooze or Cancel"
+        )
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        return "the worker is a generator function, which only makes a generator: remove its yield"
+    if inspect.iscoroutine(value):
+        value.close()
+        return "the worker returned a coroutine that nobody awaited; make the worker `async def`"
+    return None
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= ERROR_TEXT_LIMIT:
+        return text
+    half = ERROR_TEXT_LIMIT // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}\n... {left_out} characters left out ...\n{text[-half:]}"

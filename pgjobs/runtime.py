@@ -1,0 +1,96 @@
+"""Which outside an instance runs against: its own, or that of the test run that captured it.
+
+A ``PgJobs`` asks here at each use, so that an instance which an application made at import time,
+unmodified, is captured too. Production never installs a hook.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pgjobs.adapters.executors import Here
+from pgjobs.ports import Clock, Rng, Store
+from pgjobs.telemetry import Telemetry
+from pgjobs.worker import Registry
+
+if TYPE_CHECKING:
+    from pgjobs.app import PgJobs
+
+
+class Captor(Protocol):
+    """What a test run is told by an instance that it captured."""
+
+    def started(self) -> None:
+        """``start`` was called, and starts nothing."""
+        ...
+
+    def stopped(self) -> None:
+        """``stop`` was called."""
+        ...
+
+    def called(self) -> None:
+        """A client's call has changed the store."""
+        ...
+
+    async def called_async(self) -> None:
+        """A client's call has changed the store; the running loop may be used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The outside of one instance. ``captor`` is set where a test run stands in for production."""
+
+    clock: Clock
+    rng: Rng
+    store: Store
+    registry: Registry
+    telemetry: Telemetry
+    here: Callable[[], Here]
+    jitter: bool = True
+    captor: Captor | None = None
+
+
+_instances: weakref.WeakValueDictionary[int, PgJobs] = weakref.WeakValueDictionary()
+
+
+def register(app: PgJobs) -> None:
+    """Remember an instance for as long as somebody holds it."""
+    _instances[id(app)] = app
+
+
+def instances() -> list[PgJobs]:
+    """Every instance of this process that is alive, in the order in which they were made."""
+    return list(_instances.values())
+
+
+Hook = Callable[["PgJobs"], "Runtime | None"]
+_hook: Hook | None = None
+
+
+def capture(hook: Hook | None) -> None:
+    """Let ``hook`` choose the runtime of every instance that would open a database; None ends it."""
+    global _hook  # noqa: PLW0603 - one process, one hook
+    _hook = hook
+
+
+_clock: Callable[[], Clock | None] | None = None
+
+
+def capture_clock(clock: Callable[[], Clock | None] | None) -> None:
+    """Let ``clock`` name the clock of the test run, for what belongs to no instance; None ends it."""
+    global _clock  # noqa: PLW0603 - one process, one hook
+    _clock = clock
+
+
+def captured_clock() -> Clock | None:
+    """The clock of the test run that captures this process, if there is one."""
+    return None if _clock is None else _clock()
+
+
+def captured(app: PgJobs) -> Runtime | None:
+    """The runtime that a test run gives to this instance, if there is one."""
+    return None if _hook is None else _hook(app)

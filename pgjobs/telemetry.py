@@ -1,0 +1,122 @@
+"""What happens in the engine, told to whoever listens.
+
+``attach`` names the events it wants and gets ``handler(event, measurements, metadata)`` for each.
+Measurements are in seconds. A handler that raises is detached and logged, and never touches a job.
+Handlers run in the thread where the event happens (the engine's, or a client's): they are quick, or
+they hand over.
+
+| event | when | measurements | metadata |
+|---|---|---|---|
+| ``pgjobs.job.insert`` | stored by a client | | job worker queue |
+| ``pgjobs.job.stage`` | due, became available | | id queue node |
+| ``pgjobs.job.start`` | claimed and handed to its worker | queue_time | job worker queue attempt node |
+| ``pgjobs.job.stop`` | completed, snoozed, cancelled, discarded | duration, queue_time | and state, error |
+| ``pgjobs.job.exception`` | failed | duration, queue_time | and state, error, stacktrace |
+| ``pgjobs.job.late`` | an outcome came after its claim was lost | duration | as stop |
+| ``pgjobs.job.cancel`` ``.retry`` ``.delete`` | by hand | | job worker queue |
+| ``pgjobs.queue.pause`` ``.resume`` ``.scale`` ``.reset`` | by hand | | queue, concurrency |
+| ``pgjobs.node.start`` ``.stop`` | a node came or went | | node, queues |
+| ``pgjobs.store.error`` | an effect failed and will be tried again | | node, effect, error |
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pgjobs.rules.errors import ConfigurationError, reject_unknown
+
+Handler = Callable[[str, Mapping[str, float], Mapping[str, Any]], object]
+
+EVENTS = (
+    "pgjobs.job.insert",
+    "pgjobs.job.stage",
+    "pgjobs.job.start",
+    "pgjobs.job.stop",
+    "pgjobs.job.exception",
+    "pgjobs.job.late",
+    "pgjobs.job.cancel",
+    "pgjobs.job.retry",
+    "pgjobs.job.delete",
+    "pgjobs.queue.pause",
+    "pgjobs.queue.resume",
+    "pgjobs.queue.scale",
+    "pgjobs.queue.reset",
+    "pgjobs.node.start",
+    "pgjobs.node.stop",
+    "pgjobs.store.error",
+)
+
+log = logging.getLogger("pgjobs")
+
+
+class Telemetry:
+    """A set of handlers by event. The module's functions use one for the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_id: dict[str, tuple[tuple[str, ...], Handler]] = {}
+        self._by_event: dict[str, tuple[tuple[str, Handler], ...]] = {}
+
+    def attach(self, id: str, events: Iterable[str] | str, handler: Handler) -> None:  # noqa: A002 - the contract's name
+        """Call ``handler`` for each of ``events`` from now on; ``ConfigurationError`` if ``id`` is taken."""
+        names = (events,) if isinstance(events, str) else tuple(events)
+        reject_unknown(names, EVENTS, "event")
+        if not callable(handler):
+            raise ConfigurationError(f"a handler is a callable, not {handler!r}")
+        with self._lock:
+            if id in self._by_id:
+                raise ConfigurationError(
+                    f"a handler is attached as {id!r} already: detach it first, or use another id"
+                )
+            self._by_id[id] = (names, handler)
+            self._index()
+
+    def detach(self, id: str) -> bool:  # noqa: A002 - the contract's name
+        """Stop calling the handler attached as ``id``; return whether there was one."""
+        with self._lock:
+            found = self._by_id.pop(id, None) is not None
+            self._index()
+            return found
+
+    def snapshot(self) -> dict[str, tuple[tuple[str, ...], Handler]]:
+        """Who is attached now, for ``restore``."""
+        return dict(self._by_id)
+
+    def restore(self, attached: dict[str, tuple[tuple[str, ...], Handler]]) -> None:
+        """Attach just those again who were attached at a ``snapshot``."""
+        with self._lock:
+            if attached != self._by_id:
+                self._by_id = dict(attached)
+                self._index()
+
+    def wanted(self, event: str) -> bool:
+        """Whether anybody listens to ``event``: spare the work of telling nobody."""
+        return event in self._by_event
+
+    def emit(
+        self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
+    ) -> None:
+        """Call every handler of ``event``."""
+        for id_, handler in self._by_event.get(event, ()):
+            try:
+                handler(event, measurements, metadata)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # SystemExit too: a handler never ends the engine's thread
+                self.detach(id_)
+                log.exception("telemetry handler %r raised at %s and is detached", id_, event)
+
+    def _index(self) -> None:
+        by_event: dict[str, tuple[tuple[str, Handler], ...]] = {}
+        for id_, (names, handler) in self._by_id.items():
+            for name in names:
+                by_event[name] = (*by_event.get(name, ()), (id_, handler))
+        self._by_event = by_event
+
+
+PROCESS = Telemetry()
+attach = PROCESS.attach
+detach = PROCESS.detach

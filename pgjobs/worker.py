@@ -1,0 +1,252 @@
+"""Which code runs a job: workers, their options, and the registry that names them.
+
+A row names its worker by a string. Only workers registered in this process run, and nothing is
+ever imported because a row names it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from pgjobs.rules import backoff as backoffs
+from pgjobs.rules import options
+from pgjobs.rules.errors import ConfigurationError, UnknownWorkerError, nearest, reject_unknown
+from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.jsonb import copied, normal_object
+from pgjobs.rules.schedule import duration
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger("pgjobs")
+
+EXECUTORS = ("async", "thread")
+_OWN_OPTIONS = ("timeout", "backoff", "name", "executor")
+_NOT_WORKER_OPTIONS = {
+    "scheduled_at": "it belongs to new(...)",
+    "schedule_in": "it belongs to new(...)",
+}
+
+
+class Worker(Generic[P, R]):
+    """A function or class that performs jobs; made by ``worker``.
+
+    Calling it calls what it wraps (``.wrapped``); ``new`` makes jobs for it.
+    """
+
+    def __init__(self, wrapped: Callable[P, R], given: Mapping[str, Any]) -> None:
+        if not callable(wrapped):
+            raise ConfigurationError(f"a worker is a function or a class, not {wrapped!r}")
+        self.wrapped = wrapped
+        functools.update_wrapper(self, wrapped, updated=())
+        self._check_names(given)
+        chosen_name = given.get("name")
+        if chosen_name is None:
+            chosen_name = _default_name(wrapped)
+        self.name: str = options.name(chosen_name, "a worker's name")
+        chosen = {key: given[key] for key in options.WORKER_OPTIONS if key in given}
+        self.defaults: dict[str, Any] = options.job_options(chosen)
+        self.is_class = inspect.isclass(wrapped)
+        perform = getattr(wrapped, "perform", None) if self.is_class else wrapped
+        if not callable(perform):
+            raise ConfigurationError(
+                f"worker {self.name}: a worker class has a method perform(self, job)"
+            )
+        self.is_async = inspect.iscoroutinefunction(perform)
+        self.executor = self._checked_executor(given.get("executor"))
+        self._timeout = self._checked_timeout(given.get("timeout"))
+        self._backoff = self._checked_backoff(given.get("backoff"))
+        self.has_own_backoff = self.is_class and callable(getattr(wrapped, "backoff", None))
+        self.has_own_timeout = self.is_class and callable(getattr(wrapped, "timeout", None))
+        self._warned_of_size = False
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.wrapped(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<worker {self.name}>"
+
+    def new(self, args: Mapping[str, Any] | None = None, /, **given: Any) -> NewJob:
+        """A job for this worker, not stored yet.
+
+        Options override the worker's: ``queue max_attempts priority tags meta``, and one of
+        ``scheduled_at`` (an aware datetime) or ``schedule_in`` (seconds or a timedelta, counted from
+        the insert). ``ConfigurationError`` for an unknown or impossible option, ``InvalidJobError``
+        for args that JSON cannot hold.
+        """
+        reject_unknown(given, options.JOB_OPTIONS, "option of a job")
+        normal = normal_object({} if args is None else args, "args")
+        self._warn_of_size(normal)
+        merged: dict[str, Any] = self.defaults | options.job_options(given)
+        if "meta" not in given and "meta" in merged:
+            merged["meta"] = copied(merged["meta"])
+        return NewJob(self.name, normal, **merged)
+
+    def bound(self) -> Callable[[Job], Any]:
+        """What is called with the job: the function, or ``perform`` of a new instance."""
+        if self.is_class:
+            return cast("Callable[[Job], Any]", cast(Any, self.wrapped)().perform)
+        return cast("Callable[[Job], Any]", self.wrapped)
+
+    def timeout_of(self, job: Job) -> timedelta | None:
+        """The time limit of one run: the class's ``timeout(job)``, else the option."""
+        if not self.has_own_timeout:
+            return self._timeout
+        value = cast(Any, self.wrapped)().timeout(job)
+        return None if value is None else _limit(value, f"{self.name}.timeout")
+
+    def backoff_s(self, job: Job, random: Callable[[], float] | None) -> float:
+        """Seconds until the attempt after ``job.attempt``; a backoff that raises is replaced.
+
+        ``random`` draws from [0, 1); None means no jitter.
+        """
+        try:
+            if self.has_own_backoff:
+                return backoffs.usable_delay(cast(Any, self.wrapped)().backoff(job))
+            if isinstance(self._backoff, backoffs.Backoff):
+                return self._backoff(job.attempt, random)
+            return backoffs.usable_delay(self._backoff(job.attempt))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the engine's thread asks: nothing may end it
+            log.warning(
+                "the backoff of worker %s raised at attempt %d; the default is used instead",
+                self.name,
+                job.attempt,
+                exc_info=True,
+            )
+            return backoffs.DEFAULT(job.attempt, random)
+
+    @staticmethod
+    def _check_names(given: Mapping[str, Any]) -> None:
+        for name, remedy in _NOT_WORKER_OPTIONS.items():
+            if name in given:
+                raise ConfigurationError(f"worker has no option {name!r}: {remedy}")
+        reject_unknown(given, (*options.WORKER_OPTIONS, *_OWN_OPTIONS), "option of worker")
+
+    def _checked_executor(self, given: object) -> str:
+        if given is None:
+            return "async" if self.is_async else "thread"
+        if given not in EXECUTORS:
+            raise ConfigurationError(
+                f"worker {self.name}: executor is one of {', '.join(EXECUTORS)}, not {given!r}"
+            )
+        if given == "async" and not self.is_async:
+            raise ConfigurationError(
+                f'worker {self.name}: executor="async" needs `async def`; leave it out for `def`'
+            )
+        return str(given)
+
+    def _checked_timeout(self, given: object) -> timedelta | None:
+        return None if given is None else _limit(given, f"the timeout of worker {self.name}")
+
+    def _checked_backoff(self, given: object) -> Callable[[int], object]:
+        if given is None:
+            return backoffs.DEFAULT
+        if not callable(given):
+            raise ConfigurationError(
+                f"the backoff of worker {self.name} is a function of the attempt, such as "
+                f"backoff.linear(60), not {given!r}"
+            )
+        return given
+
+    def _warn_of_size(self, args: Mapping[str, Any]) -> None:
+        if self._warned_of_size or len(args) == 0:
+            return
+        size = _rough_size(args)
+        if size > options.LARGE_ARGS_BYTES:
+            self._warned_of_size = True
+            log.warning(
+                "worker %s got args of about %d bytes; args are copied with every attempt, so "
+                "store large data elsewhere and pass a reference (logged once a worker)",
+                self.name,
+                size,
+            )
+
+
+@dataclass(slots=True)
+class Registry:
+    """Workers by name; defining one again replaces it."""
+
+    by_name: dict[str, Worker[Any, Any]] = field(default_factory=dict)
+
+    def add(self, worker: Worker[Any, Any]) -> None:
+        self.by_name[worker.name] = worker
+
+    def find(self, name: str) -> Worker[Any, Any]:
+        """The worker of that name; ``UnknownWorkerError`` with the nearest name otherwise."""
+        found = self.by_name.get(name)
+        if found is None:
+            hint = nearest(name, self.by_name) if self.by_name else ""
+            raise UnknownWorkerError(
+                f"no worker named {name!r} is registered in this process{hint} "
+                "(list the modules that define workers in PgJobs(workers=[...]))"
+            )
+        return found
+
+
+REGISTRY = Registry()
+"""The workers of this process."""
+
+
+@overload
+def worker(wrapped: Callable[P, R], /) -> Worker[P, R]: ...
+@overload
+def worker(**given: Any) -> Callable[[Callable[P, R]], Worker[P, R]]: ...
+def worker(wrapped: Callable[..., Any] | None = None, /, **given: Any) -> Any:
+    """Make a function ``f(job)``, or a class with ``perform(self, job)``, a worker.
+
+    Options: ``queue`` ("default"), ``max_attempts`` (20), ``priority`` (0 highest to 9), ``tags``,
+    ``meta``, ``timeout`` (seconds or timedelta), ``backoff`` (see ``pgjobs.backoff``, or a function
+    of the failed attempt's number), ``name`` (default ``module.qualname``), ``executor`` ("async" for
+    ``async def``, "thread" for ``def``). A class may have ``backoff(self, job)`` and
+    ``timeout(self, job)``, which win over the options.
+    """
+
+    def define(function: Callable[..., Any]) -> Worker[Any, Any]:
+        made: Worker[Any, Any] = Worker(function, given)
+        REGISTRY.add(made)
+        return made
+
+    return define if wrapped is None else define(wrapped)
+
+
+def worker_name(given: object) -> str:
+    """The name for a worker given as an object or as a name."""
+    if isinstance(given, Worker):
+        return given.name
+    if isinstance(given, str):
+        return given
+    raise ConfigurationError(
+        f"a worker is given as the decorated function or class, or by its name, not as {given!r}"
+    )
+
+
+def _default_name(wrapped: Callable[..., Any]) -> str:
+    """``module.qualname``; empty, which is no name, for a callable that has none."""
+    module, name = getattr(wrapped, "__module__", None), getattr(wrapped, "__qualname__", None)
+    return f"{module}.{name}" if module and name else ""
+
+
+def _limit(value: object, what: str) -> timedelta:
+    span = duration(value, what)
+    if span <= timedelta(0):
+        raise ConfigurationError(f"{what} must be more than 0 s, not {value!r}")
+    return span
+
+
+def _rough_size(value: Any) -> int:
+    """The bytes of a JSON value's text, near enough for a warning."""
+    if isinstance(value, str):
+        return 2 + (len(value) if value.isascii() else len(value.encode()))
+    if isinstance(value, dict):
+        return 2 + sum(len(key) + 4 + _rough_size(item) for key, item in value.items())
+    if isinstance(value, list):
+        return 2 + sum(1 + _rough_size(item) for item in value)
+    return len(repr(value))
