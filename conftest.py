@@ -1,0 +1,97 @@
+"""What all of our own suites share: pytester for the plugin's tests, and a database of a real server.
+
+A test that needs PostgreSQL takes ``database`` (or ``server``) and is marked ``postgres``, so that the
+summary can say where it ran, and ``make test-docker`` can run it in a container too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pgjobs_testing.servers import Choice, Server, ServerError, choose
+
+pytest_plugins = ("pytester",)
+
+_choice = pytest.StashKey[Choice]()
+_reason = pytest.StashKey[str]()
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Iterator[Server]:
+    """The PostgreSQL that ``--pgjobs-postgres`` means, started once for the session."""
+    option: str = pytestconfig.getoption("--pgjobs-postgres")
+    image: str | None = pytestconfig.getoption("--pgjobs-image")
+    try:
+        chosen = choose(option, image, os.environ)
+    except ServerError as error:
+        if option != "auto":
+            raise
+        pytest.skip(f"no PostgreSQL can be had here: {error}")
+    pytestconfig.stash[_choice] = chosen
+    with chosen.server() as started:
+        yield started
+
+
+@pytest.fixture
+def new_database(server: Server) -> Iterator[Callable[[], str]]:
+    """Makes an empty database at each call, and gives its DSN; they are dropped after the test."""
+    names: list[str] = []
+
+    def made() -> str:
+        names.append(f"t{os.getpid()}_{next(_numbers)}")
+        return server.create_database(names[-1])
+
+    yield made
+    for name in names:
+        server.drop_database(name)
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
+    """The DSN of an empty database."""
+    return new_database()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of xdist tells its controller which server it used."""
+    chosen = session.config.stash.get(_choice, None)
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and chosen is not None:
+        output["pgjobs_server"] = chosen.reason
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    told = getattr(node, "workeroutput", {}).get("pgjobs_server")
+    if told is not None:
+        node.config.stash[_reason] = told  # type: ignore[attr-defined]  # an xdist node
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever takes a server needs PostgreSQL."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("postgres")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Where the passed tests ran."""
+    passed = terminalreporter.stats.get("passed", [])
+    on_server = sum("postgres" in report.keywords for report in passed)
+    in_docker = sum("docker" in report.keywords for report in passed)
+    elsewhere = len(passed) - sum(
+        "postgres" in report.keywords or "docker" in report.keywords for report in passed
+    )
+    chosen = config.stash.get(_choice, None)
+    kind = config.stash.get(_reason, "no server") if chosen is None else chosen.reason
+    terminalreporter.write_line(
+        f"passed in memory or without a store: {elsewhere}; on {kind}: {on_server}; "
+        f"with Docker of their own: {in_docker}"
+    )

@@ -1,0 +1,335 @@
+"""How a test takes the place of production: one clock, and an engine for each database in use.
+
+A ``Capture`` lives for one test (or one ``with harness():``). While it is on top, every ``PgJobs``
+that would open a database works on its engines instead, whenever and in whichever thread it was
+made. Outside every test a capture of its own serves what runs at import or in wider fixtures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pgjobs import guard, runtime
+from pgjobs.adapters.local import LocalSession, LocalStore
+from pgjobs.adapters.system import SystemClock
+from pgjobs.app import PgJobs
+from pgjobs.effects import Count
+from pgjobs.engine.node import Node, NodePorts
+from pgjobs.ports import Clock
+from pgjobs.rules.errors import CapturedStoreError, ConfigurationError, nearest
+from pgjobs.rules.job import JobState
+from pgjobs.rules.options import Queue
+from pgjobs.rules.selection import OneOf, Selection
+from pgjobs.runtime import Runtime
+from pgjobs.worker import REGISTRY
+from pgjobs_testing import flow
+from pgjobs_testing.clock import SeededRng, VirtualClock
+from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere
+from pgjobs_testing.flow import Flow, Member
+from pgjobs_testing.stores import StoreSource, own_databases
+from pgjobs_testing.timeline import Recorder, Trace
+
+MODES = ("manual", "inline", "postgres", "live")
+NODE = "test"
+EVERY_QUEUE = Queue(concurrency=10)
+"""How a queue is served where the application names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one test runs: the options of the marker."""
+
+    mode: str = "manual"
+    queues: Mapping[str, Queue] | None = None
+    seed: int = 0
+    start: datetime | None = None
+    jitter: bool = False
+
+
+class Engine:
+    """The engine of one database under test: a store, one node, and what happened.
+
+    ``queues`` tells at any time which queues the application's instances serve.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        store: LocalStore,
+        queues: Callable[[], Mapping[str, Queue]],
+    ) -> None:
+        self._capture = capture
+        self._queues = queues
+        self.store = store
+        self.recorder = Recorder(capture.clock)
+        self.starts = 0
+        self._flow: Flow | None = None
+        self._node: Node | None = None
+        self._flowing = False
+
+    def runtime(self) -> Runtime:
+        """What an instance on this database runs against."""
+        capture = self._capture
+        return Runtime(
+            clock=capture.clock,
+            rng=capture.rng,
+            store=self.store,
+            registry=REGISTRY,
+            telemetry=self.recorder,
+            here=lambda: VirtualHere(capture.loops),
+            jitter=capture.settings.jitter,
+            captor=self,
+        )
+
+    def served(self) -> Mapping[str, Queue]:
+        """The queues that are served; none listed means every one."""
+        return self._queues()
+
+    def started(self) -> None:
+        self.starts += 1
+
+    def stopped(self) -> None:
+        """Nothing was started."""
+
+    def called(self) -> None:
+        if self._capture.mode == "inline" and not self._flowing:
+            self._drive(self.ready().quiet(), "insert")
+
+    async def called_async(self) -> None:
+        if self._capture.mode == "inline" and not self._flowing:
+            await self._drive_async(self.ready().quiet())
+
+    def until(self, target: datetime) -> Trace:
+        """Let everything happen up to ``target``."""
+        first = len(self.recorder)
+        self._drive(self.ready().until(target), "advance")
+        return self.recorder.trace(first)
+
+    async def until_async(self, target: datetime) -> Trace:
+        """``until`` on the running loop."""
+        first = len(self.recorder)
+        await self._drive_async(self.ready().until(target))
+        return self.recorder.trace(first)
+
+    def ready(self) -> Flow:
+        """The flow of this engine's node, which is made at the first call."""
+        if self._flow is None:
+            self._flow = self._made()
+        assert self._node is not None
+        served = self.served() or dict.fromkeys(self._waiting(), EVERY_QUEUE)
+        for name, queue in served.items():
+            if name not in self._node.queues:
+                self._node.serve(name, queue)
+        self._node.stager.ask(self._capture.clock.now())
+        return self._flow
+
+    def _waiting(self) -> Mapping[str, int]:
+        """The queues that have available jobs, which are served where none is named."""
+        available = Selection((OneOf("state", (JobState.AVAILABLE,)),))
+        return self.store.run(Count(available, "queue"))
+
+    def _made(self) -> Flow:
+        capture = self._capture
+        served = self.served()
+        session = LocalSession(self.store)
+        executor = InlineExecutor(capture.clock, capture.loops)
+        ports = NodePorts(capture.clock, capture.rng, session, executor, REGISTRY, self.recorder)
+        self._node = Node(
+            NODE,
+            served,
+            ports,
+            elide=True,
+            jitter=capture.settings.jitter,
+            others=None if served else EVERY_QUEUE,
+        )
+        made = Flow(self.store, capture.clock)
+        made.members.append(Member(self._node, session, executor))
+        return made
+
+    def _drive(self, program: flow.Program, call: str) -> None:
+        if self._flowing:
+            raise ConfigurationError("time is being advanced already: a worker cannot advance it")
+        self._flowing = True
+        try:
+            flow.drive(program, lambda coroutine: self._capture.loops.run(coroutine, call))
+        finally:
+            self._flowing = False
+
+    async def _drive_async(self, program: flow.Program) -> None:
+        if self._flowing:
+            raise ConfigurationError("time is being advanced already: a worker cannot advance it")
+        self._flowing = True
+        try:
+            await flow.drive_async(program)
+        finally:
+            self._flowing = False
+
+
+class Capture:
+    """What stands in for production during one test."""
+
+    def __init__(self, settings: Settings, source: StoreSource) -> None:
+        self.settings = settings
+        self.mode = settings.mode
+        self._source = source
+        self.clock = VirtualClock(settings.start or _next_second())
+        self.rng = SeededRng(settings.seed)
+        self.loops = Loops(self.clock)
+        self._engines: dict[object, Engine] = {}
+        self._used: dict[object, str] = {}
+
+    def runtime_of(self, app: PgJobs) -> Runtime | None:
+        """The runtime of an application's instance; None in live mode, where nothing is captured."""
+        if self.mode == "live":
+            return None
+        self._used.setdefault(app.database, app.name)
+        return self._engine(app.database).runtime()
+
+    def engine(self, name: str | None) -> Engine:
+        """The engine of the application's instance of that name.
+
+        Without a name: of the only instance, of the one named "default", else one of its own.
+        """
+        found = {app.name: app.database for app in reversed(applications())}
+        found |= {used: database for database, used in self._used.items()}
+        if name is not None:
+            if name not in found:
+                raise ConfigurationError(
+                    f"no PgJobs is named {name!r}{nearest(name, found) if found else ''}"
+                )
+            return self._engine(found[name])
+        if "default" in found:
+            return self._engine(found["default"])
+        if len(found) == 1:
+            return self._engine(next(iter(found.values())))
+        return self._engine(None)
+
+    def engines(self) -> list[Engine]:
+        """The engines that were used, in order."""
+        return list(self._engines.values())
+
+    def close(self) -> None:
+        """End what still runs."""
+        self.loops.close()
+
+    @contextmanager
+    def switched(self, mode: str) -> Iterator[None]:
+        """Another mode inside a block."""
+        check_mode(mode)
+        before = self.mode
+        if before != mode and {before, mode} - {"manual", "inline"}:
+            raise ConfigurationError(
+                f"mode {before!r} cannot become {mode!r} within a test: a block can be manual or "
+                "inline; for another store use the marker @pytest.mark.pgjobs(mode=...)"
+            )
+        self.mode = mode
+        try:
+            yield
+        finally:
+            self.mode = before
+
+    def _engine(self, database: object) -> Engine:
+        found = self._engines.get(database)
+        if found is None and database is not None and None in self._engines:
+            found = self._engines[database] = self._engines.pop(None)
+        if found is None:
+            store = self._source.store(len(self._engines))
+            found = Engine(self, store, lambda: self._served(found))
+            self._engines[database] = found
+        return found
+
+    def _served(self, engine: Engine | None) -> Mapping[str, Queue]:
+        if self.settings.queues is not None:
+            return self.settings.queues
+        served: dict[str, Queue] = {}
+        for app in applications():
+            if self._engines.get(app.database) is engine:
+                served |= app.queues
+        return served
+
+
+_stack: list[Capture] = []
+
+
+def current() -> Capture | None:
+    """The capture on top."""
+    return _stack[-1] if _stack else None
+
+
+def push(capture: Capture) -> None:
+    """Let ``capture`` stand in for production from now on."""
+    _stack.append(capture)
+    runtime.capture(_runtime_of)
+    runtime.capture_clock(_clock)
+    guard.install(_guard)
+
+
+def pop(capture: Capture) -> None:
+    """Take a capture away, and close it."""
+    _stack.remove(capture)
+    if not _stack:
+        runtime.capture(None)
+        runtime.capture_clock(None)
+        guard.install(None)
+    capture.close()
+
+
+def applications() -> list[PgJobs]:
+    """The application's instances: all that would open a database."""
+    return [app for app in runtime.instances() if app.opens_database]
+
+
+def check_mode(mode: object) -> str:
+    """A mode's name; ``ConfigurationError`` for another."""
+    if mode not in MODES:
+        hint = nearest(str(mode), MODES)
+        raise ConfigurationError(f"unknown mode {mode!r}{hint}")
+    return str(mode)
+
+
+def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """``settings`` with what a marker or ``harness(...)`` gives."""
+    from pgjobs.rules import options
+    from pgjobs.rules.errors import reject_unknown
+    from pgjobs.rules.schedule import instant
+
+    reject_unknown(given, ("mode", "queues", "seed", "start", "jitter"), "option of pgjobs")
+    changes = dict(given)
+    if "mode" in changes:
+        check_mode(changes["mode"])
+    if changes.get("queues") is not None:
+        changes["queues"] = options.queues(changes["queues"])
+    if changes.get("start") is not None:
+        changes["start"] = instant(changes["start"], "start")
+    return replace(settings, **changes)
+
+
+def _runtime_of(app: PgJobs) -> Runtime | None:
+    capture = current()
+    return None if capture is None else capture.runtime_of(app)
+
+
+def _guard(dsn: str) -> None:
+    capture = current()
+    if capture is not None and capture.mode != "live" and dsn not in own_databases:
+        raise CapturedStoreError(
+            "a test run keeps real databases closed, and this one was about to be opened past "
+            f"PgJobs: {guard.REMEDY}"
+        )
+
+
+def _clock() -> Clock | None:
+    capture = current()
+    return None if capture is None or capture.mode == "live" else capture.clock
+
+
+def _next_second() -> datetime:
+    """Real time, rounded up to the next second."""
+    from datetime import timedelta
+
+    now = SystemClock().now()
+    return now.replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)

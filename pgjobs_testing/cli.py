@@ -1,0 +1,163 @@
+"""``pgjobs-testing``: replays scenario files, and writes their JSON Schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pgjobs_testing.scenarios.files import Played, Stores
+    from pgjobs_testing.scenarios.progress import Show
+
+HELD, FAILED, UNREADABLE = 0, 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pgjobs")
+def main() -> None:
+    """Scenarios of pgjobs: job timelines that are replayed on virtual time."""
+
+
+@main.command()
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
+)
+@click.option(
+    "--store",
+    type=click.Choice(["both", "memory", "postgres"]),
+    default="both",
+    show_default=True,
+    help="Where to play; both are compared, event by event.",
+)
+@click.option(
+    "--postgres",
+    default="embedded",
+    show_default=True,
+    metavar="auto|embedded|testcontainers|DSN",
+    help="The PostgreSQL to play on, as the plugin's --pgjobs-postgres. On a DSN's server a "
+    "database of its own is made, and dropped.",
+)
+@click.option("--image", metavar="IMAGE", help="The image for testcontainers.")
+@click.option("--record", is_flag=True, help="Write the trace into each file that holds.")
+@click.option("--seed", type=click.IntRange(min=0), help="In place of each file's seed.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what did not hold.")
+@click.option("-v", "--verbose", is_flag=True, help="Print each trace.")
+def replay(
+    paths: tuple[Path, ...],
+    store: str,
+    postgres: str,
+    image: str | None,
+    record: bool,
+    seed: int | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Replay scenario files, and every *.yaml below directories.
+
+    Exit status: 0 all held, 1 an expectation or a comparison of the stores failed, 2 a file could
+    not be read or no PostgreSQL be had.
+    """
+    if quiet and verbose:
+        raise click.UsageError("give -q or -v, not both")
+    if record and seed is not None:
+        raise click.UsageError("--record writes the trace of the file's own seed: leave --seed out")
+    from pgjobs_testing.scenarios import files
+    from pgjobs_testing.servers import ServerError
+
+    try:
+        chosen = list(dict.fromkeys(files.found(paths)))
+        with _stores(store, postgres, image) as stores:
+            sys.exit(_play_all(chosen, stores, record, seed, quiet, verbose))
+    except (FileNotFoundError, ServerError) as error:
+        click.echo(f"pgjobs-testing: {error}", err=True)
+        sys.exit(UNREADABLE)
+
+
+@main.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def schema(file: Path | None) -> None:
+    """Write the JSON Schema (draft-07) of scenario files to FILE, or print it.
+
+    It also ships in the package, as pgjobs_testing/scenarios/scenario.schema.json.
+    """
+    from pgjobs_testing.scenarios.model import json_schema
+
+    text = json.dumps(json_schema(), indent=2) + "\n"
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        file.write_text(text, encoding="utf-8")
+
+
+def _play_all(
+    paths: list[Path],
+    stores: Stores,
+    record: bool,
+    seed: int | None,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Play the files in turn, telling of each as it ends; return the exit status."""
+    from pgjobs_testing.scenarios import files
+    from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
+    from pgjobs_testing.scenarios.progress import progress
+
+    held = failed = unreadable = 0
+    with progress(len(paths), shown=not quiet) as show:
+        for number, path in enumerate(paths):
+            told = partial(show.at, number, str(path))
+            try:
+                played = files.play(path, stores, seed=seed, recording=record, progress=told)
+            except InvalidScenarioError as error:
+                unreadable += 1
+                show.say(str(error), error=True)
+                continue
+            held, failed = held + played.held, failed + (not played.held)
+            _tell(played, show, quiet, verbose)
+    if not quiet:
+        counts = f"{held} held, {failed} failed, {unreadable} could not be read"
+        click.echo(f"{len(paths)} scenarios on {' and '.join(stores)}: {counts}")
+    return UNREADABLE if unreadable else FAILED if failed else HELD
+
+
+def _tell(played: Played, show: Show, quiet: bool, verbose: bool) -> None:
+    if not quiet:
+        show.say(played.summary())
+    if verbose:
+        show.say(played.replays[0].trace.text())
+    if not played.held:
+        show.say(played.problems(), error=True)
+
+
+@contextmanager
+def _stores(store: str, postgres: str, image: str | None) -> Iterator[Stores]:
+    """The stores by name; one server serves all files, and is stopped at the end."""
+    from pgjobs_testing.stores import MemorySource, PostgresSource
+
+    stores: Stores = {}
+    if store != "postgres":
+        memory = MemorySource()
+        stores["memory"] = lambda: memory.store(0)
+    if store == "memory":
+        yield stores
+        return
+    from pgjobs_testing.servers import choose
+
+    source = PostgresSource(choose(postgres, image, os.environ))
+    try:
+        stores["postgres"] = lambda: source.store(0)
+        yield stores
+    finally:
+        source.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Where workers run under test: in the test's own thread and context, async ones in virtual time.
+
+A sync worker takes no virtual time. An ``async def`` worker is a task on the test's loop (or, in a
+test that has none, on a private one), and its sleeps and timeouts are timers of the virtual clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from pgjobs.adapters.executors import Here, perform, perform_async, perform_within_limit
+from pgjobs.ports import Finished, Run
+from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
+from pgjobs.rules.outcome import Outcome
+from pgjobs_testing.clock import EPOCH, VirtualClock
+from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime, adopt
+
+T = TypeVar("T")
+
+RUNS_WITHOUT_PROGRESS = 100
+TIMERS_OF_ONE_DRAIN = 100_000
+
+
+class StuckWorkerError(PgJobsError, RuntimeError):
+    """A worker waits for something that the test's virtual time cannot bring."""
+
+
+class Loops:
+    """The event loop of one harness: a private one where the test has none, and its virtual time."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._ahead_s = 0.0
+        self._private: asyncio.AbstractEventLoop | None = None
+        self._attached: asyncio.AbstractEventLoop | None = None
+        self.time = VirtualTime(lambda: self._clock.seconds + self._ahead_s)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], call: str = "advance") -> Any:
+        """Run a coroutine to its end on the private loop; refused inside a running one."""
+        if running():
+            coroutine.close()
+            raise BlockingCallError(
+                f"{call} would run async workers, and an event loop runs in this thread: "
+                f"await {call}_async instead"
+            )
+        if self._private is None:
+            self._private = asyncio.SelectorEventLoop()
+        context = contextvars.copy_context()
+        result = self._private.run_until_complete(
+            self._private.create_task(coroutine, context=context)
+        )
+        adopt(context)
+        return result
+
+    async def attach(self) -> VirtualTime:
+        """Virtual time on the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._attached is not loop:
+            if self._attached is not None:
+                self.time.detach()
+            self.time.attach(loop)
+            self._attached = loop
+        return self.time
+
+    async def to_end(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a job to its end while the engine's clock stands still; its own sleeps cost nothing."""
+        time = await self.attach()
+        context = contextvars.copy_context()
+        task = time.spawn(coroutine, context=context)
+        try:
+            for _ in range(TIMERS_OF_ONE_DRAIN):
+                settled = await time.settle()
+                if task.done():
+                    adopt(context)
+                    return task.result()
+                due = time.next_timer()
+                if settled.rest is not Rest.TIMERS or due is None:
+                    raise stuck(settled)
+                self._ahead_s = due - self._clock.seconds
+                time.fire()
+            raise LivelockError(f"a job slept {TIMERS_OF_ONE_DRAIN} times without an end")
+        finally:
+            self._ahead_s = 0.0
+            if not task.done():
+                task.cancel()
+                await time.settle()
+
+    def close(self) -> None:
+        """Cancel what still runs on the private loop, and close it."""
+        if self._private is not None:
+            if self._attached is self._private:
+                self._private.run_until_complete(self.time.close())
+            self._private.run_until_complete(self._private.shutdown_asyncgens())
+            self._private.close()
+            self._private = self._attached = None
+        elif self._attached is not None:
+            self.time.detach()
+            self._attached = None
+
+
+class VirtualHere(Here):
+    """Drains under test: async workers run in virtual time."""
+
+    def __init__(self, loops: Loops) -> None:
+        super().__init__()
+        self._loops = loops
+
+    def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
+        ended: Outcome = self._loops.run(coroutine, "drain_queue")
+        return ended
+
+    async def limited(self, run: Run) -> Outcome:
+        return await self._loops.to_end(perform_within_limit(run))
+
+
+class InlineExecutor:
+    """Runs claimed jobs when the flow gives it a turn. Time limits are the engine's."""
+
+    def __init__(self, clock: VirtualClock, loops: Loops) -> None:
+        self._clock, self._loops = clock, loops
+        self._waiting: deque[Run] = deque()
+        self._finished: list[Finished] = []
+        self._tasks: dict[Run, asyncio.Task[None]] = {}
+        self._told = False
+        self._fruitless: dict[int, tuple[datetime, int, int]] = {}
+
+    def start(self, runs: list[Run]) -> None:
+        self._waiting.extend(runs)
+
+    def tell(self, run: Run) -> None:
+        if (task := self._tasks.get(run)) is not None:
+            task.cancel()
+            self._told = True
+
+    def collect(self) -> list[Finished]:
+        found, self._finished = self._finished, []
+        return found
+
+    def close(self) -> None:
+        """Nothing runs on by itself."""
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._finished)
+
+    def next_due(self) -> datetime | None:
+        if not self._tasks:
+            return None
+        due = self._loops.time.next_timer()
+        return None if due is None else EPOCH + timedelta(microseconds=round(due * 1e6))
+
+    def turn(self, now: datetime) -> bool:
+        ran = False
+        while self._waiting and not self._is_async(self._waiting[0]):
+            run = self._waiting.popleft()
+            self._guard(run)
+            ended = perform(run)
+            self._end(run, ended)
+            passing_on(ended)
+            ran = True
+        return ran
+
+    @property
+    def wants_loop(self) -> bool:
+        if self._told or (self._waiting and self._is_async(self._waiting[0])):
+            return True
+        due = self.next_due()
+        return due is not None and due <= self._clock.now()
+
+    async def turn_async(self) -> None:
+        """Let async runs go on as far as they can at this instant."""
+        time = await self._loops.attach()
+        self._told = False
+        context: contextvars.Context | None = None
+        if self._waiting and self._is_async(self._waiting[0]):
+            run = self._waiting.popleft()
+            self._guard(run)
+            context = contextvars.copy_context()
+            self._tasks[run] = time.spawn(self._perform(run), context=context)
+        time.fire()
+        settled = await time.settle()
+        if context is not None:
+            adopt(context)
+        if settled.rest is Rest.OVERDUE:
+            raise stuck(settled)
+
+    async def _perform(self, run: Run) -> None:
+        ended = await perform_async(run)
+        del self._tasks[run]
+        self._end(run, ended)
+
+    def _end(self, run: Run, ended: Outcome) -> None:
+        self._finished.append(Finished(run, ended, self._clock.monotonic()))
+
+    def _guard(self, run: Run) -> None:
+        """A job that runs again and again at one instant, its attempt given back, never ends."""
+        now, attempt = self._clock.now(), run.job.attempt
+        at, before, runs = self._fruitless.get(run.job.id, (now, attempt, 0))
+        runs = runs + 1 if (at, before) == (now, attempt) else 1
+        self._fruitless[run.job.id] = (now, attempt, runs)
+        if runs > RUNS_WITHOUT_PROGRESS:
+            raise LivelockError(
+                f"job {run.job.id} of worker {run.job.worker} ran {RUNS_WITHOUT_PROGRESS} times at "
+                f"{now.isoformat()} without progress: it snoozes for 0 seconds"
+            )
+
+    @staticmethod
+    def _is_async(run: Run) -> bool:
+        return run.worker is not None and run.worker.is_async
+
+
+def running() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def passing_on(ended: Outcome) -> None:
+    """Raise what a worker raised to end the test: an interrupt, or pytest's own outcomes."""
+    error = ended.exception
+    if isinstance(error, KeyboardInterrupt) or type(error).__module__.startswith("_pytest."):
+        assert error is not None
+        raise error
+
+
+def stuck(settled: Settled) -> StuckWorkerError:
+    """The error for async workers beside which virtual time cannot move."""
+    return StuckWorkerError("\n".join((f"async workers: {settled.rest.value}", *settled.blocked)))

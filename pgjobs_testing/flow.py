@@ -1,0 +1,129 @@
+"""How virtual time flows: the engine's own nodes, stepped until nothing is due, then moved on.
+
+One virtual instant: every node steps until none has anything to do; then the clock jumps to the
+earliest due moment among nodes and running jobs. Async jobs need an event loop now and then, so the
+flow is a program that yields the member whose executor wants one; its driver awaits that executor's
+``turn_async``, on a private loop or on the running one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pgjobs.adapters.local import LocalSession, LocalStore
+from pgjobs.engine.node import Node
+from pgjobs.ports import Executor
+from pgjobs.rules.errors import LivelockError
+from pgjobs_testing.clock import VirtualClock
+
+STEPS_AT_ONE_INSTANT = 1_000_000
+"""Steps without the clock moving after which a flow is taken for endless."""
+
+
+class VirtualExecutor(Executor, Protocol):
+    """An executor whose runs take virtual time, or none."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether ``collect`` would give anything."""
+        ...
+
+    def next_due(self) -> datetime | None:
+        """When the next run goes on or ends by itself."""
+        ...
+
+    def turn(self, now: datetime) -> bool:
+        """Let runs go on as far as they can at ``now`` without an event loop; whether one did.
+
+        What needs the loop stays, and ``wants_loop`` says so.
+        """
+        ...
+
+    @property
+    def wants_loop(self) -> bool:
+        """Whether runs can go on, but only on an event loop."""
+        ...
+
+    async def turn_async(self) -> None:
+        """Let runs go on that want the loop, as far as they can now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One node and its own outside."""
+
+    node: Node
+    session: LocalSession
+    executor: VirtualExecutor
+
+
+Program = Generator[Member, None, None]
+"""Yields members whose executor wants the loop."""
+
+
+class Flow:
+    """Nodes on one virtual clock."""
+
+    def __init__(self, store: LocalStore, clock: VirtualClock) -> None:
+        self.store, self.clock = store, clock
+        self.members: list[Member] = []
+
+    def quiet(self) -> Program:
+        """Everything that happens at this instant."""
+        now = self.clock.now()
+        for _ in range(STEPS_AT_ONE_INSTANT):
+            active = False
+            for member in tuple(self.members):
+                if self._busy(member, now):
+                    member.node.step(now)
+                    active = True
+                active = member.executor.turn(now) or active
+                while member.executor.wants_loop:
+                    yield member
+                    active = True
+            if not active:
+                return
+        raise LivelockError(
+            f"{STEPS_AT_ONE_INSTANT} steps at {now.isoformat()} did not come to rest: jobs insert "
+            "or snooze one another without any delay"
+        )
+
+    def next_due(self) -> datetime | None:
+        """The earliest instant at which anything will happen by itself."""
+        now = self.clock.now()
+        moments: list[datetime] = []
+        for member in self.members:
+            both = (member.node.next_due(now), member.executor.next_due())
+            moments += [due for due in both if due is not None]
+        return min(moments, default=None)
+
+    def until(self, target: datetime) -> Program:
+        """Everything up to and at ``target``, where the clock then stands."""
+        yield from self.quiet()
+        while (due := self.next_due()) is not None and due <= target:
+            self.clock.set(max(due, self.clock.now()))
+            yield from self.quiet()
+        self.clock.set(target)
+
+    @staticmethod
+    def _busy(member: Member, now: datetime) -> bool:
+        if member.session.pending or member.executor.pending:
+            return True
+        due = member.node.next_due(now)
+        return due is not None and due <= now
+
+
+def drive(program: Program, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+    """Run a flow to its end; ``run`` runs a coroutine on a loop of its own."""
+    for member in program:
+        run(member.executor.turn_async())
+
+
+async def drive_async(program: Program) -> None:
+    """Run a flow to its end on the running loop."""
+    for member in program:
+        await member.executor.turn_async()

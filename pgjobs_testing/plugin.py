@@ -1,0 +1,229 @@
+"""The pytest plugin: ``pytest -p pgjobs_testing``, or ``addopts``, or ``pytest_plugins``.
+
+It captures every ``PgJobs`` of the project under test, gives each test its own engine, store and
+clock, and offers the fixture ``jobs``. Installing the package changes nothing; naming the plugin
+does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgjobs import guard
+from pgjobs.rules.errors import PgJobsError
+from pgjobs.telemetry import PROCESS
+from pgjobs.worker import REGISTRY
+from pgjobs_testing import capture as captures
+from pgjobs_testing.capture import MODES, Capture, Settings, check_mode, settings_with
+from pgjobs_testing.fixture import Harness
+from pgjobs_testing.stores import MemorySource, PostgresSource, StoreSource
+
+if TYPE_CHECKING:
+    from pgjobs_testing.servers import Choice
+
+MARKER = "pgjobs(mode, queues, seed, start, jitter): how pgjobs runs in this test"
+
+
+@dataclass
+class Plugin:
+    """The plugin's state for one session."""
+
+    settings: Settings
+    option: str
+    image: str | None
+    memory: MemorySource = field(default_factory=MemorySource)
+    postgres: PostgresSource | None = None
+    outside: Capture | None = None
+
+    def source(self, mode: str) -> StoreSource:
+        """Where a test in ``mode`` gets its store."""
+        if mode != "postgres":
+            return self.memory
+        if self.postgres is None:
+            self.postgres = PostgresSource(self.choice())
+        return self.postgres
+
+    def choice(self) -> Choice:
+        """The server that ``--pgjobs-postgres`` means."""
+        from pgjobs_testing.servers import choose
+
+        return choose(self.option, self.image, os.environ)
+
+    def close(self) -> None:
+        if self.postgres is not None:
+            self.postgres.close()
+
+
+_plugin: Plugin | None = None
+_capture_key = pytest.StashKey[Capture]()
+_mistake_key = pytest.StashKey[str]()
+
+
+def settings() -> Settings | None:
+    """The session's settings; None where the plugin is not on."""
+    return None if _plugin is None else _plugin.settings
+
+
+def source(mode: str) -> StoreSource | None:
+    """Where a store for ``mode`` comes from; None where the plugin is not on."""
+    return None if _plugin is None else _plugin.source(mode)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("pgjobs", "pgjobs: jobs under test")
+    group.addoption(
+        "--pgjobs-mode",
+        choices=MODES,
+        help="manual: jobs run when the test says so; inline: when they are inserted; postgres: "
+        "manual, on a real server; live: nothing is captured (default: ini pgjobs_mode, or manual)",
+    )
+    group.addoption(
+        "--pgjobs-postgres",
+        default="auto",
+        metavar="auto|embedded|testcontainers|DSN",
+        help="the server of mode postgres (auto: PGJOBS_TEST_DSN, then Docker, then embedded)",
+    )
+    group.addoption("--pgjobs-image", metavar="IMAGE", help="the image for testcontainers")
+    group.addoption(
+        "--pgjobs-seed", type=int, metavar="N", help="the seed of every random choice of pgjobs"
+    )
+    parser.addini("pgjobs_mode", "the mode of tests that do not name one", default="manual")
+    parser.addini(
+        "pgjobs_scenarios", "directories whose *.yaml are scenarios", type="paths", default=[]
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _plugin  # noqa: PLW0603 - one session, one plugin
+    config.addinivalue_line("markers", MARKER)
+    try:
+        mode = check_mode(config.getoption("--pgjobs-mode") or config.getini("pgjobs_mode"))
+    except PgJobsError as error:
+        raise pytest.UsageError(f"pgjobs_mode: {error}") from None
+    seed = config.getoption("--pgjobs-seed")
+    if seed is None:
+        handed = getattr(config, "workerinput", {}).get("pgjobs_seed")
+        seed = int.from_bytes(os.urandom(4), "big") if handed is None else handed  # noqa: TID251 - a run's seed is drawn once, and printed
+    _plugin = Plugin(
+        Settings(mode, seed=seed),
+        config.getoption("--pgjobs-postgres"),
+        config.getoption("--pgjobs-image"),
+    )
+    _plugin.outside = Capture(_plugin.settings, _plugin.memory)
+    if mode != "live":
+        os.environ[guard.ENVIRONMENT_MARK] = str(os.getpid())
+    captures.push(_plugin.outside)
+
+
+def pytest_unconfigure() -> None:
+    global _plugin  # noqa: PLW0603 - one session, one plugin
+    if _plugin is None:
+        return
+    os.environ.pop(guard.ENVIRONMENT_MARK, None)
+    if _plugin.outside is not None:
+        captures.pop(_plugin.outside)
+    _plugin.close()
+    _plugin = None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist: each worker draws from the controller's seed."""
+    assert _plugin is not None
+    node.workerinput["pgjobs_seed"] = _plugin.settings.seed
+
+
+def pytest_report_header() -> list[str]:
+    assert _plugin is not None
+    mode, seed = _plugin.settings.mode, _plugin.settings.seed
+    lines = [f"pgjobs: mode {mode}, --pgjobs-seed {seed}"]
+    if mode == "postgres" or _plugin.option != "auto":
+        lines.append(f"pgjobs: {_plugin.choice().reason}")
+    return lines
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix not in (".yaml", ".yml"):
+        return None
+    from pgjobs_testing.scenarios.collect import collect_file
+
+    return collect_file(file_path, parent)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Each test has a capture of its own, and leaves workers and handlers as it found them."""
+    assert _plugin is not None
+    given: dict[str, Any] = {}
+    for marker in reversed(list(item.iter_markers("pgjobs"))):
+        given |= marker.kwargs
+    try:
+        chosen = settings_with(_plugin.settings, given)
+    except PgJobsError as error:
+        item.stash[_mistake_key] = f"@pytest.mark.pgjobs: {error}"
+        chosen = _plugin.settings
+    capture = item.stash[_capture_key] = Capture(chosen, _plugin.source(chosen.mode))
+    workers = dict(REGISTRY.by_name)
+    handlers = PROCESS.snapshot()
+    mark = os.environ.pop(guard.ENVIRONMENT_MARK, None)
+    if capture.mode != "live":
+        os.environ[guard.ENVIRONMENT_MARK] = str(os.getpid())
+    captures.push(capture)
+    try:
+        return (yield)
+    finally:
+        captures.pop(capture)
+        REGISTRY.by_name.clear()
+        REGISTRY.by_name.update(workers)
+        PROCESS.restore(handlers)
+        os.environ.pop(guard.ENVIRONMENT_MARK, None)
+        if mark is not None:
+            os.environ[guard.ENVIRONMENT_MARK] = mark
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A marker that cannot be is an error of its test alone."""
+    if (mistake := item.stash.get(_mistake_key, None)) is not None:
+        pytest.fail(mistake, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failing test's report shows what happened, in virtual time."""
+    report = yield
+    capture = item.stash.get(_capture_key, None)
+    if report.failed and capture is not None:
+        for engine in capture.engines():
+            if len(engine.recorder):
+                text = engine.recorder.trace().text()
+                seed = capture.settings.seed
+                report.sections.append(("pgjobs timeline", f"{text}\n--pgjobs-seed {seed}"))
+    return report
+
+
+@pytest.fixture
+def jobs(request: pytest.FixtureRequest) -> Harness:
+    """The application's jobs in the hand of the test: its client, its clock, and what to assert.
+
+    ``jobs.insert(...)`` and every other method of ``PgJobs`` work on the test's own store;
+    ``jobs.drain_queue()`` runs due jobs, ``jobs.advance(60)`` lets a minute pass,
+    ``jobs.assert_enqueued(worker=...)`` looks for jobs that wait.
+    """
+    capture = request.node.stash.get(_capture_key, None)
+    if capture is None:
+        raise pytest.UsageError("the fixture 'jobs' belongs to one test: use it in function scope")
+    if capture.mode == "live":
+        raise pytest.UsageError(
+            "in mode live nothing is captured, so there is no fixture 'jobs': use the "
+            "application's own PgJobs, or another mode"
+        )
+    return Harness(capture)

@@ -1,0 +1,293 @@
+"""What must fit together in a scenario: names that are referred to, the order of steps, "one of".
+
+The checks read the file's data as it is, also where a model refused a part of it, so that one run
+finds every mistake. They take for granted nothing but that the data is a mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs_testing.scenarios import model
+from pgjobs_testing.scenarios.mistakes import at_path, did_you_mean, found
+from pgjobs_testing.scenarios.model import ACTIONS, OUTCOMES, SUBJECTS, resolved
+from pgjobs_testing.scenarios.source import Source, TreePath
+from pgjobs_testing.scenarios.values import END, START, moment
+
+Found = Iterator[tuple[TreePath, dict[str, Any]]]
+
+_OF_SUBJECT = {"count": ("is",), "jobs": ("order",)}
+_BACKOFFS = ("constant", "linear", "exponential")
+
+
+def check(source: Source) -> None:
+    """Note every mistake of a source that no single value shows."""
+    _Checks(source).all()
+
+
+class _Checks:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._data: dict[str, Any] = source.data
+        start = moment(self._data.get("start"))
+        self._start = start if isinstance(start, datetime) else START
+        self._inserts = dict(self._all_inserts())
+        self._workers = _keys(self._data.get("workers"))
+        self._nodes = _names(self._data.get("nodes")) or ["a"]
+        self._queues = self._known_queues()
+
+    def all(self) -> None:
+        self._check_nodes()
+        for path, worker in self._mappings("workers"):
+            self._check_backoff((*path, "backoff"), worker.get("backoff"))
+            for n, run in enumerate(_items(worker.get("runs"))):
+                if isinstance(run, dict):
+                    self._check_run((*path, "runs", n), run)
+        for path, insert in self._inserts.items():
+            self._check_insert(path, insert)
+        self._check_names()
+        self._check_steps()
+        for path, expectation in self._mappings("expect"):
+            self._check_expectation(path, expectation)
+
+    # What the file holds
+
+    def _mappings(self, key: str) -> Found:
+        """The mappings within a key of the top: in a mapping of ``workers``, else in a list."""
+        held = self._data.get(key)
+        pairs: Iterable[tuple[str | int, Any]]
+        if key == "workers":
+            pairs = held.items() if isinstance(held, dict) else ()
+        else:
+            pairs = enumerate(_items(held))
+        for step, item in pairs:
+            if isinstance(item, dict):
+                yield (key, step), item
+
+    def _all_inserts(self) -> Found:
+        """Every job that the file inserts: those of steps in order, then those of runs."""
+        for path, step in self._mappings("steps"):
+            if isinstance(step.get("insert"), dict):
+                yield (*path, "insert"), step["insert"]
+            for n, insert in enumerate(_items(step.get("insert_all"))):
+                if isinstance(insert, dict):
+                    yield (*path, "insert_all", n), insert
+        for path, worker in self._mappings("workers"):
+            for n, run in enumerate(_items(worker.get("runs"))):
+                if isinstance(run, dict) and isinstance(run.get("insert"), dict):
+                    yield (*path, "runs", n, "insert"), run["insert"]
+
+    def _known_queues(self) -> list[str]:
+        used = [worker.get("queue", "default") for _, worker in self._mappings("workers")]
+        used += [insert.get("queue") for insert in self._inserts.values()]
+        found_names = [*_keys(self._data.get("queues")), *used]
+        return list(dict.fromkeys(name for name in found_names if isinstance(name, str)))
+
+    # Checks
+
+    def _check_nodes(self) -> None:
+        nodes = self._data.get("nodes")
+        if isinstance(nodes, list) and len(nodes) > 1:
+            self._source.report(
+                ("nodes", 1), "more than one node comes with a later version; accepted: one name"
+            )
+
+    def _check_backoff(self, path: TreePath, backoff: Any) -> None:
+        if isinstance(backoff, dict):
+            self._exactly_one(path, backoff, _BACKOFFS, "a backoff is one of", ("jitter", "max"))
+
+    def _check_run(self, path: TreePath, run: dict[str, Any]) -> None:
+        given = [key for key in run if key in OUTCOMES]
+        if len(given) > 1:
+            self._source.report(
+                (*path, given[1]),
+                f"{at_path(path)}: found {given[0]} and {given[1]}; accepted: one end of a run",
+                key=True,
+            )
+        for key in ("for", "insert"):
+            if "hang" in run and key in run:
+                said = f"{at_path(path)}: found {key} beside hang; a run that hangs has no end"
+                self._source.report((*path, key), said, key=True)
+
+    def _check_insert(self, path: TreePath, insert: dict[str, Any]) -> None:
+        self._reference((*path, "worker"), insert.get("worker"), self._workers, "worker")
+        if insert.get("schedule_in") is not None and insert.get("scheduled_at") is not None:
+            said = f"{at_path(path)}: found schedule_in and scheduled_at; accepted: one of them"
+            self._source.report((*path, "scheduled_at"), said, key=True)
+        self._bound((*path, "scheduled_at"), insert.get("scheduled_at"))
+
+    def _check_names(self) -> None:
+        seen: dict[str, TreePath] = {}
+        for path, insert in self._inserts.items():
+            name = insert.get("as")
+            if not isinstance(name, str):
+                continue
+            if name in seen:
+                line = self._source.place((*seen[name], "as")).line
+                said = f"{at_path(path)}: found the name {name!r} again, given in line {line}"
+                self._source.report((*path, "as"), f"{said}; accepted: each name once")
+            else:
+                seen[name] = path
+
+    def _check_steps(self) -> None:
+        last: datetime | None = None
+        until = self._at(self._data.get("until"))
+        self._bound(("until",), self._data.get("until"))
+        for path, step in self._mappings("steps"):
+            actions = (*ACTIONS, *model.StepSpec.LATER)
+            self._exactly_one(path, step, actions, "a step does one of", ("at",))
+            for action in ("cancel", "retry", "delete"):
+                self._check_target((*path, action), step.get(action))
+            for action in ("pause", "resume"):
+                self._reference((*path, action), step.get(action), self._queues, "queue")
+            if isinstance(step.get("scale"), dict):
+                scaled = step["scale"].get("queue")
+                self._reference((*path, "scale", "queue"), scaled, self._queues, "queue")
+            at = self._at(step.get("at"))
+            if at is None:
+                continue
+            place = (*path, "at")
+            self._bound(place, step["at"])
+            if at < self._start:
+                self._source.report(place, f"{at_path(place)}: found an instant before the start")
+            if last is not None and at < last:
+                said = f"found {found(step['at'])} after a later step; accepted: steps in order"
+                self._source.report(place, f"{at_path(place)}: {said}")
+            elif until is not None and at > until:
+                self._after_until(place, step["at"])
+            last = at if last is None else max(last, at)
+
+    def _check_target(self, path: TreePath, name: Any) -> None:
+        """A job that a step names is inserted by an earlier step, or by a run."""
+        step = path[1]
+        assert isinstance(step, int)
+        known = {
+            insert["as"]: where
+            for where, insert in self._inserts.items()
+            if isinstance(insert.get("as"), str)
+        }
+        self._reference(path, name, known, "job")
+        where = known.get(name) if isinstance(name, str) else None
+        if where is not None and where[0] == "steps" and int(where[1]) > step:
+            line = self._source.place(where).line
+            said = f"found {found(name)}, which is inserted later, in line {line}"
+            self._source.report(path, f"{at_path(path)}: {said}")
+
+    def _check_expectation(self, path: TreePath, given: dict[str, Any]) -> None:
+        others = ("at", "is", "order", *model.EXPECTED_OF_A_JOB, *model.ExpectationSpec.LATER)
+        subject = self._exactly_one(path, given, SUBJECTS, "an expectation is about one of", others)
+        self._check_instants(path, given)
+        for key in SUBJECTS:
+            if isinstance(given.get(key), dict):
+                self._check_filter((*path, key), given[key])
+        jobs = [insert.get("as") for insert in self._inserts.values()]
+        names = [name for name in jobs if isinstance(name, str)]
+        self._reference((*path, "job"), given.get("job"), names, "job")
+        for n, name in enumerate(_items(given.get("order"))):
+            self._reference((*path, "order", n), name, names, "job")
+        self._reference((*path, "queue"), given.get("queue"), self._queues, "queue")
+        self._reference((*path, "worker"), given.get("worker"), self._workers, "worker")
+        self._reference((*path, "node"), given.get("node"), self._nodes, "node")
+        if subject is None:
+            return
+        of_job = [key for key in model.EXPECTED_OF_A_JOB if key in given]
+        later = [key for key in model.ExpectationSpec.LATER if key in given]
+        mine = of_job if subject == "job" else _OF_SUBJECT[subject]
+        if subject == "job":
+            if not of_job and not later:
+                said = f"{at_path(path)}: says nothing of the job; accepted: state, attempt, ..."
+                self._source.report(path, said)
+        elif mine[0] not in given:
+            self._source.report(
+                path, f"{at_path(path)}: {subject} needs the key {mine[0]!r} as well"
+            )
+        for key in (*of_job, "is", "order"):
+            if key in given and key not in mine:
+                said = f"{at_path(path)}: {key!r} does not go with {subject!r}"
+                self._source.report((*path, key), said, key=True)
+
+    def _check_instants(self, path: TreePath, given: dict[str, Any]) -> None:
+        for key, value in given.items():
+            if key == "at" or key.endswith("_at"):
+                self._bound((*path, key), value)
+        at = self._at(given.get("at"))
+        until = self._at(self._data.get("until"))
+        if at is not None and at < self._start:
+            place = (*path, "at")
+            self._source.report(place, f"{at_path(place)}: found an instant before the start")
+        if at is not None and until is not None and at > until:
+            self._after_until((*path, "at"), given["at"])
+
+    def _check_filter(self, path: TreePath, given: dict[str, Any]) -> None:
+        for key, known in (("queue", self._queues), ("worker", self._workers)):
+            for name in _items(given.get(key)) or [given.get(key)]:
+                self._reference((*path, key), name, known, key)
+
+    # Their means
+
+    def _at(self, written: Any) -> datetime | None:
+        meant = moment(written)
+        return None if meant is None else resolved(self._start, meant)
+
+    def _bound(self, path: TreePath, written: Any) -> None:
+        meant = self._at(written)
+        if meant is not None and meant >= LAST_INSTANT:
+            said = (
+                f"{at_path(path)}: found {found(written)}; accepted: instants before the year 10000"
+            )
+            self._source.report(path, said)
+
+    def _after_until(self, path: TreePath, written: Any) -> None:
+        end = f", or {END!r}" if path[0] == "expect" else ""
+        until = self._data.get("until")
+        said = f"found {found(written)}; accepted: instants up to until, {until}{end}"
+        self._source.report(path, f"{at_path(path)}: {said}")
+
+    def _exactly_one(
+        self,
+        path: TreePath,
+        given: dict[str, Any],
+        known: Iterable[str],
+        what: str,
+        others: Iterable[str],
+    ) -> str | None:
+        """The one of ``known`` that is given; another number of them is a mistake.
+
+        None of them is no mistake of its own where a key is unknown: it may be the one, misspelt.
+        """
+        names = tuple(known)
+        present = [name for name in given if name in names]
+        if len(present) == 1:
+            return present[0]
+        accepted = ", ".join(name for name in names if name not in model.StepSpec.LATER)
+        if not present and not given.keys() - set(others):
+            self._source.report(path, f"{at_path(path)}: {what}: {accepted}")
+        elif present:
+            said = f"{at_path(path)}: found {present[0]} and {present[1]}; {what}: {accepted}"
+            self._source.report((*path, present[1]), said, key=True)
+        return None
+
+    def _reference(self, path: TreePath, name: Any, known: Iterable[str], what: str) -> None:
+        if not isinstance(name, str):
+            return  # a model says what is wrong with it
+        names = list(known)
+        if name in names:
+            return
+        listed = ", ".join(dict.fromkeys(names)) or "none"
+        near = did_you_mean(name, names) or f"; known are {listed}"
+        self._source.report(path, f"{at_path(path)}: no {what} is named {found(name)}{near}")
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _keys(value: Any) -> list[str]:
+    return list(value) if isinstance(value, dict) else []
+
+
+def _names(value: Any) -> list[str]:
+    return [name for name in _items(value) if isinstance(name, str)]

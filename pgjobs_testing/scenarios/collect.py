@@ -1,0 +1,102 @@
+"""Scenario files as tests: ``*.scenario.yaml`` anywhere, ``*.yaml`` below the ini ``pgjobs_scenarios``.
+
+What reads and plays them is imported with the first such file, and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgjobs.adapters.local import LocalStore
+from pgjobs.adapters.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from pgjobs_testing.scenarios.model import Scenario
+    from pgjobs_testing.scenarios.source import Source
+
+SUFFIX = ".scenario.yaml"
+
+
+def collect_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """The collector of a scenario file; None for any other file."""
+    if path.suffix != ".yaml":
+        return None
+    below = any(path.is_relative_to(root) for root in parent.config.getini("pgjobs_scenarios"))
+    if not below and not path.name.endswith(SUFFIX):
+        return None
+    return ScenarioFile.from_parent(parent, path=path)
+
+
+class ScenarioFile(pytest.File):
+    """One file: one test, named as the scenario is."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
+        from pgjobs_testing.scenarios.read import understood
+        from pgjobs_testing.scenarios.source import read_source
+
+        try:
+            source = read_source(self.path)
+            source.file = _shown(self.path, self.config)
+            scenario, source = understood(source)
+        except InvalidScenarioError as error:
+            shown = InvalidScenarioError(_shown(self.path, self.config), error.mistakes)
+            raise self.CollectError(str(shown)) from None
+        yield ScenarioItem.from_parent(self, name=scenario.name, scenario=scenario, source=source)
+
+
+class ScenarioItem(pytest.Item):
+    """One scenario, played on the session's store."""
+
+    def __init__(self, *, scenario: Scenario, source: Source, **given: Any) -> None:
+        super().__init__(**given)
+        self.scenario, self.source = scenario, source
+
+    def runtest(self) -> None:
+        """Play it; ``ScenarioFailed`` says what is not as expected."""
+        from pgjobs_testing.scenarios.replay import replay
+
+        name, store = _session_store()
+        played = replay(self.scenario, self.source, store, store_name=name)
+        if not played.held:
+            texts = [failure.text(self.source) for failure in played.failures]
+            raise ScenarioFailed("\n\n".join(f"{text}\n    on {name}" for text in texts))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The same text as that of ``pgjobs-testing replay``."""
+        if isinstance(excinfo.value, ScenarioFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the scenario begins."""
+        line = self.source.place(("name",)).line
+        return self.path, line - 1, f"scenario: {self.scenario.name}"
+
+
+class ScenarioFailed(AssertionError):
+    """A scenario that did not hold; the text says all."""
+
+
+def _session_store() -> tuple[str, LocalStore]:
+    """The store that the session's mode names, and its name."""
+    from pgjobs_testing import plugin
+
+    settings = plugin.settings()
+    if settings is None or settings.mode != "postgres":
+        return "memory", MemoryStore()
+    source = plugin.source("postgres")
+    assert source is not None, "a session with settings has stores"
+    return "postgres", source.store(0)
+
+
+def _shown(path: Path, config: pytest.Config) -> str:
+    """The path as pytest shows it: from the root directory, where it is below it."""
+    try:
+        return str(path.relative_to(config.rootpath))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,123 @@
+"""Whether what a scenario expects is so: of one job, of a count, of the order in which jobs started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pgjobs.client import Client, drive
+from pgjobs.ports import Store
+from pgjobs.rules.job import Job
+from pgjobs.rules.jsonb import contains
+from pgjobs_testing.scenarios import failure
+from pgjobs_testing.scenarios.failure import Failure, Row
+from pgjobs_testing.scenarios.mistakes import Place
+from pgjobs_testing.scenarios.model import (
+    EXPECTED_OF_A_JOB,
+    ExpectationSpec,
+    FilterSpec,
+    Scenario,
+)
+from pgjobs_testing.scenarios.values import END
+from pgjobs_testing.timeline import Recorder, elapsed
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What an expectation is held against: the store, what was recorded, and the jobs' names."""
+
+    scenario: Scenario
+    store: Store
+    client: Client
+    recorder: Recorder
+    names: Mapping[str, int]
+
+    def look(self, expectation: ExpectationSpec, place: Place, at: datetime) -> Failure | None:
+        """The failure of an expectation that looks now, at ``at``; None where it holds."""
+        if expectation.job is not None:
+            subject, rows = f"job {expectation.job}", self._of_job(expectation, expectation.job)
+        elif expectation.count is not None:
+            subject, rows = "the count of jobs", self._of_count(expectation, expectation.count)
+        else:
+            assert expectation.jobs is not None
+            subject, rows = "the order of jobs", self._of_order(expectation, expectation.jobs)
+        compared = tuple(rows)
+        if all(row.holds for row in compared):
+            return None
+        when = elapsed(at - self.scenario.start)
+        if expectation.at == END:
+            when = f"the end ({when})"
+        what = f"{subject} is not as expected at {when}"
+        timeline = failure.around(self.recorder.trace(), at)
+        return Failure(place, what, compared, timeline)
+
+    def _of_job(self, expectation: ExpectationSpec, name: str) -> Iterator[Row]:
+        job_id = self.names.get(name)
+        job = None if job_id is None else self._job(job_id)
+        for field in expectation.given(*EXPECTED_OF_A_JOB):
+            expected = getattr(expectation, field)
+            if field.endswith("_at") and expected is not None:
+                expected = self.scenario.instant(expected)
+            if job is None:
+                missing = "not inserted yet" if job_id is None else "deleted"
+                yield Row(field, self._shown(expected), missing, holds=False)
+                continue
+            yield self._row(field, expected, job)
+
+    def _row(self, field: str, expected: Any, job: Job) -> Row:
+        actual: Any
+        if field == "node":
+            actual = job.attempted_by[0] if job.attempted_by else None
+        elif field == "error":
+            actual = job.last_error
+        else:
+            actual = getattr(job, field)
+        if field == "error" and expected is not None:
+            holds = actual is not None and expected in actual
+        elif field in ("args", "meta") and expected is not None:
+            holds = contains(actual, expected)
+        elif field == "tags" and expected is not None:
+            holds = list(actual) == expected
+        else:
+            holds = actual == expected
+        return Row(field, self._shown(expected), self._shown(actual), holds)
+
+    def _of_count(self, expectation: ExpectationSpec, chosen: FilterSpec) -> Iterator[Row]:
+        actual = drive(self.store, self.client.count(None, _filters(chosen)))
+        holds = actual == expectation.is_
+        yield Row("count", str(expectation.is_), str(actual), holds)
+
+    def _of_order(self, expectation: ExpectationSpec, chosen: FilterSpec) -> Iterator[Row]:
+        found = drive(self.store, self.client.find(None, "id", None, _filters(chosen)))
+        matching = {job.id for job in found}
+        started: dict[int, None] = {}
+        for moment in self.recorder.trace().of("start"):
+            if moment.job is not None and moment.job.id in matching:
+                started.setdefault(moment.job.id, None)
+        named = {job_id: name for name, job_id in self.names.items()}
+        actual = [named.get(job_id, f"#{self.recorder.ordinal(job_id)}") for job_id in started]
+        expected = expectation.order or []
+        yield Row("order", self._list(expected), self._list(actual), actual == expected)
+
+    def _job(self, job_id: int) -> Job | None:
+        found = drive(self.store, self.client.find(1, "id", None, {"id": job_id}))
+        return found[0] if found else None
+
+    def _shown(self, value: Any) -> str:
+        return failure.shown(value, self.scenario.start)
+
+    @staticmethod
+    def _list(names: list[str]) -> str:
+        return f"[{', '.join(names)}]"
+
+
+def _filters(chosen: FilterSpec) -> dict[str, Any]:
+    """A scenario's filters as the client takes them."""
+    given = chosen.given(*FilterSpec.model_fields)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value is not None
+    }

@@ -1,0 +1,323 @@
+"""What a scenario file may hold: one frozen model for each mapping of the format.
+
+Models check single values. What spans several of them (names, order, "exactly one of") is checked
+by ``checks.py``, so that one mistake hides no other. ``LATER`` names the keys of the format that
+this version knows and cannot play yet: they are refused, never ignored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from pgjobs.rules import backoff
+from pgjobs.rules.backoff import Backoff
+from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs_testing.scenarios.mistakes import did_you_mean
+from pgjobs_testing.scenarios.values import (
+    START,
+    Args,
+    Attempts,
+    Concurrency,
+    DateTime,
+    Duration,
+    Flag,
+    Given,
+    Hang,
+    Instant,
+    InstantOrEnd,
+    InstantOrNothing,
+    Maybe,
+    Meta,
+    Name,
+    Names,
+    PositiveDuration,
+    Priority,
+    Raised,
+    Seed,
+    Share,
+    State,
+    States,
+    Text,
+    TextOrNothing,
+    Whole,
+    Wholes,
+    WrittenInstant,
+)
+
+OUTCOMES = ("error", "snooze", "discard", "cancel", "raise", "hang")
+"""How a scripted run may end other than well."""
+ACTIONS = (
+    "insert",
+    "insert_all",
+    "cancel",
+    "retry",
+    "delete",
+    "pause",
+    "resume",
+    "scale",
+    "pause_all",
+    "resume_all",
+)
+"""What a step may do."""
+SUBJECTS = ("job", "count", "jobs")
+"""What an expectation may be about."""
+
+
+class Part(BaseModel):
+    """A mapping of the file: unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    LATER: ClassVar[tuple[str, ...]] = ()
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of ``names`` that the file gives, with their values."""
+        return {name: getattr(self, name) for name in names if name in self.model_fields_set}
+
+
+class QueueSpec(Part):
+    """How the node serves a queue."""
+
+    LATER = ("rate_limit", "global_concurrency")
+    concurrency: Concurrency = 10
+    paused: Flag = False
+
+
+class InsertSpec(Part):
+    """A job to insert; ``as`` names it for steps and expectations."""
+
+    LATER = ("unique", "replace")
+    name_as: Maybe[Name] = Field(None, alias="as")
+    worker: Name
+    args: Args = Field(default_factory=dict)
+    queue: Name = "default"
+    priority: Priority = 0
+    max_attempts: Attempts = 20
+    tags: list[Name] = Field(default_factory=list)
+    meta: Meta = Field(default_factory=dict)
+    schedule_in: Maybe[Duration] = None
+    scheduled_at: Maybe[WrittenInstant] = None
+
+
+class RunSpec(Part):
+    """One run of a scripted worker: how long it takes, what it inserts at its end, how it ends."""
+
+    duration: Duration = Field(timedelta(0), alias="for")
+    error: Maybe[Text] = None
+    snooze: Maybe[Duration] = None
+    discard: Maybe[Text] = None
+    cancel: Maybe[Text] = None
+    raised: Maybe[Raised] = Field(None, alias="raise")
+    hang: Maybe[Hang] = None
+    insert: Maybe[InsertSpec] = None
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, arbitrary_types_allowed=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ok(cls, value: Any) -> Any:
+        return _short(value, "ok", "ok, or a mapping such as {for: 2s, error: why}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"const": "ok"}, handler(core_schema)]}
+
+
+class BackoffSpec(Part):
+    """How long a failed job waits: ``guide``, or one kind with its options."""
+
+    constant: Maybe[Duration] = None
+    linear: Maybe[Duration] = None
+    exponential: Maybe[Duration] = None
+    jitter: Share = 0.0
+    max: Maybe[Duration] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _guide(cls, value: Any) -> Any:
+        return _short(value, "guide", "guide, or a mapping such as {linear: 60s}")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"const": "guide"}, handler(core_schema)]}
+
+    def made(self) -> Backoff:
+        """The backoff that is meant."""
+        if self.constant is not None:
+            return backoff.constant(self.constant, jitter=self.jitter, max=self.max)
+        if self.linear is not None:
+            return backoff.linear(self.linear, jitter=self.jitter, max=self.max)
+        if self.exponential is not None:
+            capped = backoff.exponential().max_s if self.max is None else self.max
+            return backoff.exponential(self.exponential, jitter=self.jitter, max=capped)
+        return backoff.DEFAULT
+
+
+class WorkerSpec(Part):
+    """A scripted worker: the options of ``pgjobs.worker``, and what each run does."""
+
+    LATER = ("unique", "replace", "use")
+    queue: Name = "default"
+    max_attempts: Attempts = 20
+    priority: Priority = 0
+    tags: list[Name] = Field(default_factory=list)
+    meta: Meta = Field(default_factory=dict)
+    timeout: Maybe[PositiveDuration] = None
+    backoff: BackoffSpec = Field(default_factory=BackoffSpec)
+    runs: list[RunSpec] = Field(default_factory=lambda: [RunSpec()], min_length=1)
+
+
+class ScaleSpec(Part):
+    """A queue's new concurrency."""
+
+    queue: Name
+    concurrency: Concurrency
+
+
+class StepSpec(Part):
+    """What somebody does at an instant, from outside of the engine."""
+
+    LATER = (
+        "crash",
+        "restart",
+        "stop",
+        "suspend",
+        "partition",
+        "heal",
+        "skew",
+        "drop_notifications",
+        "database",
+    )
+    at: WrittenInstant
+    insert: Maybe[InsertSpec] = None
+    insert_all: Maybe[list[InsertSpec]] = None
+    cancel: Maybe[Name] = None
+    retry: Maybe[Name] = None
+    delete: Maybe[Name] = None
+    pause: Maybe[Name] = None
+    resume: Maybe[Name] = None
+    scale: Maybe[ScaleSpec] = None
+    pause_all: Given | None = None
+    resume_all: Given | None = None
+
+    @property
+    def action(self) -> str:
+        """The one thing that this step does."""
+        return next(name for name in ACTIONS if name in self.model_fields_set)
+
+
+class FilterSpec(Part):
+    """Which jobs are meant; a list means "one of", args and meta are contained, tags all there."""
+
+    state: Maybe[States] = None
+    queue: Maybe[Names] = None
+    worker: Maybe[Names] = None
+    tags: Maybe[Names] = None
+    args: Maybe[Args] = None
+    meta: Maybe[Meta] = None
+    priority: Maybe[Wholes] = None
+    attempt: Maybe[Wholes] = None
+    max_attempts: Maybe[Wholes] = None
+
+
+class ExpectationSpec(Part):
+    """What must be true at an instant, after all that is due then: of a job, a count or an order.
+
+    Of a job: ``error`` is contained in its last error, ``args`` and ``meta`` are contained in its
+    own, the rest is equal; null means empty. An order is that of first starts, and leaves out what
+    has not started.
+    """
+
+    LATER = ("conflict", "replaced")
+    at: InstantOrEnd
+    job: Maybe[Name] = None
+    state: Maybe[State] = None
+    queue: Maybe[Name] = None
+    worker: Maybe[Name] = None
+    node: TextOrNothing | None = None
+    attempt: Maybe[Whole] = None
+    max_attempts: Maybe[Whole] = None
+    priority: Maybe[Whole] = None
+    snoozed: Maybe[Whole] = None
+    tags: Maybe[list[Name]] = None
+    args: Maybe[Args] = None
+    meta: Maybe[Meta] = None
+    error: TextOrNothing | None = None
+    inserted_at: InstantOrNothing | None = None
+    scheduled_at: InstantOrNothing | None = None
+    attempted_at: InstantOrNothing | None = None
+    completed_at: InstantOrNothing | None = None
+    discarded_at: InstantOrNothing | None = None
+    cancelled_at: InstantOrNothing | None = None
+    count: Maybe[FilterSpec] = None
+    is_: Maybe[Whole] = Field(None, alias="is")
+    jobs: Maybe[FilterSpec] = None
+    order: Maybe[list[Name]] = None
+
+
+EXPECTED_OF_A_JOB = tuple(
+    name for name in ExpectationSpec.model_fields if name not in ("at", *SUBJECTS, "is_", "order")
+)
+"""What an expectation can say of a job."""
+
+
+class Scenario(Part):
+    """A whole file."""
+
+    LATER = ("plugins",)
+    name: Name
+    start: DateTime = START
+    seed: Seed = 0
+    jitter: Flag = False
+    nodes: list[Name] = Field(["a"], min_length=1)
+    queues: dict[Name, QueueSpec] = Field(default_factory=dict)
+    workers: dict[Name, WorkerSpec] = Field(default_factory=dict)
+    steps: list[StepSpec] = Field(min_length=1)
+    until: Maybe[WrittenInstant] = None
+    expect: list[ExpectationSpec] = Field(default_factory=list)
+    trace: Maybe[Text] = None
+
+    def instant(self, written: Instant) -> datetime:
+        """The instant that is meant by what is written."""
+        return resolved(self.start, written)
+
+
+def resolved(start: datetime, written: Instant) -> datetime:
+    """An instant from how it is written; ``LAST_INSTANT`` where it would be later than that."""
+    if isinstance(written, datetime):
+        return written
+    try:
+        return start + written
+    except OverflowError:
+        return LAST_INSTANT
+
+
+def json_schema() -> dict[str, Any]:
+    """The format as JSON Schema, draft-07, for editors."""
+    made = Scenario.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    definitions = made.pop("$defs", {})
+    for part in (made, *definitions.values()):
+        for schema in part.get("properties", {}).values():
+            if schema.get("default", "") is None:  # left out is what it means, not null
+                del schema["default"]
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        **made,
+        "title": "A scenario of pgjobs_testing",
+        "definitions": definitions,
+    }
+
+
+def _short(value: Any, word: str, accepted: str) -> Any:
+    """The mapping that a single word stands for."""
+    if value == word:
+        return {}
+    if isinstance(value, dict | BaseModel):
+        return value
+    hint = did_you_mean(value, [word]) if isinstance(value, str) else ""
+    raise PydanticCustomError("accepted", "{accepted}", {"accepted": accepted, "hint": hint})

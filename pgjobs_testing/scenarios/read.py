@@ -1,0 +1,130 @@
+"""From a file to a scenario, or to every mistake in it at once."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from pgjobs_testing.scenarios import checks
+from pgjobs_testing.scenarios.mistakes import (
+    InvalidScenarioError,
+    at_path,
+    did_you_mean,
+    found,
+)
+from pgjobs_testing.scenarios.model import Part, Scenario
+from pgjobs_testing.scenarios.source import Source, TreePath, parse, read_source
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+def read(path: Path) -> tuple[Scenario, Source]:
+    """The scenario of a file, with its source; ``InvalidScenarioError`` names every mistake."""
+    return understood(read_source(path))
+
+
+def read_text(text: str, file: str = "<text>") -> tuple[Scenario, Source]:
+    """The scenario that ``text`` is; ``InvalidScenarioError`` names every mistake."""
+    return understood(parse(file, text))
+
+
+def understood(source: Source) -> tuple[Scenario, Source]:
+    """The scenario that a source holds."""
+    if not isinstance(source.data, dict):
+        source.report((), f"found {found(source.data)}; accepted: a mapping with name and steps")
+        raise InvalidScenarioError(source.file, source.mistakes)
+    scenario = None
+    try:
+        scenario = Scenario.model_validate(source.data)
+    except ValidationError as error:
+        for each in error.errors(include_url=False):
+            _report(each, source)
+    checks.check(source)
+    if source.mistakes or scenario is None:
+        raise InvalidScenarioError(source.file, source.mistakes)
+    return scenario, source
+
+
+def _report(error: ErrorDetails, source: Source) -> None:
+    """Say what pydantic found, in the words of the format."""
+    path: TreePath = error["loc"]
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        _report_unknown_key(path, source)
+        return
+    if kind == "missing":
+        where = f" in {at_path(path[:-1])}" if path[:-1] else ""
+        source.report(path[:-1], f"the key {str(path[-1])!r} is missing{where}")
+        return
+    context = error.get("ctx", {})
+    if path and path[-1] == "[key]":
+        path = path[:-1]
+        said = f"found the key {found(path[-1])}; accepted: {context.get('accepted')}"
+        source.report(path, f"{at_path(path[:-1])}: {said}", key=True)
+        return
+    accepted = context.get("accepted") or _ACCEPTED.get(kind) or error["msg"]
+    place = f"{at_path(path)}: " if path else ""
+    value = context.get("found", source.value(path))
+    said = f"found {found(value)}; accepted: {accepted}{context.get('hint', '')}"
+    source.report(path, place + said)
+
+
+_ACCEPTED = {
+    "model_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "too_short": "a list with something in it",
+}
+
+
+def _report_unknown_key(path: TreePath, source: Source) -> None:
+    part = _part_at(path[:-1])
+    key = str(path[-1])
+    where = f" in {at_path(path[:-1])}" if path[:-1] else ""
+    if part is not None and key in part.LATER:
+        later = (
+            f"{key!r}{where} comes with a later version, which can replay it; remove it until then"
+        )
+        source.report(path, later, key=True)
+        return
+    known = _keys(part) if part is not None else []
+    near = did_you_mean(key, known)
+    accepted = "" if near else f"; accepted: {', '.join(known)}"
+    source.report(path, f"found the unknown key {key!r}{where}{near or accepted}", key=True)
+
+
+def _keys(part: type[Part]) -> list[str]:
+    return [field.alias or name for name, field in part.model_fields.items()]
+
+
+def _part_at(path: TreePath) -> type[Part] | None:
+    """The model of the mapping at ``path``."""
+    kind: Any = Scenario
+    for step in path:
+        kind = _plain(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+            if step not in fields:
+                return None
+            kind = fields[str(step)].annotation
+        elif get_origin(kind) in (list, dict):
+            kind = get_args(kind)[-1]
+        else:
+            return None
+    kind = _plain(kind)
+    return kind if isinstance(kind, type) and issubclass(kind, Part) else None
+
+
+def _plain(kind: Any) -> Any:
+    """An annotation without ``Annotated`` and ``| None``."""
+    while True:
+        if get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        elif get_origin(kind) in (Union, types.UnionType):
+            kind = next(each for each in get_args(kind) if each is not type(None))
+        else:
+            return kind

@@ -1,0 +1,140 @@
+"""Workers that do what a scenario says: each run takes its time, inserts, and ends as written.
+
+A run begins when its job is claimed and ends ``for`` later. What it inserts is inserted at its end,
+just before its outcome is told to the engine; a run that was told to stop (cancelled, timed out)
+ends at once as a cancelled task does, and inserts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from pgjobs.ports import Finished, Run
+from pgjobs.rules import outcome
+from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
+from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.schedule import later
+from pgjobs.worker import Registry, Worker
+from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.scenarios.model import InsertSpec, RunSpec, Scenario, WorkerSpec
+
+
+def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
+    """The scenario's workers, in a registry of their own."""
+    made = Registry()
+    for name, spec in workers.items():
+        made.add(_worker(name, spec))
+    return made
+
+
+def new_job(spec: InsertSpec, known: Registry, scenario: Scenario) -> NewJob:
+    """The job that an insert means."""
+    given = spec.given("queue", "priority", "max_attempts", "tags", "meta", "schedule_in")
+    if spec.scheduled_at is not None:
+        given["scheduled_at"] = scenario.instant(spec.scheduled_at)
+    return known.by_name[spec.worker].new(spec.args, **given)
+
+
+class ScriptedExecutor:
+    """Plays the runs of scripted workers in virtual time. ``insert`` stores a job for a run."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        workers: Mapping[str, WorkerSpec],
+        insert: Callable[[InsertSpec], object],
+    ) -> None:
+        self._clock, self._workers, self._insert = clock, workers, insert
+        self._starts: dict[int, int] = {}
+        self._order = count()
+        self._ends: list[tuple[datetime, int, Run]] = []
+        self._under_way: dict[Run, RunSpec] = {}
+        self._finished: list[Finished] = []
+
+    def start(self, runs: list[Run]) -> None:
+        now = self._clock.now()
+        for run in runs:
+            spec = self._next(run.job)
+            self._under_way[run] = spec
+            if not spec.hang:
+                end = later(now, spec.duration)
+                heapq.heappush(self._ends, (end, next(self._order), run))
+
+    def tell(self, run: Run) -> None:
+        if self._under_way.pop(run, None) is not None:
+            self._finish(run, outcome.raised(asyncio.CancelledError()))
+
+    def collect(self) -> list[Finished]:
+        ended, self._finished = self._finished, []
+        return ended
+
+    def close(self) -> None:
+        """Nothing runs on by itself."""
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._finished)
+
+    def next_due(self) -> datetime | None:
+        self._forget_told()
+        return self._ends[0][0] if self._ends else None
+
+    def turn(self, now: datetime) -> bool:
+        ended = False
+        while (due := self.next_due()) is not None and due <= now:
+            _, _, run = heapq.heappop(self._ends)
+            spec = self._under_way.pop(run)
+            if spec.insert is not None:
+                self._insert(spec.insert)
+            self._finish(run, ended_as(spec))
+            ended = True
+        return ended
+
+    @property
+    def wants_loop(self) -> bool:
+        return False
+
+    async def turn_async(self) -> None:
+        """No scripted run needs an event loop."""
+
+    def _next(self, job: Job) -> RunSpec:
+        """The entry of this start of the job; the last one repeats."""
+        runs = self._workers[job.worker].runs
+        started = self._starts.get(job.id, 0)
+        self._starts[job.id] = started + 1
+        return runs[min(started, len(runs) - 1)]
+
+    def _finish(self, run: Run, ended: Outcome) -> None:
+        self._finished.append(Finished(run, ended, self._clock.monotonic()))
+
+    def _forget_told(self) -> None:
+        while self._ends and self._ends[0][2] not in self._under_way:
+            heapq.heappop(self._ends)
+
+
+def ended_as(spec: RunSpec) -> Outcome:
+    """How a run ends that nobody told to stop."""
+    if spec.raised is not None:
+        return outcome.raised(type(spec.raised)(*spec.raised.args))
+    if spec.error is not None:
+        return outcome.returned(Retry(spec.error))
+    if spec.snooze is not None:
+        return outcome.returned(Snooze(spec.snooze))
+    if spec.discard is not None:
+        return outcome.returned(Discard(spec.discard))
+    if spec.cancel is not None:
+        return outcome.returned(Cancel(spec.cancel))
+    return outcome.COMPLETED
+
+
+def _worker(name: str, spec: WorkerSpec) -> Worker[Any, Any]:
+    async def perform(_: Job) -> None:
+        raise AssertionError("a scripted worker is played, never called")
+
+    given = spec.given("queue", "max_attempts", "priority", "tags", "meta", "timeout")
+    return Worker(perform, {**given, "name": name, "backoff": spec.backoff.made()})

@@ -1,0 +1,324 @@
+"""How a scenario writes durations, instants, names and numbers: each a type that says what it accepts."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from pgjobs.rules.errors import PgJobsError
+from pgjobs.rules.job import MAX_ATTEMPTS, JobState
+from pgjobs.rules.jsonb import normal_object
+from pgjobs.rules.options import LOWEST_PRIORITY, MAX_CONCURRENCY, NAME_LIMIT
+from pgjobs.rules.schedule import instant
+from pgjobs_testing.scenarios.mistakes import did_you_mean
+
+T = TypeVar("T")
+
+END = "end"
+Instant = timedelta | datetime
+"""An instant as it is written: a duration after the start, or a date and time."""
+
+_SPAN = re.compile(
+    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?(?:(\d{1,12}(?:\.\d{1,6})?)s)?(?:(\d{1,12})ms)?",
+    re.ASCII,
+)
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*", re.ASCII)
+_STATES = tuple(str(state) for state in JobState)
+
+A_DURATION = "a duration such as 250ms, 2s, 90s, 5m, 1h, 7d or 1h30m"
+AN_INSTANT = f"{A_DURATION} after the start, or a date and time with its zone"
+
+
+def accepts(what: str) -> WrapValidator:
+    """Say in every error of a type what it accepts."""
+
+    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except ValueError:
+            raise _wrong(what) from None
+
+    return WrapValidator(check)
+
+
+def span(text: object) -> timedelta | None:
+    """A duration, or None where ``text`` is none."""
+    found = _SPAN.fullmatch(text) if isinstance(text, str) and text else None
+    if found is None:
+        return None
+    days, hours, minutes, seconds, millis = (part or "0" for part in found.groups())
+    whole, _, fraction = seconds.partition(".")
+    try:
+        return timedelta(
+            days=int(days),
+            hours=int(hours),
+            minutes=int(minutes),
+            seconds=int(whole),
+            milliseconds=int(millis),
+            microseconds=int(fraction.ljust(6, "0")) if fraction else 0,
+        )
+    except OverflowError:
+        return None
+
+
+def moment(text: object) -> Instant | None:
+    """An instant, or None where ``text`` is none."""
+    after = span(text)
+    if after is not None:
+        return after
+    if not isinstance(text, str) or not _DATE_TIME.fullmatch(text):
+        return None
+    try:
+        return instant(datetime.fromisoformat(text), "an instant")
+    except ValueError:
+        return None
+
+
+def builtin_exception(name: str) -> type[BaseException] | None:
+    """The exception that Python knows by that name, if it can be made of one text."""
+    kind = getattr(builtins, name, None)
+    if not isinstance(kind, type) or not issubclass(kind, BaseException):
+        return None
+    try:
+        kind("")
+    except TypeError:
+        return None
+    return kind
+
+
+def _wrong(accepted: str, hint: str = "") -> PydanticCustomError:
+    return PydanticCustomError("accepted", "{accepted}", {"accepted": accepted, "hint": hint})
+
+
+def _duration(value: object) -> timedelta:
+    found = span(value)
+    if found is None:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        raise _wrong(A_DURATION, f"; give a unit, as in {value}s" if number else "")
+    return found
+
+
+def _positive(value: object) -> timedelta:
+    found = _duration(value)
+    if not found:
+        raise _wrong(f"{A_DURATION}, more than 0s")
+    return found
+
+
+def _instant(value: object) -> Instant:
+    found = moment(value)
+    if found is None:
+        raise _wrong(AN_INSTANT, _zone_hint(value))
+    return found
+
+
+def _date_time(value: object) -> datetime:
+    found = moment(value)
+    if not isinstance(found, datetime):
+        accepted = "a date and time with its zone, such as 2025-01-01T00:00:00Z"
+        raise _wrong(accepted, _zone_hint(value))
+    return found
+
+
+def _zone_hint(value: object) -> str:
+    try:
+        naive = isinstance(value, str) and datetime.fromisoformat(value).tzinfo is None
+    except ValueError:
+        naive = False
+    return f"; add the zone, as in {value}Z" if naive and "T" in str(value) else ""
+
+
+def _instant_or_end(value: object) -> Instant | str:
+    if value == END:
+        return END
+    found = moment(value)
+    if found is None:
+        raise _wrong(f"{AN_INSTANT}, or end", did_you_mean(value, [END]) or _zone_hint(value))
+    return found
+
+
+def _instant_or_nothing(value: object) -> Instant | None:
+    return None if value is None else _instant(value)
+
+
+def _given(value: object) -> bool:
+    if value is None or value is True:
+        return True
+    raise _wrong("nothing, or true")
+
+
+def _state(value: object) -> JobState:
+    if value not in _STATES:
+        raise _wrong(f"one of {', '.join(_STATES)}", did_you_mean(value, _STATES))
+    return JobState(str(value))
+
+
+def _exception(value: object) -> BaseException:
+    accepted = 'the name of a built-in exception, or that and its message: "ValueError: why"'
+    if not isinstance(value, str):
+        raise _wrong(accepted)
+    name, _, message = value.partition(":")
+    kind = builtin_exception(name)
+    if kind is None:
+        known = [each for each in dir(builtins) if builtin_exception(each)]
+        raise _wrong(accepted, did_you_mean(name, known))
+    return kind(message.strip()) if message.strip() else kind()
+
+
+def _json_object(what: str) -> PlainValidator:
+    def check(value: object) -> dict[str, Any]:
+        try:
+            return normal_object(value, what)
+        except PgJobsError as error:
+            raise _wrong("an object that JSON can hold", f" ({error})") from None
+
+    return PlainValidator(check)
+
+
+def one_or_more(check: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
+    """A check for one value or a list of values; an error tells the item that is wrong."""
+
+    def checked(value: object) -> tuple[Any, ...]:
+        found: list[Any] = []
+        for item in value if isinstance(value, list) else [value]:
+            try:
+                found.append(check(item))
+            except PydanticCustomError as error:
+                context = {**(error.context or {}), "found": item}
+                raise PydanticCustomError("accepted", "{accepted}", context) from None
+        return tuple(found)
+
+    return checked
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= NAME_LIMIT:
+        quote = isinstance(value, int | float | bool)
+        raise _wrong(_A_NAME, f"; quote it: {_yaml(value)!r}" if quote else "")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        quote = isinstance(value, int | float | bool)
+        raise _wrong("a text", f"; quote it: {_yaml(value)!r}" if quote else "")
+    return value
+
+
+def _text_or_nothing(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise _wrong(f"a whole number from {least} to {most}")
+        return value
+
+    return check
+
+
+def _present(value: object) -> object:
+    if value is None:
+        raise _wrong("a value, or the key left out")
+    return value
+
+
+def _share(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise _wrong("a number from 0 to 1")
+    return float(value)
+
+
+def _whole_type(least: int, most: int) -> Any:
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return Annotated[int, PlainValidator(_whole(least, most)), WithJsonSchema(schema)]
+
+
+def _listed(schema: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema}]})
+
+
+_A_NAME = f"a text of 1 to {NAME_LIMIT} characters"
+_DURATION_SCHEMA = {
+    "type": "string",
+    "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d{1,6})?s)?(\d+ms)?$",
+    "minLength": 2,
+    "description": A_DURATION,
+}
+_DATE_SCHEMA = {"type": "string", "format": "date-time"}
+_INSTANT_SCHEMA = {"anyOf": [_DURATION_SCHEMA, _DATE_SCHEMA], "description": AN_INSTANT}
+_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT}
+_STATE_SCHEMA = {"type": "string", "enum": list(_STATES)}
+_WHOLE_SCHEMA = {"type": "integer", "minimum": 0}
+
+
+class _Present:
+    """In the JSON Schema, a key that may be left out and is never null."""
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = handler(core_schema)
+        others = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+        return others[0] if len(others) == 1 else schema
+
+
+Maybe = Annotated[T | None, BeforeValidator(_present), _Present()]
+"""A key that may be left out; None is what it then has, and never what it may be given."""
+Name = Annotated[str, PlainValidator(_name), WithJsonSchema(_NAME_SCHEMA)]
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+TextOrNothing = Annotated[
+    str | None, PlainValidator(_text_or_nothing), WithJsonSchema({"type": ["string", "null"]})
+]
+Flag = Annotated[
+    bool,
+    Field(strict=True),
+    accepts("true or false"),
+]
+Given = Annotated[bool, PlainValidator(_given), WithJsonSchema({"enum": [None, True]})]
+Hang = Annotated[Literal[True], accepts("true")]
+Duration = Annotated[timedelta, PlainValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+PositiveDuration = Annotated[timedelta, PlainValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
+WrittenInstant = Annotated[Any, PlainValidator(_instant), WithJsonSchema(_INSTANT_SCHEMA)]
+InstantOrNothing = Annotated[
+    Any,
+    PlainValidator(_instant_or_nothing),
+    WithJsonSchema({"anyOf": [_INSTANT_SCHEMA, {"type": "null"}]}),
+]
+InstantOrEnd = Annotated[
+    Any,
+    PlainValidator(_instant_or_end),
+    WithJsonSchema({"anyOf": [_INSTANT_SCHEMA, {"const": END}]}),
+]
+DateTime = Annotated[datetime, PlainValidator(_date_time), WithJsonSchema(_DATE_SCHEMA)]
+Raised = Annotated[BaseException, PlainValidator(_exception), WithJsonSchema({"type": "string"})]
+State = Annotated[JobState, PlainValidator(_state), WithJsonSchema(_STATE_SCHEMA)]
+States = Annotated[
+    tuple[JobState, ...], PlainValidator(one_or_more(_state)), _listed(_STATE_SCHEMA)
+]
+Names = Annotated[tuple[str, ...], PlainValidator(one_or_more(_name)), _listed(_NAME_SCHEMA)]
+Wholes = Annotated[
+    tuple[int, ...], PlainValidator(one_or_more(_whole(0, 2**31 - 1))), _listed(_WHOLE_SCHEMA)
+]
+Args = Annotated[dict[str, Any], _json_object("args"), WithJsonSchema({"type": "object"})]
+Meta = Annotated[dict[str, Any], _json_object("meta"), WithJsonSchema({"type": "object"})]
+Priority = _whole_type(0, LOWEST_PRIORITY)
+Attempts = _whole_type(1, MAX_ATTEMPTS)
+Concurrency = _whole_type(1, MAX_CONCURRENCY)
+Whole = _whole_type(0, 2**31 - 1)
+Seed = _whole_type(0, 2**64 - 1)
+Share = Annotated[
+    float,
+    PlainValidator(_share),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
+START = datetime(2025, 1, 1, tzinfo=UTC)

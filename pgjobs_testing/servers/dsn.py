@@ -1,0 +1,64 @@
+"""Tells what a DSN says: whether it is one, where it leads, and the same for another database;
+and the server that a user named by one.
+"""
+
+import re
+from urllib.parse import quote
+
+from pgjobs_testing.servers.server import Server, ServerError
+
+URL = re.compile(r"postgres(?:ql)?://")
+SHOWN = re.compile(r"\b(host|hostaddr|port|dbname|service)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)")
+
+
+class DsnServer(Server):
+    """A server that runs already. It is only ever given databases, and they are dropped again."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__()
+        self._given_dsn = dsn
+
+    def _start(self) -> str:
+        return self._given_dsn
+
+    def _stop(self) -> None:
+        refusals = []
+        for name in list(self._databases):
+            database = self._databases[name]
+            try:
+                self.drop_database(name)
+            except ServerError as error:
+                refusals.append(f"{database} ({error})")
+        if refusals:
+            raise ServerError(f"test databases left behind, drop them: {'; '.join(refusals)}")
+
+
+def is_dsn(text: str) -> bool:
+    """Whether it has a DSN's shape: a URL that libpq takes, or `key=value` pairs."""
+    if "://" in text.partition("?")[0]:
+        return URL.match(text) is not None
+    return re.match(r"\s*[a-z_]+\s*=", text) is not None
+
+
+def with_database(dsn: str, database: str) -> str:
+    """The same server, user and options, another database. A URL stays a URL."""
+    if not URL.match(dsn):
+        from psycopg.conninfo import make_conninfo
+
+        return make_conninfo(dsn, dbname=database)
+    head, _, query = dsn.partition("?")
+    scheme, _, rest = head.partition("://")
+    authority = rest.partition("/")[0]
+    kept = [pair for pair in query.split("&") if pair and not pair.startswith("dbname=")]
+    changed = f"{scheme}://{authority}/{quote(database, safe='')}"
+    return f"{changed}?{'&'.join(kept)}" if kept else changed
+
+
+def place(dsn: str) -> str:
+    """Where it leads, for people to read: host, port and database, never user or password."""
+    head, _, query = dsn.partition("?")
+    if not URL.match(dsn):
+        return " ".join(f"{key}={value}" for key, value in SHOWN.findall(dsn)) or "libpq's default"
+    address = head.partition("://")[2].rpartition("@")[2]
+    options = "&".join(f"{key}={value}" for key, value in SHOWN.findall(query))
+    return f"{address}?{options}" if options else address or "libpq's default"

@@ -1,0 +1,1 @@
+"""The process that holds the embedded server: see `__main__`."""

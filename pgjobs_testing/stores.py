@@ -1,0 +1,92 @@
+"""Which store a test gets: a new one in memory, or an emptied database of the session's server."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from pgjobs.adapters.local import LocalStore
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs.effects import Effect
+
+if TYPE_CHECKING:
+    from pgjobs.adapters.postgres.store import PostgresStore
+    from pgjobs_testing.servers import Choice, Server
+
+T = TypeVar("T")
+
+own_databases: set[str] = set()
+"""The DSNs of databases that tests made: the only ones that a test run may open."""
+
+
+class LocalPostgres(LocalStore):
+    """A Postgres store whose effects are carried out as they are submitted: equal steps, equal answers."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        super().__init__()
+        self.postgres = store
+
+    def carry_out(self, effect: Effect[T]) -> T:
+        return self.postgres.run(effect)
+
+    def server_now(self) -> datetime | None:
+        return self.postgres.server_now()
+
+    def close(self) -> None:
+        self.postgres.close()
+
+    def clear(self) -> None:
+        """Delete every row of every table of ours, in one statement."""
+        from pgjobs_testing.clearing import clear
+
+        clear(self.postgres)
+
+
+class StoreSource(Protocol):
+    """Where stores of a kind come from: an empty one at each call; ``n`` tells databases apart."""
+
+    def store(self, n: int) -> LocalStore: ...
+
+
+class MemorySource:
+    """New memory stores."""
+
+    def store(self, n: int) -> LocalStore:
+        return MemoryStore()
+
+
+class PostgresSource:
+    """Databases on one server, started when first needed; each is emptied before a test."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.server: Server | None = None
+        self._stores: dict[int, LocalPostgres] = {}
+
+    def store(self, n: int) -> LocalStore:
+        found = self._stores.get(n)
+        if found is None:
+            found = self._stores[n] = self._made(n)
+        found.clear()
+        return found
+
+    def close(self) -> None:
+        """Stop the server, if one was started."""
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+
+    def _made(self, n: int) -> LocalPostgres:
+        from pgjobs.adapters.postgres.store import PostgresStore
+
+        if self.server is None:
+            self.server = self.choice.server()
+            self.server.start()
+        dsn = self.server.create_database(f"db{n}")
+        own_databases.add(dsn)
+        store = PostgresStore(dsn)
+        store.migrate()
+        return LocalPostgres(store)

@@ -1,0 +1,185 @@
+"""What happened, in order, in virtual time: the trace of an engine, and how it reads.
+
+A trace names jobs by ordinal (``#1`` is the first that was inserted), because ids come from the
+store. Equal seeds give byte-equal traces, on both stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+from pgjobs.rules.job import Job, JobState
+from pgjobs.telemetry import PROCESS, Telemetry
+
+CLIENT = "-"
+"""The node of what a client did."""
+
+NAMED_BY_STATE = ("pgjobs.job.stop", "pgjobs.job.exception")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event: when, on which node, what, to which job (its ordinal; 0 for none), and details.
+
+    ``event`` is the last word of the telemetry event, or for an ended run the state that it
+    reached. ``job`` is the row after the event, where the event has one.
+    """
+
+    at: datetime
+    node: str
+    event: str
+    ordinal: int
+    detail: str
+    job: Job | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Moments in order; ``text`` is a line for each, instants counted from ``start``."""
+
+    start: datetime
+    moments: tuple[Moment, ...]
+
+    def text(self) -> str:
+        """The trace as text: instant, node, event, job, details."""
+        return "\n".join(line(moment, self.start) for moment in self.moments)
+
+    def digest(self) -> str:
+        """A short fingerprint of ``text``: equal for equal traces."""
+        return blake2b(self.text().encode(), digest_size=8).hexdigest()
+
+    def of(self, event: str) -> list[Moment]:
+        """The moments of one event, such as ``start``, ``completed``, ``retryable``."""
+        return [moment for moment in self.moments if moment.event == event]
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+
+class Recorder(Telemetry):
+    """Telemetry that keeps every event as a moment, and passes it on to the process's handlers."""
+
+    def __init__(self, clock: Any, passing_on: Telemetry | None = PROCESS) -> None:
+        super().__init__()
+        self._clock = clock
+        self._passing_on = passing_on
+        self.start: datetime = clock.now()
+        self._moments: list[tuple[datetime, str, Mapping[str, Any]]] = []
+        self._ordinals: dict[int, int] = {}
+
+    def wanted(self, event: str) -> bool:
+        return True
+
+    def emit(
+        self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
+    ) -> None:
+        self._moments.append((self._clock.now(), event, metadata))
+        job_id = self._job_id(metadata)
+        if job_id is not None and job_id not in self._ordinals:
+            self._ordinals[job_id] = len(self._ordinals) + 1
+        if self._passing_on is not None:
+            self._passing_on.emit(event, measurements, metadata)
+
+    def __len__(self) -> int:
+        return len(self._moments)
+
+    def ordinal(self, job_id: int) -> int:
+        """The number of a job in the order of insertion, from 1; 0 for an unknown one."""
+        return self._ordinals.get(job_id, 0)
+
+    def trace(self, first: int = 0) -> Trace:
+        """What was recorded from the moment with index ``first`` on."""
+        return Trace(self.start, tuple(self._moment(*each) for each in self._moments[first:]))
+
+    def _moment(self, at: datetime, event: str, metadata: Mapping[str, Any]) -> Moment:
+        job = metadata.get("job")
+        job_id = self._job_id(metadata)
+        short = event.rpartition(".")[2]
+        if event in NAMED_BY_STATE and job is not None:
+            short = str(job.state)
+        return Moment(
+            at,
+            str(metadata.get("node", CLIENT)),
+            short,
+            0 if job_id is None else self._ordinals[job_id],
+            _detail(event, metadata, self.start),
+            job,
+        )
+
+    @staticmethod
+    def _job_id(metadata: Mapping[str, Any]) -> int | None:
+        job = metadata.get("job")
+        found = job.id if job is not None else metadata.get("id")
+        return None if found is None else int(found)
+
+
+def line(moment: Moment, start: datetime) -> str:
+    """One moment as a line of text."""
+    job = f"#{moment.ordinal}" if moment.ordinal else ""
+    columns = f"{elapsed(moment.at - start):>10}  {moment.node:<4} {moment.event:<10} {job:<5}"
+    return f"{columns} {moment.detail}".rstrip()
+
+
+def elapsed(span: timedelta) -> str:
+    """A duration as scenarios write it: ``0s``, ``1m30s``, ``2d``, ``1.5s``."""
+    sign = "-" if span < timedelta(0) else ""
+    micros = abs(span) // timedelta(microseconds=1)
+    seconds, rest = divmod(micros, 1_000_000)
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        amount, seconds = divmod(seconds, size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    if rest:
+        parts.append(f"{seconds}.{rest:06d}".rstrip("0") + "s")
+    elif seconds or not parts:
+        parts.append(f"{seconds}s")
+    return sign + "".join(parts)
+
+
+def _detail(event: str, metadata: Mapping[str, Any], start: datetime) -> str:
+    job: Job | None = metadata.get("job")
+    if event == "pgjobs.job.insert" and job is not None:
+        return _joined(
+            (job.worker, f"into {job.queue}", f"priority {job.priority}", _when(job, start))
+        )
+    if event == "pgjobs.job.stage":
+        return f"in {metadata['queue']}"
+    if event == "pgjobs.job.start" and job is not None:
+        return f"attempt {job.attempt} of {job.worker}"
+    if event in (*NAMED_BY_STATE, "pgjobs.job.late") and job is not None:
+        return _joined(
+            (f"attempt {job.attempt}", _summary(metadata.get("error")), _when(job, start))
+        )
+    if event == "pgjobs.queue.scale":
+        return f"{metadata['queue']} to {metadata['concurrency']}"
+    if event.startswith("pgjobs.queue."):
+        return str(metadata["queue"])
+    if event == "pgjobs.store.error":
+        return f"{metadata['effect']}: {_summary(str(metadata['error']))}"
+    if event.startswith("pgjobs.node."):
+        return ", ".join(metadata["queues"])
+    return "" if job is None else job.worker
+
+
+def _when(job: Job, start: datetime) -> str:
+    """When a waiting job is due; said only where it waits."""
+    if job.state in (JobState.SCHEDULED, JobState.RETRYABLE):
+        return f"due {elapsed(job.scheduled_at - start)}"
+    return ""
+
+
+def _summary(error: str | None) -> str:
+    """The first line of an error."""
+    return "" if not error else repr(error.split("\n", 1)[0])
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return ", ".join(part for part in parts if part)
