@@ -1,0 +1,92 @@
+"""Who listens is told, in order; who raises is let go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pgjobs import ConfigurationError, telemetry
+from pgjobs.telemetry import EVENTS, Telemetry
+
+
+def test_a_handler_hears_the_events_it_asked_for_until_it_is_detached():
+    told: list[Any] = []
+    hub = Telemetry()
+    hub.attach("a", ["pgjobs.job.start", "pgjobs.job.stop"], lambda *args: told.append(args))
+    assert hub.wanted("pgjobs.job.start")
+    assert not hub.wanted("pgjobs.job.insert")
+    hub.emit("pgjobs.job.start", {"queue_time": 1.0}, {"job": 1})
+    hub.emit("pgjobs.job.insert", {}, {})
+    assert [("pgjobs.job.start", {"queue_time": 1.0}, {"job": 1})] == told
+    assert hub.detach("a")
+    assert not hub.detach("a")
+    hub.emit("pgjobs.job.start", {}, {})
+    assert 1 == len(told)
+    assert not hub.wanted("pgjobs.job.start")
+
+
+def test_handlers_are_called_in_the_order_in_which_they_came():
+    told: list[str] = []
+    hub = Telemetry()
+    for id_ in ("b", "a", "c"):
+        hub.attach(id_, "pgjobs.job.start", lambda *_, id_=id_: told.append(id_))
+    hub.emit("pgjobs.job.start", {}, {})
+    assert ["b", "a", "c"] == told
+
+
+def test_a_handler_that_raises_is_detached_and_the_others_are_told(
+    caplog: pytest.LogCaptureFixture,
+):
+    told: list[int] = []
+    hub = Telemetry()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("x")
+
+    hub.attach("broken", EVENTS, broken)
+    hub.attach("fine", EVENTS, lambda *_: told.append(1))
+    for _ in range(2):
+        hub.emit("pgjobs.job.stop", {}, {})
+    assert [1, 1] == told
+    assert 1 == len(caplog.records)
+    assert "'broken' raised at pgjobs.job.stop and is detached" in caplog.text
+
+
+def test_a_handler_may_detach_itself():
+    hub = Telemetry()
+    hub.attach("once", EVENTS, lambda *_: hub.detach("once"))
+    hub.emit("pgjobs.job.stop", {}, {})
+    assert not hub.wanted("pgjobs.job.stop")
+
+
+@pytest.mark.parametrize(
+    "events, handler, message",
+    [
+        (["pgjobs.job.stopp"], print, "unknown event 'pgjobs.job.stopp': did you mean"),
+        ("job.stop", print, "unknown event 'job.stop'"),
+        (["pgjobs.job.stop"], None, "a handler is a callable, not None"),
+    ],
+)
+def test_a_bad_attachment_is_refused(events: Any, handler: Any, message: str):
+    with pytest.raises(ConfigurationError, match=message):
+        telemetry.attach("bad", events, handler)
+    assert not telemetry.detach("bad")
+
+
+def test_an_id_is_given_once():
+    telemetry.attach("mine", EVENTS, print)
+    with pytest.raises(ConfigurationError, match="attached as 'mine' already: detach it first"):
+        telemetry.attach("mine", EVENTS, print)
+    assert telemetry.detach("mine")
+
+
+def test_a_snapshot_is_restored():
+    hub = Telemetry()
+    hub.attach("a", EVENTS, print)
+    before = hub.snapshot()
+    hub.attach("b", EVENTS, print)
+    hub.detach("a")
+    hub.restore(before)
+    assert before == hub.snapshot()
+    assert hub.wanted("pgjobs.job.stop")

@@ -1,0 +1,224 @@
+"""Defining workers: options checked when they are given, names, and what is still a plain callable."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pgjobs import ConfigurationError, InvalidJobError, Job, PgJobsError, backoff, worker
+from pgjobs.rules.errors import UnknownWorkerError
+from pgjobs.worker import REGISTRY, Registry
+from tests.rules.factory import job
+
+
+def test_a_worker_is_still_an_ordinary_callable():
+    @worker(priority=3)
+    def double(job):
+        """Twice."""
+        return 2 * job
+
+    assert 8 == double(4)
+    assert ("Twice.", "double", __name__) == (
+        double.__doc__,
+        double.wrapped.__name__,
+        double.__module__,
+    )
+    assert f"<worker {double.name}>" == repr(double)
+
+
+def test_a_class_with_perform_is_a_worker_and_still_a_class():
+    class Train:
+        def perform(self, job: Job) -> str:
+            return "trained"
+
+    train = worker(Train)
+    assert "trained" == train().perform(job())
+    assert "trained" == train.bound()(job())
+    assert "thread" == train.executor
+
+
+def test_the_executor_follows_from_the_function():
+    async def a(job): ...
+
+    def d(job): ...
+
+    assert ["async", "thread"] == [worker(a).executor, worker(d).executor]
+    assert "thread" == worker(executor="thread")(a).executor
+
+
+def test_a_name_is_module_and_qualified_name_unless_it_is_given():
+    def plain(job): ...
+
+    assert f"{__name__}.{plain.__qualname__}" == worker(plain).name
+    assert "shop.plain" == worker(name="shop.plain")(plain).name
+    assert "n" * 127 == worker(name="n" * 127)(plain).name
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"max_attempt": 3}, "unknown option of worker 'max_attempt': did you mean 'max_attempts'"),
+        ({"zzz": 3}, "unknown option of worker 'zzz'; known are backoff, executor, "),
+        (
+            {"scheduled_at": None},
+            r"worker has no option 'scheduled_at': it belongs to new\(\.\.\.\)",
+        ),
+        ({"schedule_in": 5}, "worker has no option 'schedule_in'"),
+        ({"queue": ""}, "queue is a text of 1 to 127 characters: ''"),
+        ({"max_attempts": 0}, "max_attempts is a whole number from 1 to 32767: 0"),
+        ({"priority": 10}, "priority is a whole number from 0 to 9: 10"),
+        ({"tags": "vip"}, "tags takes a list of texts"),
+        ({"meta": []}, "meta must be a JSON object"),
+        ({"timeout": 0}, "the timeout of worker .* must be more than 0 s, not 0"),
+        ({"timeout": "5"}, "the timeout of worker .* takes seconds or a timedelta, not '5'"),
+        ({"backoff": 5}, r"the backoff of worker .* such as backoff\.linear\(60\), not 5"),
+        ({"name": ""}, "a worker's name is a text of 1 to 127 characters: ''"),
+        ({"name": "n" * 128}, "a worker's name is a text"),
+        ({"name": 5}, "a worker's name is a text"),
+        ({"executor": "fibre"}, "executor is one of .*not 'fibre'"),
+        ({"executor": "async"}, 'executor="async" needs `async def`'),
+    ],
+)
+def test_a_bad_option_is_refused_when_it_is_given(given: dict[str, Any], message: str):
+    with pytest.raises(PgJobsError, match=message):
+        worker(**given)(lambda job: None)
+
+
+@pytest.mark.parametrize("bad", [5, "text", object()])
+def test_what_cannot_be_called_is_no_worker(bad: Any):
+    with pytest.raises(ConfigurationError, match="a worker is a function or a class"):
+        worker(bad)
+
+
+def test_a_callable_without_a_name_needs_one():
+    partial = functools.partial(lambda job, n: n, n=1)
+    with pytest.raises(ConfigurationError, match="a worker's name is a text"):
+        worker(partial)
+    assert 1 == worker(name="shop.partial")(partial).bound()(job())
+
+
+def test_a_class_without_perform_is_no_worker():
+    with pytest.raises(
+        ConfigurationError, match=r"a worker class has a method perform\(self, job\)"
+    ):
+
+        @worker
+        class Idle: ...
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"priorty": 1}, "unknown option of a job 'priorty': did you mean 'priority'"),
+        ({"timeout": 1}, "unknown option of a job 'timeout'"),
+        ({"priority": 10}, "priority is a whole number from 0 to 9: 10"),
+        ({"schedule_in": -1}, "schedule_in must be 0 s or more"),
+        ({"meta": {"a": {1}}}, r"meta\.a"),
+    ],
+)
+def test_a_bad_option_of_a_job_is_refused_when_it_is_given(given: dict[str, Any], message: str):
+    plain = worker(name="plain")(lambda job: None)
+    with pytest.raises(PgJobsError, match=message):
+        plain.new({}, **given)
+
+
+@pytest.mark.parametrize(
+    "bad", ["text", [1], 5, {"a": object()}, {"a": "\x00"}, {"a": float("nan")}]
+)
+def test_args_are_a_json_object(bad: Any):
+    plain = worker(name="plain")(lambda job: None)
+    with pytest.raises(InvalidJobError, match="args"):
+        plain.new(bad)
+
+
+def test_a_new_job_is_empty_without_args():
+    assert {} == worker(name="plain")(lambda job: None).new().args
+
+
+def test_a_worker_defined_again_under_its_name_replaces_it():
+    first = worker(name="shop.twice")(lambda job: 1)
+    second = worker(name="shop.twice")(lambda job: 2)
+    assert first is not second is REGISTRY.find("shop.twice")
+
+
+def test_a_worker_that_is_not_registered_is_answered_with_the_nearest_name():
+    worker(name="shop.ship_order")(lambda job: 1)
+    with pytest.raises(UnknownWorkerError, match=r"did you mean 'shop\.ship_order'"):
+        REGISTRY.find("shop.ship_ordr")
+    with pytest.raises(UnknownWorkerError, match=r"PgJobs\(workers=\[\.\.\.\]\)"):
+        Registry().find("shop.ship_order")
+
+
+LARGE = {
+    "text": {"a": "x" * 1025},
+    "umlauts": {"a": "ä" * 600},
+    "floats": {"a": [0.123456789012345] * 70},
+    "digits": {"a": 10**1100},
+    "keys": {f"key{n:04}": None for n in range(80)},
+    "depth": {"a": [{"b": "x" * 300}] * 4},
+}
+
+
+@pytest.mark.parametrize("args", LARGE.values(), ids=LARGE)
+def test_args_of_more_than_a_kibibyte_are_logged_once_a_worker(
+    args: dict[str, Any], caplog: pytest.LogCaptureFixture
+):
+    plain = worker(name="shop.large")(lambda job: None)
+    with caplog.at_level(logging.WARNING, "pgjobs"):
+        plain.new({"a": "x" * 900})
+        assert [] == caplog.records
+        for _ in range(3):
+            plain.new(args)
+    assert 1 == len(caplog.records)
+    assert "worker shop.large got args of about" in caplog.text
+
+
+def test_the_backoff_of_a_class_wins_over_the_option():
+    class Own:
+        def perform(self, job: Job) -> None: ...
+
+        def backoff(self, job: Job) -> float:
+            return job.attempt * 7.0
+
+    own = worker(backoff=backoff.linear(60), name="shop.own")(Own)
+    assert 14.0 == own.backoff_s(job(attempt=2), None)
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (backoff.constant(5), 5),
+        (lambda attempt: attempt * 2, 4),
+        (lambda attempt: timedelta(minutes=attempt), 120),
+        (lambda attempt: -5, 0),
+        (None, 31),
+    ],
+)
+def test_a_backoff_is_a_schedule_or_a_function_of_the_attempt(given: Any, expected: float):
+    plain = worker(name="plain", backoff=given)(lambda job: None)
+    assert expected == plain.backoff_s(job(attempt=2), None)
+
+
+@pytest.mark.parametrize("answer", [None, "5", float("nan")])
+def test_a_backoff_that_answers_nonsense_falls_back_to_the_default(
+    answer: Any, caplog: pytest.LogCaptureFixture
+):
+    plain = worker(name="plain", backoff=lambda attempt: answer)(lambda job: None)
+    assert 16 == plain.backoff_s(job(), None)
+    assert "the backoff of worker plain raised at attempt 1" in caplog.text
+
+
+def test_the_timeout_of_a_class_wins_over_the_option():
+    class Own:
+        def perform(self, job: Job) -> None: ...
+
+        def timeout(self, job: Job) -> float | None:
+            return job.args.get("limit")
+
+    own = worker(timeout=60, name="shop.own")(Own)
+    assert timedelta(seconds=5) == own.timeout_of(job(args={"limit": 5}))
+    assert own.timeout_of(job()) is None

@@ -1,0 +1,247 @@
+"""A store that fails, before or after it did what it was asked: nothing is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pgjobs.effects import Claim, Effect, Find, Poll, Settle
+from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience
+from tests.engine.rig import START, Fault, FaultyStore, Rig, SlowSession
+
+EVER = 10**9
+HOUR = 3_600
+
+
+def rigged(*faults: Fault, **given: Any) -> tuple[Rig, FaultyStore]:
+    store = FaultyStore()
+    store.faults = list(faults)
+    return Rig(store=store, **given), store
+
+
+def settles_job(job_id: int) -> Any:
+    """A condition for faults: the settle has this job among its own."""
+    return lambda effect: any(each.id == job_id for each in effect.settlements)
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize("kind", [Claim, Settle, Poll])
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("worker", ["task", "thread"])
+def test_every_job_runs_once_and_counts_once_whichever_effect_fails(
+    kind: type[Effect[Any]], how: str, times: int, worker: str
+):
+    rig, _ = rigged(Fault(kind, how, times), queues={"default": 3})
+    jobs = [rig.insert(worker, takes=1, n=n) for n in range(10)]
+    rig.advance(HOUR)
+    assert {"completed": 10} == rig.states()
+    assert sorted(job.id for job in jobs) == sorted(run.job.id for run in rig.executor.started)
+    assert [1] * 10 == [rig.job(job).attempt for job in jobs]
+    assert 3 == rig.executor.most
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize(
+    "ends, state, attempt", [("fail", "retryable", 1), ("snooze", "scheduled", 0)]
+)
+def test_an_outcome_whose_saving_fails_counts_once(how: str, ends: str, state: str, attempt: int):
+    rig, _ = rigged(Fault(Settle, how))
+    job = rig.insert(ends=ends)
+    rig.advance(10)
+    after = rig.job(job)
+    assert (state, attempt) == (after.state, after.attempt)
+    assert (1 if ends == "fail" else 0) == len(after.errors)
+    assert (1 if ends == "snooze" else 0) == after.snoozed
+
+
+def test_a_claim_whose_answer_was_lost_is_found_by_its_token():
+    rig, store = rigged(Fault(Claim, "after"))
+    job = rig.insert()
+    rig.advance(10)
+    assert 1 == len(store.of(Find))
+    assert "completed" == rig.job(job).state
+    assert [rig.executor.started[0].job.token] == [store.of(Claim)[0].change.attempted_by[1]]
+
+
+def test_a_claim_that_never_happened_is_made_again_under_a_new_token():
+    rig, store = rigged(Fault(Claim, "before"))
+    rig.insert()
+    rig.advance(10)
+    tokens = [claim.change.attempted_by[1] for claim in store.of(Claim)]
+    assert len(tokens) == len(set(tokens)) >= 2
+    assert 1 == len(rig.executor.started)
+
+
+def test_a_lost_claim_is_looked_for_until_the_store_answers():
+    rig, _ = rigged(Fault(Claim, "after"), Fault(Find, "before", times=4))
+    jobs = [rig.insert() for _ in range(3)]
+    rig.advance(HOUR)
+    assert {"completed": 3} == rig.states()
+    assert [job.id for job in jobs] == [run.job.id for run in rig.executor.started]
+
+
+def test_a_lost_claim_of_a_queue_that_is_paused_meanwhile_is_run_all_the_same():
+    rig, _ = rigged(Fault(Claim, "after"))
+    job = rig.insert()
+    rig.advance()
+    rig.call(rig.client.pause("default"))
+    rig.advance(10)
+    assert "completed" == rig.job(job).state
+
+
+def test_running_jobs_go_on_through_an_outage_and_are_settled_after_it():
+    every = [Fault(kind, "before", EVER) for kind in (Claim, Settle, Poll, Find)]
+    rig, store = rigged()
+    short, long = rig.insert(takes=10), rig.insert(takes=500)
+    rig.advance(5)
+    store.faults = every
+    rig.advance(100)
+    assert {"executing": 2} == rig.states()
+    store.faults = []
+    rig.advance(LONGEST_PAUSE_S * 1.5)
+    assert {"completed": 1, "executing": 1} == rig.states()
+    rig.advance(500)
+    assert ["completed"] * 2 == [rig.job(job).state for job in (short, long)]
+    assert 2 == len(rig.executor.started)
+
+
+def test_in_an_outage_the_store_is_asked_rarely_and_for_ever():
+    rig, store = rigged(*(Fault(kind, "before", EVER) for kind in (Claim, Settle, Poll, Find)))
+    rig.insert()
+    rig.advance(60)
+    first = len(store.effects)
+    assert 4 <= first <= 60
+    rig.advance(HOUR)
+    later = len(store.effects) - first
+    assert HOUR / (LONGEST_PAUSE_S * 1.5) <= later <= 3 * HOUR / LONGEST_PAUSE_S
+
+
+def test_a_store_that_reads_and_does_not_write_is_asked_rarely():
+    rig, store = rigged(Fault(Claim, "refuse", EVER))
+    rig.insert()
+    rig.advance(HOUR)
+    assert len(store.of(Claim)) <= 2 * HOUR / LONGEST_PAUSE_S
+    store.faults = []
+    rig.advance(LONGEST_PAUSE_S * 1.5)
+    assert {"completed": 1} == rig.states()
+
+
+def test_an_outage_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture):
+    rig, _ = rigged(Fault(Poll, "before", EVER))
+    with caplog.at_level(logging.WARNING, "pgjobs"):
+        rig.advance(590)
+    lines = [record for record in caplog.records if "the store failed at" in record.message]
+    assert 8 <= len(lines) <= 10
+    assert "node a: the store failed at Poll and will be asked again" in lines[0].message
+
+
+def test_after_an_outage_of_an_hour_a_due_job_starts_within_the_longest_pause():
+    rig, store = rigged(Fault(Poll, "before", EVER))
+    rig.insert(after=60)
+    rig.advance(HOUR)
+    store.faults = []
+    rig.advance(LONGEST_PAUSE_S * 1.5)
+    assert {"completed": 1} == rig.states()
+
+
+def test_the_pauses_of_a_failing_store_double_up_to_their_bound():
+    patience = Patience(lambda: 0.0)
+    pauses = []
+    for _ in range(12):
+        patience.lose(START)
+        assert patience.until is not None
+        pauses.append((patience.until - START).total_seconds())
+    assert [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30] == pauses
+    patience.regain()
+    assert patience.allows(START)
+    patience.lose(START)
+    assert START + timedelta(seconds=0.25) == patience.until
+
+
+def test_the_jitter_of_a_pause_adds_up_to_a_half():
+    patience = Patience(lambda: 1.0)
+    patience.lose(START)
+    assert START + timedelta(seconds=0.375) == patience.until
+    assert not patience.allows(START + timedelta(seconds=0.374))
+    assert patience.allows(START + timedelta(seconds=0.375))
+
+
+@pytest.mark.parametrize("bad", range(7))
+@pytest.mark.parametrize("ends", ["ok", "fail"])
+def test_a_refused_outcome_is_found_among_others_and_saved_as_a_failure(bad: int, ends: str):
+    rig, store = rigged(queues={"default": 7})
+    jobs = [rig.insert(takes=5, ends=ends, max_attempts=1, n=n) for n in range(7)]
+    wanted = jobs[bad].id
+    store.faults = [
+        Fault(
+            Settle,
+            "refuse",
+            EVER,
+            lambda effect: any(
+                each.id == wanted and "could not be saved" not in str(each.change.error)
+                for each in effect.settlements
+            ),
+        )
+    ]
+    rig.advance(5)
+    good = "completed" if ends == "ok" else "discarded"
+    states = [rig.job(job).state for job in jobs]
+    assert [good] * bad + ["discarded"] + [good] * (6 - bad) == states
+    saved = str(rig.job(jobs[bad]).last_error)
+    assert saved.startswith("StoreError: the outcome of this run could not be saved")
+    assert "the row is not to its liking" in saved
+    assert len(store.of(Settle)) <= 12
+
+
+def test_a_refused_outcome_that_was_tried_in_an_outage_before_is_saved_as_a_failure():
+    rig, store = rigged(Fault(Settle, "before", 2))
+    job = rig.insert(max_attempts=1)
+    store.faults.append(Fault(Settle, "refuse"))
+    rig.advance(10)
+    assert "discarded" == rig.job(job).state
+    assert "could not be saved" in str(rig.job(job).last_error)
+
+
+def test_an_outcome_that_cannot_even_be_saved_as_a_failure_stops_nothing(
+    caplog: pytest.LogCaptureFixture,
+):
+    rig, store = rigged(queues={"default": 2})
+    lost = rig.insert()
+    store.faults = [Fault(Settle, "refuse", EVER, settles_job(lost.id))]
+    others = [rig.insert() for _ in range(5)]
+    rig.advance(10)
+    assert "executing" == rig.job(lost).state
+    assert ["completed"] * 5 == [rig.job(job).state for job in others]
+    assert f"the outcome of job {lost.id} cannot be saved, not even as a failure" in caplog.text
+    assert [] == rig.node.running
+
+
+def test_an_outcome_that_was_refused_and_saved_later_is_told_once():
+    rig, store = rigged(queues={"default": 4})
+    jobs = [rig.insert(takes=1) for _ in range(4)]
+    store.faults = [Fault(Settle, "refuse", 1)]
+    rig.advance(5)
+    assert {"completed": 4} == rig.states()
+    assert len(jobs) == len(rig.of("completed"))
+
+
+def test_a_job_that_was_lost_while_the_poll_was_under_way_does_not_stop_its_next_run():
+    rig = Rig({"default": 2}, session=SlowSession)
+    session = rig.member.session
+    assert isinstance(session, SlowSession)
+    job = rig.insert(takes=1.5, ends="snooze")
+    rig.advance(0.5)
+    session.hold = Poll
+    rig.advance(1.5)
+    assert 1 == len(session.held)
+    rig.call(rig.client.retry(job))
+    rig.advance(0.5)
+    assert "executing" == rig.job(job).state
+    session.let_go()
+    rig.advance(0.5)
+    assert [] == rig.executor.told
+    rig.advance(3)
+    assert ("scheduled", 2) == (rig.job(job).state, rig.job(job).snoozed)

@@ -1,0 +1,160 @@
+"""How a node stops: it claims nothing more, waits, and gives back what can be given back."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgjobs.effects import Claim, Find, Settle
+from tests.engine.rig import Fault, FaultyStore, Rig
+
+
+def test_a_stopping_node_waits_for_what_runs_and_claims_nothing_more():
+    rig = Rig({"default": 2})
+    running = [rig.insert(takes=10) for _ in range(2)]
+    waiting = rig.insert()
+    rig.advance(5)
+    rig.stop(grace=15)
+    rig.advance(4)
+    assert not rig.stopped()
+    rig.advance(1)
+    assert rig.stopped()
+    assert ["completed", "completed", "available"] == [
+        rig.job(job).state for job in (*running, waiting)
+    ]
+    rig.advance(100)
+    assert "available" == rig.job(waiting).state
+
+
+def test_an_idle_node_stops_at_once():
+    rig = Rig()
+    rig.advance(1)
+    rig.stop()
+    rig.advance()
+    assert rig.stopped()
+
+
+def test_after_the_grace_a_task_is_given_back_with_its_attempt():
+    rig = Rig()
+    job = rig.insert(takes=100, meta={"mine": 1})
+    rig.advance(5)
+    rig.stop(grace=15)
+    rig.advance(14.9)
+    assert "executing" == rig.job(job).state
+    rig.advance(0.1)
+    after = rig.job(job)
+    assert ("available", 0, (), {"mine": 1, "released": 1}) == (
+        after.state,
+        after.attempt,
+        after.errors,
+        after.meta,
+    )
+    assert rig.stopped()
+    assert rig.executor.told[0].job.cancelled.is_set()
+
+
+def test_each_release_is_counted_and_a_released_job_completes_on_another_node():
+    rig = Rig(nodes=())
+    job = rig.insert(takes=100)
+    for n in range(3):
+        rig.add_node(f"n{n}")
+        rig.advance(5)
+        rig.stop(grace=0, member=n)
+        rig.advance()
+        assert (n + 1, 0) == (rig.job(job).meta["released"], rig.job(job).attempt)
+    rig.add_node("last")
+    rig.advance(200)
+    assert ("completed", 1) == (rig.job(job).state, rig.job(job).attempt)
+
+
+def test_a_thread_is_never_given_back_and_keeps_its_node_until_it_returns():
+    rig = Rig()
+    job = rig.insert("thread", takes=100)
+    rig.advance(5)
+    rig.stop(grace=15)
+    rig.advance(94)
+    assert ("executing", False) == (rig.job(job).state, rig.stopped())
+    assert rig.executor.started[0].job.cancelled.is_set()
+    rig.advance(1)
+    assert ("completed", True) == (rig.job(job).state, rig.stopped())
+    assert "released" not in rig.job(job).meta
+
+
+def test_a_task_that_does_not_stop_when_told_is_given_back_and_its_outcome_is_late():
+    rig = Rig()
+    job = rig.insert(takes=100, stubborn=True)
+    rig.advance(5)
+    rig.stop(grace=0)
+    rig.advance(50)
+    assert ("available", False) == (rig.job(job).state, rig.stopped())
+    rig.advance(50)
+    assert ("available", True) == (rig.job(job).state, rig.stopped())
+    assert [100.0] == rig.at("late")
+
+
+def test_a_second_stop_changes_nothing():
+    rig = Rig()
+    job = rig.insert(takes=12)
+    rig.advance(5)
+    rig.stop(grace=15)
+    rig.advance(1)
+    rig.stop(grace=0)
+    rig.advance(10)
+    assert ("completed", True) == (rig.job(job).state, rig.stopped())
+
+
+def test_a_job_cancelled_while_its_node_stops_stays_cancelled():
+    rig = Rig()
+    job = rig.insert(takes=100)
+    rig.advance(5)
+    rig.stop(grace=10)
+    rig.advance(5)
+    rig.call(rig.client.cancel(job))
+    rig.advance(10)
+    assert ("cancelled", True) == (rig.job(job).state, rig.stopped())
+
+
+def test_a_stopping_node_saves_what_ended_when_the_store_is_back():
+    store = FaultyStore()
+    rig = Rig(store=store)
+    job = rig.insert(takes=5)
+    rig.advance(1)
+    store.faults = [Fault(Settle, "before", 10**9)]
+    rig.stop(grace=1)
+    rig.advance(25)
+    assert not rig.stopped()
+    store.faults = []
+    rig.advance(60)
+    assert rig.stopped()
+    assert ("available", 1) == (rig.job(job).state, rig.job(job).meta["released"])
+
+
+@pytest.mark.parametrize("worker", ["task", "thread"])
+def test_what_a_lost_claim_took_is_given_back_when_it_is_found_after_the_grace(worker: str):
+    store = FaultyStore()
+    rig = Rig(store=store)
+    rig.advance(1)
+    store.faults = [Fault(Claim, "after"), Fault(Find, "before", 3)]
+    job = rig.insert(worker, takes=100)
+    rig.advance()
+    assert "executing" == rig.job(job).state
+    rig.stop(grace=0)
+    rig.advance(60)
+    assert rig.stopped()
+    assert ("available", 0) == (rig.job(job).state, rig.job(job).attempt)
+    assert [] == rig.executor.started
+
+
+def test_a_stop_during_an_outage_gives_up_half_a_minute_after_its_grace(caplog):
+    store = FaultyStore()
+    rig = Rig(store=store)
+    job = rig.insert(takes=1)
+    rig.advance(0.5)
+    store.faults.append(Fault(Settle, "before", times=10_000))
+    rig.advance(1)
+    rig.stop(grace=15)
+    rig.advance(44.9)
+    assert not rig.stopped()
+    rig.advance(0.1)
+    assert rig.stopped()
+    assert "executing" == rig.job(job).state
+    assert "1 outcome(s) that the store did not take" in caplog.text

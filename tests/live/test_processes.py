@@ -1,0 +1,197 @@
+"""The shell's commands, on a real server, in real processes and real time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+pytestmark = [pytest.mark.live, pytest.mark.pgjobs(mode="live")]
+
+HERE = Path(__file__).resolve().parent
+JOBS = 2_000
+
+
+class Shell:
+    """Runs commands of ours against one database."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        root = str(HERE.parents[1])
+        self.environment = os.environ | {
+            "PGJOBS_DSN": dsn,
+            "PYTHONPATH": os.pathsep.join((root, str(HERE))),
+        }
+        self.running: list[subprocess.Popen[str]] = []
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            (sys.executable, *command),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def serve(self, target: str = "counting:jobs", *options: str) -> subprocess.Popen[str]:
+        """Start ``pgjobs run``, and wait until it says that it serves."""
+        process = subprocess.Popen(
+            (sys.executable, "-m", "pgjobs.cli", "run", target, *options),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.running.append(process)
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said.startswith("serving"), said + process.stdout.read()
+        return process
+
+    def stop(self, process: subprocess.Popen[str], number: int = signal.SIGTERM) -> str:
+        """Signal a process, wait for its end, and give what it printed."""
+        process.send_signal(number)
+        printed, _ = process.communicate(timeout=60)
+        return printed
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+    def wait_until(self, condition: str) -> None:
+        """Wait, in the server and for a minute at most, until an SQL condition holds."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute("SET statement_timeout = '60s'")
+            connection.execute(
+                f"DO $$ BEGIN WHILE NOT ({condition}) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$".encode()
+            )
+
+
+@pytest.fixture
+def shell(database: str) -> Iterator[Shell]:
+    made = Shell(database)
+    migrated = made.run("-m", "pgjobs.cli", "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE executions (job_id bigint, process bigint)")
+    yield made
+    for process in made.running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def test_two_processes_complete_each_of_2000_jobs_exactly_once(shell: Shell) -> None:
+    first, second = shell.serve(), shell.serve()
+    inserted = shell.run(
+        "-c",
+        "import counting\n"
+        f"new = [counting.count_async.new({{'n': n}}) for n in range({JOBS // 2})]\n"
+        f"new += [counting.count.new({{'n': n}}) for n in range({JOBS // 2})]\n"
+        "counting.jobs.insert_all(new)",
+    )
+    assert inserted.returncode == 0, inserted.stderr
+    shell.wait_until(f"(SELECT count(*) FROM oban_jobs WHERE state = 'completed') = {JOBS}")
+    printed = shell.stop(first) + shell.stop(second)
+    assert (first.returncode, second.returncode) == (0, 0), printed
+    assert printed.count("stopped") == 2
+    assert shell.query("SELECT count(*), count(DISTINCT job_id) FROM executions") == [(JOBS, JOBS)]
+    assert shell.query("SELECT max(attempt), min(attempt) FROM oban_jobs") == [(1, 1)]
+    assert len(shell.query("SELECT DISTINCT process FROM executions")) == 2
+
+
+def test_a_job_that_outlives_its_grace_is_given_back_and_run_by_the_next_node(
+    shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "hanging.py").write_text(
+        "import asyncio, counting\n"
+        "from pgjobs import PgJobs, worker\n"
+        "jobs = PgJobs()\n"
+        "@worker(name='hang')\n"
+        "async def hang(job):\n"
+        "    counting.executed(job.id)\n"
+        "    if not job.meta.get('released'):\n"
+        "        await asyncio.Event().wait()\n"
+    )
+    shell.environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    inserted = shell.run("-c", "import hanging; hanging.jobs.insert(hanging.hang.new({}))")
+    assert inserted.returncode == 0, inserted.stderr
+    process = shell.serve("hanging:jobs", "--grace", "0.2")
+    shell.wait_until("(SELECT count(*) FROM executions) = 1")
+    printed = shell.stop(process)
+    assert process.returncode == 0, printed
+    assert shell.query("SELECT state::text, attempt, meta->'released' FROM oban_jobs") == [
+        ("available", 0, 1)
+    ]
+    shell.serve("hanging:jobs")
+    shell.wait_until("(SELECT state FROM oban_jobs) = 'completed'")
+
+
+def test_a_cancel_from_another_process_ends_a_running_job_within_a_second(
+    shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "endless.py").write_text(
+        "import asyncio, counting\n"
+        "from pgjobs import PgJobs, worker\n"
+        "jobs = PgJobs()\n"
+        "@worker(name='endless')\n"
+        "async def endless(job):\n"
+        "    counting.executed(job.id)\n"
+        "    try:\n"
+        "        await asyncio.Event().wait()\n"
+        "    finally:\n"
+        "        counting.executed(-job.id)\n"
+    )
+    shell.environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    shell.serve("endless:jobs")
+    assert (
+        shell.run("-c", "import endless; endless.jobs.insert(endless.endless.new({}))").returncode
+        == 0
+    )
+    shell.wait_until("(SELECT count(*) FROM executions) = 1")
+    assert shell.run("-c", "import endless; endless.jobs.cancel_job(1)").returncode == 0
+    shell.wait_until("EXISTS (SELECT FROM executions WHERE job_id = -1)")
+    assert shell.query("SELECT state::text FROM oban_jobs") == [("cancelled",)]
+
+
+def test_migrating_again_is_harmless_and_the_sql_can_be_printed(shell: Shell) -> None:
+    again = shell.run("-m", "pgjobs.cli", "migrate")
+    assert (again.returncode, again.stdout) == (0, "schema public is up to date\n")
+    printed = shell.run("-m", "pgjobs.cli", "migrate", "--sql", "--schema", "other")
+    with psycopg.connect(shell.dsn) as connection:
+        connection.execute(printed.stdout.encode())
+    by_hand = shell.run("-m", "pgjobs.cli", "migrate", "--schema", "other")
+    assert (by_hand.returncode, by_hand.stdout) == (0, "schema other is up to date\n")
+
+
+@pytest.mark.parametrize(
+    "target, message",
+    [
+        ("counting", "name a module and its PgJobs"),
+        ("counting:job", "'job' of counting is no PgJobs; it has jobs"),
+        ("nowhere:jobs", "the module 'nowhere' cannot be imported"),
+    ],
+)
+def test_a_target_that_is_none_is_refused_with_the_remedy(
+    shell: Shell, target: str, message: str
+) -> None:
+    refused = shell.run("-m", "pgjobs.cli", "run", target)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+
+
+def test_a_database_without_the_tables_is_refused_with_the_remedy(
+    shell: Shell, new_database: object
+) -> None:
+    shell.environment["PGJOBS_DSN"] = new_database()  # type: ignore[operator]  # the fixture's function
+    refused = shell.run("-m", "pgjobs.cli", "run", "counting:jobs")
+    assert refused.returncode == 1
+    assert "pgjobs migrate" in refused.stderr

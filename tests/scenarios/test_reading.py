@@ -1,0 +1,250 @@
+"""What a file says wrong is told all at once: where, what was found, what is accepted, what is near."""
+# ruff: noqa: E501 - in a table of messages, each is best read in one line
+
+from __future__ import annotations
+
+import pytest
+
+from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
+from pgjobs_testing.scenarios.read import read, read_text
+from pgjobs_testing.scenarios.source import DEPTH_LIMIT, SIZE_LIMIT
+from tests.scenarios.reading import mistakes
+
+A_DURATION = "a duration such as 250ms, 2s, 90s, 5m, 1h, 7d or 1h30m"
+AN_INSTANT = f"{A_DURATION} after the start, or a date and time with its zone"
+A_NAME = "a text of 1 to 127 characters"
+STATES = "available, scheduled, executing, retryable, completed, discarded, cancelled, suspended"
+ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, pause_all, resume_all"
+STEP = "name: n\nworkers: {W: {}}\nsteps:\n  - {at: 0s, insert: {as: x, worker: W}}\n"
+
+
+def test_the_smallest_scenario_has_a_name_and_a_step():
+    scenario, _ = read_text(STEP)
+    assert ("n", ["a"], 0, False) == (
+        scenario.name,
+        scenario.nodes,
+        scenario.seed,
+        scenario.jitter,
+    )
+    assert "2025-01-01T00:00:00+00:00" == scenario.start.isoformat()
+
+
+def test_every_mistake_is_told_at_once_in_the_order_of_the_file():
+    assert [
+        "1:1: found the unknown key 'nme'; did you mean 'name'?",
+        "1:1: the key 'name' is missing",
+        "2:25: workers.W.priority: found 10; accepted: a whole number from 0 to 9",
+        f"3:14: steps[0].at: found 5; accepted: {AN_INSTANT}",
+        "3:34: steps[0].insert.worker: no worker is named 'V'; known are W",
+    ] == mistakes(
+        """\
+        nme: n
+        workers: {W: {priority: 10}}
+        steps: [{at: 5, insert: {worker: V}}]
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("", ["1:1: the file is empty; accepted: a mapping with name, workers and steps"]),
+        ("# nothing\n", ["1:1: the file is empty; accepted: a mapping with name, workers and steps"]),
+        ("- a\n", ["1:1: found a list; accepted: a mapping with name and steps"]),
+        ("a: [1\n", ["2:1: not YAML: expected ',' or ']', but got '<stream end>' (while parsing a flow sequence)"]),
+        (f"{STEP}name: again\n", ["5:1: found the key 'name' again, given first in line 1; accepted: each key once"]),
+        (f"{STEP}---\nname: b\n", ["5:1: found a second document; accepted: one"]),
+        (f"{STEP}seed: !!int 7\n", ["5:7: found the tag tag:yaml.org,2002:int; accepted: plain data without tags"]),
+        (f"{STEP}trace: !python/object x\n", ["5:8: found the tag !python/object; accepted: plain data without tags"]),
+        (f"{STEP}seed: *s\n", ["5:7: found *s, and no &s before it"]),
+        (f"{STEP}expect: &e [*e]\n", ["5:13: found *e within &e: it has no end"]),
+        (f"{STEP}? [a]\n: b\n", ["5:3: found a key that is no plain text; accepted: a text"]),
+        ('name: "a\\0b"\nsteps: []\n', [
+            "1:7: found a NUL character or a lone surrogate; accepted: text for a database",
+            "2:8: steps: found a list; accepted: a list with something in it",
+        ]),
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_yaml_is_a_mistake(text, expected):
+    assert expected == mistakes(text)
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("sed: 7", "5:1: found the unknown key 'sed'; did you mean 'seed'?"),
+        ("zzz: 7", "5:1: found the unknown key 'zzz'; accepted: name, start, seed, jitter, nodes, queues, workers, steps, until, expect, trace"),
+        ("name: 12:30", "5:1: found the key 'name' again, given first in line 1; accepted: each key once"),
+        ("seed: -1", f"5:7: seed: found -1; accepted: a whole number from 0 to {2**64 - 1}"),
+        ("seed: '7'", f"5:7: seed: found '7'; accepted: a whole number from 0 to {2**64 - 1}"),
+        ("jitter: no", "5:9: jitter: found 'no'; accepted: true or false"),
+        ("start: 2025-01-01T00:00:00", "5:8: start: found '2025-01-01T00:00:00'; accepted: a date and time with its zone, such as 2025-01-01T00:00:00Z; add the zone, as in 2025-01-01T00:00:00Z"),
+        ("until: 10 minutes", f"5:8: until: found '10 minutes'; accepted: {AN_INSTANT}"),
+        ("until: 600", f"5:8: until: found 600; accepted: {AN_INSTANT}"),
+        ("until: 99999999d", "5:8: until: found '99999999d'; accepted: instants before the year 10000"),
+        ("nodes: [7]", f"5:9: nodes[0]: found 7; accepted: {A_NAME}; quote it: '7'"),
+        ("nodes: []", "5:8: nodes: found a list; accepted: a list with something in it"),
+        ("nodes: [a, b]", "5:12: more than one node comes with a later version; accepted: one name"),
+        ("plugins: {}", "5:1: 'plugins' comes with a later version, which can replay it; remove it until then"),
+        ("queues: {q: 1}", "5:13: queues.q: found 1; accepted: a mapping"),
+        ("queues: {q: {concurrency: 0}}", "5:27: queues.q.concurrency: found 0; accepted: a whole number from 1 to 100000"),
+        ("queues: {q: {rate_limit: {}}}", "5:14: 'rate_limit' in queues.q comes with a later version, which can replay it; remove it until then"),
+        ("expect: [{at: 1s, job: x}]", "5:10: expect[0]: says nothing of the job; accepted: state, attempt, ..."),
+        ("expect: [{at: 1s, job: y, attempt: 1}]", "5:24: expect[0].job: no job is named 'y'; known are x"),
+        ("expect: [{at: ned, job: x, attempt: 1}]", f"5:15: expect[0].at: found 'ned'; accepted: {AN_INSTANT}, or end; did you mean 'end'?"),
+        ("expect: [{at: 1s, job: x, state: complete}]", f"5:34: expect[0].state: found 'complete'; accepted: one of {STATES}; did you mean 'completed'?"),
+        ("expect: [{at: 1s, job: x, node: b}]", "5:33: expect[0].node: no node is named 'b'; known are a"),
+        ("expect: [{at: 1s, job: x, conflict: x}]", "5:27: 'conflict' in expect[0] comes with a later version, which can replay it; remove it until then"),
+        ("expect: [{at: 1s, count: {}}]", "5:10: expect[0]: count needs the key 'is' as well"),
+        ("expect: [{at: 1s, count: {state: [done]}, is: 0}]", f"5:34: expect[0].count.state: found 'done'; accepted: one of {STATES}"),
+        ("expect: [{at: 1s, jobs: {queue: defautl}, order: []}]", "5:33: expect[0].jobs.queue: no queue is named 'defautl'; did you mean 'default'?"),
+        ("expect: [{at: 1s, job: x, is: 1, attempt: 1}]", "5:27: expect[0]: 'is' does not go with 'job'"),
+        ("expect: [{at: 1s, job: x, count: {}, is: 1}]", "5:27: expect[0]: found job and count; an expectation is about one of: job, count, jobs"),
+        ("expect: [{at: 1s}]", "5:10: expect[0]: an expectation is about one of: job, count, jobs"),
+        ("expect: [{at: 1s, job: }]", "5:23: expect[0].job: found nothing; accepted: a value, or the key left out"),
+    ],
+)  # fmt: skip
+def test_a_mistake_at_the_top_names_what_is_accepted(line, expected):
+    assert expected in mistakes(f"{STEP}{line}\n")
+
+
+@pytest.mark.parametrize(
+    "worker, expected",
+    [
+        ("{max_attempts: 32768}", "2:29: workers.W.max_attempts: found 32768; accepted: a whole number from 1 to 32767"),
+        ("{bakoff: guide}", "2:15: found the unknown key 'bakoff' in workers.W; did you mean 'backoff'?"),
+        ("{backoff: guid}", "2:24: workers.W.backoff: found 'guid'; accepted: guide, or a mapping such as {linear: 60s}; did you mean 'guide'?"),
+        ("{backoff: {jitter: 0.1}}", "2:24: workers.W.backoff: a backoff is one of: constant, linear, exponential"),
+        ("{backoff: {linear: 1s, constant: 1s}}", "2:37: workers.W.backoff: found linear and constant; a backoff is one of: constant, linear, exponential"),
+        ("{backoff: {linear: 60s, jitter: 30}}", "2:46: workers.W.backoff.jitter: found 30; accepted: a number from 0 to 1"),
+        ("{timeout: 0s}", f"2:24: workers.W.timeout: found '0s'; accepted: {A_DURATION}, more than 0s"),
+        ("{unique: {period: 1h}}", "2:15: 'unique' in workers.W comes with a later version, which can replay it; remove it until then"),
+        ('{use: "myapp.jobs:nightly"}', "2:15: 'use' in workers.W comes with a later version, which can replay it; remove it until then"),
+        ("{runs: []}", "2:21: workers.W.runs: found a list; accepted: a list with something in it"),
+        ("{runs: [okay]}", "2:22: workers.W.runs[0]: found 'okay'; accepted: ok, or a mapping such as {for: 2s, error: why}; did you mean 'ok'?"),
+        ("{runs: [{for: 2}]}", f"2:28: workers.W.runs[0].for: found 2; accepted: {A_DURATION}; give a unit, as in 2s"),
+        ("{runs: [{error: 503}]}", "2:30: workers.W.runs[0].error: found 503; accepted: a text; quote it: '503'"),
+        ("{runs: [{error: e, snooze: 1s}]}", "2:33: workers.W.runs[0]: found error and snooze; accepted: one end of a run"),
+        ("{runs: [{hang: true, for: 1s}]}", "2:35: workers.W.runs[0]: found for beside hang; a run that hangs has no end"),
+        ("{runs: [{raise: ValueErorr}]}", "2:30: workers.W.runs[0].raise: found 'ValueErorr'; accepted: the name of a built-in exception, or that and its message: \"ValueError: why\"; did you mean 'ValueError'?"),
+        ("{runs: [{raise: print}]}", "2:30: workers.W.runs[0].raise: found 'print'; accepted: the name of a built-in exception, or that and its message: \"ValueError: why\""),
+        ("{runs: [{insert: {worker: V}}]}", "2:40: workers.W.runs[0].insert.worker: no worker is named 'V'; known are W"),
+        ("{meta: {a: .nan}}", "2:21: workers.W.meta: found a mapping; accepted: an object that JSON can hold (meta.a is nan, which JSON cannot hold; use null or a string)"),
+    ],
+)  # fmt: skip
+def test_a_mistake_of_a_worker_names_what_is_accepted(worker, expected):
+    text = f"name: n\nworkers: {{W: {worker}}}\nsteps:\n  - {{at: 0s, insert: {{worker: W}}}}\n"
+    assert [expected] == mistakes(text)
+
+
+@pytest.mark.parametrize(
+    "step, expected",
+    [
+        ("{at: 1s}", [f"5:5: steps[1]: a step does one of: {ACTIONS}"]),
+        ("{at: 1s, insrt: {}}", ["5:14: found the unknown key 'insrt' in steps[1]; did you mean 'insert'?"]),
+        ("{pause: default}", ["5:5: the key 'at' is missing in steps[1]"]),
+        ("{at: 1s, pause: default, resume: default}", [f"5:30: steps[1]: found pause and resume; a step does one of: {ACTIONS}"]),
+        ("{at: 1s, pause: defualt}", ["5:21: steps[1].pause: no queue is named 'defualt'; did you mean 'default'?"]),
+        ("{at: 1s, cancel: y}", ["5:22: steps[1].cancel: no job is named 'y'; known are x"]),
+        ("{at: 1s, scale: {queue: default}}", ["5:21: the key 'concurrency' is missing in steps[1].scale"]),
+        ("{at: 1s, pause_all: false}", ["5:25: steps[1].pause_all: found false; accepted: nothing, or true"]),
+        ("{at: 1s, insert: {worker: W, as: x}}", ["5:38: steps[1].insert: found the name 'x' again, given in line 4; accepted: each name once"]),
+        ("{at: 1s, insert: {worker: W, unique: {}}}", ["5:34: 'unique' in steps[1].insert comes with a later version, which can replay it; remove it until then"]),
+        ("{at: 1s, insert: {worker: W, schedule_in: 1s, scheduled_at: 1s}}", ["5:51: steps[1].insert: found schedule_in and scheduled_at; accepted: one of them"]),
+        ("{at: 1s, crash: a}", ["5:14: 'crash' in steps[1] comes with a later version, which can replay it; remove it until then"]),
+        ("{at: 1s, database: down}", ["5:14: 'database' in steps[1] comes with a later version, which can replay it; remove it until then"]),
+        ('{at: "2024-12-31T23:59:59Z", pause: default}', [
+            "5:10: steps[1].at: found '2024-12-31T23:59:59Z' after a later step; accepted: steps in order",
+            "5:10: steps[1].at: found an instant before the start",
+        ]),
+        ("7", ["5:5: steps[1]: found 7; accepted: a mapping"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_of_a_step_names_what_is_accepted(step, expected):
+    assert expected == mistakes(f"{STEP}  - {step}\n")
+
+
+def test_a_step_may_not_name_a_job_that_is_inserted_later():
+    assert ["4:22: steps[0].cancel: found 'x', which is inserted later, in line 5"] == mistakes(
+        """\
+        name: n
+        workers: {W: {}}
+        steps:
+          - {at: 0s, cancel: x}
+          - {at: 1s, insert: {as: x, worker: W}}
+        """
+    )
+
+
+def test_nothing_may_come_after_until():
+    text = (
+        f"{STEP}  - {{at: 2s, pause_all}}\nuntil: 1s\nexpect:\n  - {{at: 3s, count: {{}}, is: 1}}\n"
+    )
+    assert [
+        "5:10: steps[1].at: found '2s'; accepted: instants up to until, 1s",
+        "8:10: expect[0].at: found '3s'; accepted: instants up to until, 1s, or 'end'",
+    ] == mistakes(text)
+
+
+def test_texts_that_look_like_old_yaml_stay_texts():
+    scenario, _ = read_text(
+        "name: 12:30\nqueues: {no: {}}\nworkers: {W: {queue: no, tags: [yes, on, 0b1, 1_000]}}\n"
+        "steps: [{at: 0s, insert: {worker: W, args: {a: 12:30, b: no, c: 0o17, d: ~}}}]\n"
+    )
+    assert "12:30" == scenario.name
+    assert ["no"] == list(scenario.queues)
+    assert ["yes", "on", "0b1", "1_000"] == scenario.workers["W"].tags
+    insert = scenario.steps[0].insert
+    assert insert is not None
+    assert {"a": "12:30", "b": "no", "c": 15, "d": None} == insert.args
+
+
+def test_anchors_may_be_used_within_bounds():
+    scenario, _ = read_text(
+        "name: n\nworkers: {W: {}}\nsteps:\n  - {at: 0s, insert_all: [&j {worker: W}, *j, *j]}\n"
+    )
+    inserts = scenario.steps[0].insert_all
+    assert inserts is not None
+    assert ["W"] * 3 == [each.worker for each in inserts]
+
+
+def test_aliases_that_expand_beyond_a_mebibyte_are_refused():
+    lines = [f"a0: &a0 {'x' * 100}"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert ["5:5: found aliases that expand to more than 1 MiB; accepted: up to 1 MiB"] == mistakes(
+        "\n".join(lines)
+    )
+
+
+def test_a_file_too_deep_is_refused():
+    assert [f"1:{DEPTH_LIMIT + 3}: nested deeper than {DEPTH_LIMIT} levels"] == mistakes(
+        f"a: {'[' * 100_000}"
+    )
+
+
+def test_aliases_may_not_nest_what_the_file_could_not():
+    lines = ["a0: &a0 x", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 1_000))]
+    assert [f"{DEPTH_LIMIT + 1}:6: nested deeper than {DEPTH_LIMIT} levels"] == mistakes(
+        "\n".join(lines)
+    )
+
+
+def test_a_file_too_large_is_refused(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"#" * (SIZE_LIMIT + 1))
+    with pytest.raises(InvalidScenarioError, match="larger than 1 MiB"):
+        read(path)
+
+
+def test_bytes_that_are_no_utf_8_are_placed(tmp_path):
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: n\nseed: \xe9\n")
+    with pytest.raises(
+        InvalidScenarioError, match=r":2:7: found the byte 0xe9; accepted: text in UTF-8"
+    ):
+        read(path)
+
+
+def test_a_file_that_is_not_there_is_no_traceback(tmp_path):
+    with pytest.raises(InvalidScenarioError, match="cannot be read: No such file or directory"):
+        read(tmp_path / "none.yaml")
