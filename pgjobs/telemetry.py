@@ -26,6 +26,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pgjobs import telemetry_log
 from pgjobs.rules.errors import ConfigurationError, reject_unknown
 
 Handler = Callable[[str, Mapping[str, float], Mapping[str, Any]], object]
@@ -49,7 +50,10 @@ EVENTS = (
     "pgjobs.store.error",
 )
 
-log = logging.getLogger("pgjobs")
+LOGGED = tuple(name for name in EVENTS if name not in ("pgjobs.job.insert", "pgjobs.job.stage"))
+"""What ``log`` writes unless told otherwise."""
+
+_log = logging.getLogger("pgjobs")
 
 
 class Telemetry:
@@ -62,12 +66,26 @@ class Telemetry:
 
     def attach(self, id: str, events: Iterable[str] | str, handler: Handler) -> None:  # noqa: A002 - the contract's name
         """Call ``handler`` for each of ``events`` from now on; ``ConfigurationError`` if ``id`` is taken."""
+        self._put(id, events, handler, replacing=False)
+
+    def replace(self, id: str, events: Iterable[str] | str, handler: Handler) -> None:  # noqa: A002 - as above
+        """``attach``, in the place of whoever is attached as ``id``."""
+        self._put(id, events, handler, replacing=True)
+
+    def _put(
+        self,
+        id: str,  # noqa: A002 - as above
+        events: Iterable[str] | str,
+        handler: Handler,
+        *,
+        replacing: bool,
+    ) -> None:
         names = (events,) if isinstance(events, str) else tuple(events)
         reject_unknown(names, EVENTS, "event")
         if not callable(handler):
             raise ConfigurationError(f"a handler is a callable, not {handler!r}")
         with self._lock:
-            if id in self._by_id:
+            if id in self._by_id and not replacing:
                 raise ConfigurationError(
                     f"a handler is attached as {id!r} already: detach it first, or use another id"
                 )
@@ -107,7 +125,7 @@ class Telemetry:
                 raise
             except BaseException:  # SystemExit too: a handler never ends the engine's thread
                 self.detach(id_)
-                log.exception("telemetry handler %r raised at %s and is detached", id_, event)
+                _log.exception("telemetry handler %r raised at %s and is detached", id_, event)
 
     def _index(self) -> None:
         by_event: dict[str, tuple[tuple[str, Handler], ...]] = {}
@@ -120,3 +138,24 @@ class Telemetry:
 PROCESS = Telemetry()
 attach = PROCESS.attach
 detach = PROCESS.detach
+
+
+def log(
+    *,
+    level: int | str = logging.INFO,
+    events: Iterable[str] | str = LOGGED,
+    logger: logging.Logger | str = "pgjobs",
+    id: str = "pgjobs.log",  # noqa: A002 - as above
+) -> str:
+    """Write each of ``events`` as one record of ``logger``, until ``detach``; return the id for it.
+
+    The message is one readable line; ``record.pgjobs`` is a dict of JSON values (``telemetry_log``
+    lists them). Records have ``level``, failed runs WARNING and discarded jobs ERROR, if that is
+    higher. A second call with the same ``id`` replaces the first.
+    """
+    if not isinstance(logger, str | logging.Logger):
+        raise ConfigurationError(f"logger takes a logger or its name, not {logger!r}")
+    chosen = logging.getLogger(logger) if isinstance(logger, str) else logger
+    handler = telemetry_log.writing_to(chosen, telemetry_log.checked_level(level))
+    PROCESS.replace(id, events, handler)
+    return id

@@ -1,0 +1,164 @@
+"""``pgjobs queues``: what is in each queue, and what an operator sets by hand for it.
+
+A command line knows no node's configuration. With ``--app`` it does: then what was set by hand counts
+until that value of the configuration changes, and a queue that is not served is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from pgjobs import effects
+from pgjobs.app import PgJobs
+from pgjobs.cli.common import echo_json, opened, table, takes_app, takes_database, takes_json
+from pgjobs.rules.control import EVERY_QUEUE, Control, effective
+from pgjobs.rules.errors import nearest
+from pgjobs.rules.job import JobState
+from pgjobs.rules.options import MAX_CONCURRENCY, Queue
+from pgjobs.telemetry_log import printable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COUNTED = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE, JobState.EXECUTING)
+
+
+def takes_queues(command: F) -> F:
+    """The names of queues, and where they are."""
+    for take in (
+        takes_json,
+        takes_database,
+        takes_app,
+        click.argument("names", nargs=-1, metavar="[QUEUE]..."),
+    ):
+        command = take(command)
+    return command
+
+
+_every = click.option("--all", "every", is_flag=True, help="Every queue.")
+
+
+@click.group()
+def queues() -> None:
+    """See what is in queues; pause, resume, scale or reset them, on every node."""
+
+
+@queues.command("list")
+@takes_app
+@takes_database
+@takes_json
+def list_queues(app: str | None, dsn: str | None, schema: str | None, as_json: bool) -> None:
+    """Queues that hold unfinished jobs, were set by hand, or are configured.
+
+    CONCURRENCY is that of each node: as set by hand or, with --app, as configured.
+    """
+    with opened(dsn, schema, app) as client:
+        found = statuses(client)
+    if as_json:
+        echo_json(found)
+    elif not found:
+        click.echo("no queue holds an unfinished job")
+    else:
+        headers = [name.upper() for name in found[0]]
+        numbers = [header for header in headers if header not in ("QUEUE", "PAUSED")]
+        click.echo(table(headers, [[*row.values()] for row in found], right=numbers))
+
+
+@queues.command()
+@_every
+@takes_queues
+def pause(names: tuple[str, ...], every: bool, as_json: bool, **where: str | None) -> None:
+    """Start nothing more from these queues; running jobs go on."""
+    _set("paused", names, every, as_json, where, PgJobs.pause_queue, PgJobs.pause_all_queues)
+
+
+@queues.command()
+@_every
+@takes_queues
+def resume(names: tuple[str, ...], every: bool, as_json: bool, **where: str | None) -> None:
+    """Start jobs from these queues again."""
+    _set("resumed", names, every, as_json, where, PgJobs.resume_queue, PgJobs.resume_all_queues)
+
+
+@queues.command()
+@takes_queues
+def reset(names: tuple[str, ...], as_json: bool, **where: str | None) -> None:
+    """Forget what was set by hand: the configuration counts again."""
+    _set("reset", names, False, as_json, where, PgJobs.reset_queue, None)
+
+
+@queues.command()
+@click.argument("name", metavar="QUEUE")
+@click.argument("concurrency", type=click.IntRange(1, MAX_CONCURRENCY))
+@takes_app
+@takes_database
+@takes_json
+def scale(name: str, concurrency: int, as_json: bool, **where: str | None) -> None:
+    """Run up to CONCURRENCY jobs of QUEUE at a time, on each node."""
+    done = f"concurrency {concurrency}"
+    _set(
+        done, (name,), False, as_json, where, lambda jobs, name: jobs.scale_queue(name, concurrency)
+    )
+
+
+def statuses(client: PgJobs, also: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Each queue with its counts by state, and as far as it is known how it is served.
+
+    Those in ``also`` are listed whatever is in them.
+    """
+    counts = {state.value: client.count_jobs(by="queue", state=state) for state in COUNTED}
+    controls = client.store.run(effects.Controls())
+    names = {name for by_queue in counts.values() for name in by_queue}
+    names |= {*controls} - {EVERY_QUEUE} | {*client.queues, *also}
+    return [
+        {"queue": name}
+        | {state: by_queue.get(name, 0) for state, by_queue in counts.items()}
+        | _served(name, client.queues.get(name), controls)
+        for name in sorted(names)
+    ]
+
+
+def _served(name: str, configured: Queue | None, controls: dict[str, Control]) -> dict[str, Any]:
+    served = effective(name, configured or Queue(), controls)
+    by_hand = controls.get(name, Control()).concurrency
+    known = by_hand if configured is None else served.concurrency
+    return {"paused": served.paused, "concurrency": known}
+
+
+def _set(
+    done: str,
+    names: tuple[str, ...],
+    every: bool,
+    as_json: bool,
+    where: dict[str, str | None],
+    one: Callable[[PgJobs, str], None],
+    all_: Callable[[PgJobs], None] | None = None,
+) -> None:
+    """Set the queues, each once, and say so; as JSON, how they stand then."""
+    if bool(names) == every:
+        raise click.UsageError(
+            "name queues" if all_ is None else "name queues, or give --all, and not both"
+        )
+    with opened(**where) as client:
+        if every:
+            assert all_ is not None
+            all_(client)
+        _known(client, names, where["app"])
+        for name in dict.fromkeys(names):
+            one(client, name)
+            if not as_json:
+                click.echo(f"queue {printable(name)}: {done}")
+        if as_json:
+            echo_json([row for row in statuses(client, names) if every or row["queue"] in names])
+        elif every:
+            click.echo(f"every queue: {done}")
+
+
+def _known(client: PgJobs, names: tuple[str, ...], app: str | None) -> None:
+    for name in names:
+        if app is not None and name not in client.queues:
+            raise click.ClickException(
+                f"{app} serves no queue {name!r}{nearest(name, client.queues)}"
+            )

@@ -1,0 +1,74 @@
+"""``pgjobs run``: serve the queues of an application in this process, until a signal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+import click
+
+from pgjobs import telemetry
+from pgjobs.cli.common import in_one_line, instance
+from pgjobs.rules.errors import nearest
+
+NOT_STOPPED = 70
+"""Exit code when a job did not end within two graces: its node is gone, and rescue will find it."""
+
+LEFT = "what still runs stays executing until it is rescued, or cancelled"
+
+
+@click.command()
+@click.argument("target", metavar="MODULE:JOBS")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=15.0,
+    show_default=True,
+    help="Seconds that running jobs get after SIGTERM or Ctrl-C.",
+)
+@click.option("--log-level", default="INFO", show_default=True, help="The level of the log.")
+@click.option(
+    "--log-jobs/--no-log-jobs",
+    default=False,
+    show_default=True,
+    help="Log each start and end of a job.",
+)
+def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
+    """Serve the queues of MODULE:JOBS, a PgJobs, until SIGTERM or Ctrl-C.
+
+    A job that has not ended after the grace is stopped and given back. A thread cannot be stopped:
+    after a second grace the process exits with code 70, and the job stays executing until it is
+    rescued, or cancelled. A second signal does that at once.
+    """
+    level = logging.getLevelNamesMapping().get(log_level.upper())
+    if level is None:
+        known = logging.getLevelNamesMapping()
+        raise click.UsageError(f"unknown level {log_level!r}{nearest(log_level.upper(), known)}")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    jobs = instance(target)
+    if log_jobs:
+        telemetry.log()
+    stopping = threading.Event()
+
+    def stop(*_: object) -> None:
+        if stopping.is_set():
+            click.echo(f"stopped by a second signal; {LEFT}", err=True)
+            os._exit(NOT_STOPPED)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    with in_one_line():
+        jobs.start()
+    click.echo(f"serving {', '.join(jobs.queues)} (Ctrl-C stops, with a grace of {grace:g} s)")
+    stopping.wait()
+    click.echo("stopping")
+    ending = threading.Thread(target=jobs.stop, args=(grace,), daemon=True)
+    ending.start()
+    ending.join(2 * grace + 1)
+    if ending.is_alive():
+        click.echo(f"a job did not end in time; {LEFT}", err=True)
+        os._exit(NOT_STOPPED)
+    click.echo("stopped")
