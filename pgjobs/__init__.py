@@ -5,6 +5,7 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.app import PgJobs, next_at
 from pgjobs.client import QueueStatus
 from pgjobs.engine.drain import DrainResult
+from pgjobs.preview import cron_preview
 from pgjobs.rules import backoff
 from pgjobs.rules.errors import (
     BlockingCallError,
@@ -51,6 +52,7 @@ __all__ = [
     "UnknownWorkerError",
     "Worker",
     "backoff",
+    "cron_preview",
     "next_at",
     "telemetry",
     "worker",

@@ -15,13 +15,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pgjobs import client, effects
 from pgjobs.adapters.executors import Here, LiveExecutor
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.adapters.system import SystemClock, SystemRng, node_name
-from pgjobs.client import Client, QueueStatus
+from pgjobs.calls import Calls
 from pgjobs.engine.drain import (
     DrainPlan,
     DrainPorts,
@@ -41,9 +40,9 @@ from pgjobs.rules.errors import (
     ConfigurationError,
     StoreUnavailableError,
 )
-from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
-from pgjobs.rules.schedule import duration, next_wall_time
+from pgjobs.rules.schedule import duration, next_wall_time, time_zone
 from pgjobs.runtime import Runtime, captured, captured_clock, register
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
@@ -56,7 +55,7 @@ log = logging.getLogger("pgjobs")
 DSN_VARIABLE = "PGJOBS_DSN"
 
 
-class PgJobs:
+class PgJobs(Calls):
     """A job queue on PostgreSQL.
 
     ``dsn`` is a connection string, a function that gives one, or None for the environment's
@@ -90,6 +89,16 @@ class PgJobs:
             raise ConfigurationError("give a dsn or a store, not both")
         if dsn is not None and not isinstance(dsn, str) and not callable(dsn):
             raise ConfigurationError(f"dsn is a connection string or a function, not {dsn!r}")
+        if store is not None and (isinstance(store, type) or not hasattr(store, "run")):
+            raise ConfigurationError(
+                f"store takes a MemoryStore() or a PostgresStore(dsn), not {store!r}"
+            )
+        _check_port(clock, "clock", "now", "monotonic")
+        _check_port(rng, "rng", "random", "token")
+        if executor is not None and not callable(executor):
+            raise ConfigurationError(
+                f"executor takes a function of a clock and a wake that makes one, not {executor!r}"
+            )
         if plugins:
             raise ConfigurationError(
                 "this version has no plugins yet: leave plugins out, or give False"
@@ -109,175 +118,6 @@ class PgJobs:
 
     def __repr__(self) -> str:
         return f"<PgJobs {self.name!r} queues={[*self.queues]}>"
-
-    # The client
-
-    def insert(self, job: NewJob) -> Job:
-        """Store a job that ``worker.new`` made; return it with its id and state."""
-        return self._call(lambda c: c.insert(job), writes=True)
-
-    async def insert_async(self, job: NewJob) -> Job:
-        """``insert`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.insert(job), writes=True)
-
-    def insert_all(self, jobs: Iterable[NewJob]) -> list[Job]:
-        """Store many jobs, all or none; return one job for each, in the order given."""
-        return self._call(lambda c: c.insert_all(jobs), writes=True)
-
-    async def insert_all_async(self, jobs: Iterable[NewJob]) -> list[Job]:
-        """``insert_all`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.insert_all(jobs), writes=True)
-
-    def get_job(self, job: Job | int) -> Job:
-        """The job as it stands now; ``JobNotFoundError`` when there is none."""
-        return self._call(lambda c: c.get(job))
-
-    async def get_job_async(self, job: Job | int) -> Job:
-        """``get_job`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.get(job))
-
-    def all_jobs(
-        self,
-        *,
-        limit: int | None = None,
-        order_by: str = "id",
-        after: Job | int | None = None,
-        **filters: Any,
-    ) -> list[Job]:
-        """Jobs that match every filter, by ``order_by`` ("-column" for descending), then id.
-
-        ``after`` (a job or an id) continues behind that job. Filters are the fields of a job: lists
-        mean "one of", ``tags`` "has these", ``args`` and ``meta`` containment.
-        """
-        return self._call(lambda c: c.find(limit, order_by, after, filters))
-
-    async def all_jobs_async(
-        self,
-        *,
-        limit: int | None = None,
-        order_by: str = "id",
-        after: Job | int | None = None,
-        **filters: Any,
-    ) -> list[Job]:
-        """``all_jobs`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.find(limit, order_by, after, filters))
-
-    def count_jobs(self, by: str | None = None, **filters: Any) -> Any:
-        """How many jobs match: an int, or a dict by "state", "queue" or "worker"."""
-        return self._call(lambda c: c.count(by, filters))
-
-    async def count_jobs_async(self, by: str | None = None, **filters: Any) -> Any:
-        """``count_jobs`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.count(by, filters))
-
-    def cancel_job(self, job: Job | int) -> Job:
-        """Cancel an unfinished job, a running one too; a finished one comes back unchanged."""
-        return self._call(lambda c: c.cancel(job), writes=True)
-
-    async def cancel_job_async(self, job: Job | int) -> Job:
-        """``cancel_job`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.cancel(job), writes=True)
-
-    def retry_job(self, job: Job | int) -> Job:
-        """Make a job available again, with one more attempt at least.
-
-        An available or executing job comes back unchanged.
-        """
-        return self._call(lambda c: c.retry(job), writes=True)
-
-    async def retry_job_async(self, job: Job | int) -> Job:
-        """``retry_job`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.retry(job), writes=True)
-
-    def delete_job(self, job: Job | int) -> Job:
-        """Delete a job in any state; return what it was. A running one is told to stop."""
-        return self._call(lambda c: c.delete(job), writes=True)
-
-    async def delete_job_async(self, job: Job | int) -> Job:
-        """``delete_job`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.delete(job), writes=True)
-
-    def cancel_all_jobs(self, **filters: Any) -> int:
-        """Cancel every unfinished job that matches; return how many."""
-        return self._call(lambda c: c.cancel_all(filters), writes=True)
-
-    async def cancel_all_jobs_async(self, **filters: Any) -> int:
-        """``cancel_all_jobs`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.cancel_all(filters), writes=True)
-
-    def retry_all_jobs(self, **filters: Any) -> int:
-        """Make every job that matches available again; return how many."""
-        return self._call(lambda c: c.retry_all(filters), writes=True)
-
-    async def retry_all_jobs_async(self, **filters: Any) -> int:
-        """``retry_all_jobs`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.retry_all(filters), writes=True)
-
-    def delete_all_jobs(self, **filters: Any) -> int:
-        """Delete every job that matches; return how many."""
-        return self._call(lambda c: c.delete_all(filters), writes=True)
-
-    async def delete_all_jobs_async(self, **filters: Any) -> int:
-        """``delete_all_jobs`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.delete_all(filters), writes=True)
-
-    # Queues
-
-    def pause_queue(self, queue: str) -> None:
-        """Start nothing more from ``queue`` on any node; running jobs go on. Outlives restarts."""
-        self._call(lambda c: c.pause(queue), writes=True)
-
-    async def pause_queue_async(self, queue: str) -> None:
-        """``pause_queue`` without blocking the running event loop."""
-        await self._call_async(lambda c: c.pause(queue), writes=True)
-
-    def resume_queue(self, queue: str) -> None:
-        """Start jobs from ``queue`` again, on every node."""
-        self._call(lambda c: c.resume(queue), writes=True)
-
-    async def resume_queue_async(self, queue: str) -> None:
-        """``resume_queue`` without blocking the running event loop."""
-        await self._call_async(lambda c: c.resume(queue), writes=True)
-
-    def scale_queue(self, queue: str, concurrency: int) -> None:
-        """Run up to ``concurrency`` jobs of ``queue`` at a time on each node."""
-        self._call(lambda c: c.scale(queue, concurrency), writes=True)
-
-    async def scale_queue_async(self, queue: str, concurrency: int) -> None:
-        """``scale_queue`` without blocking the running event loop."""
-        await self._call_async(lambda c: c.scale(queue, concurrency), writes=True)
-
-    def pause_all_queues(self) -> None:
-        """Pause every queue on every node."""
-        self._call(lambda c: c.pause_all(), writes=True)
-
-    async def pause_all_queues_async(self) -> None:
-        """``pause_all_queues`` without blocking the running event loop."""
-        await self._call_async(lambda c: c.pause_all(), writes=True)
-
-    def resume_all_queues(self) -> None:
-        """Resume every queue on every node, also those configured as paused."""
-        self._call(lambda c: c.resume_all(), writes=True)
-
-    async def resume_all_queues_async(self) -> None:
-        """``resume_all_queues`` without blocking the running event loop."""
-        await self._call_async(lambda c: c.resume_all(), writes=True)
-
-    def reset_queue(self, queue: str) -> None:
-        """Forget what was set by hand for ``queue``: the configuration counts again."""
-        self._call(lambda c: c.reset(queue), writes=True)
-
-    async def reset_queue_async(self, queue: str) -> None:
-        """``reset_queue`` without blocking the running event loop."""
-        await self._call_async(lambda c: c.reset(queue), writes=True)
-
-    def check_queue(self, queue: str) -> QueueStatus:
-        """How ``queue`` is served, and how many of its jobs run and wait."""
-        return self._call(lambda c: c.check(queue))
-
-    async def check_queue_async(self, queue: str) -> QueueStatus:
-        """``check_queue`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.check(queue))
 
     # Running
 
@@ -355,7 +195,6 @@ class PgJobs:
     def drain_queue(
         self,
         queue: str | None = None,
-        *,
         with_scheduled: bool | datetime | timedelta = False,
         with_recursion: bool = True,
         with_safety: bool = False,
@@ -377,7 +216,6 @@ class PgJobs:
     async def drain_queue_async(
         self,
         queue: str | None = None,
-        *,
         with_scheduled: bool | datetime | timedelta = False,
         with_recursion: bool = True,
         with_safety: bool = False,
@@ -390,7 +228,7 @@ class PgJobs:
 
     def next_at(self, wall: str, tz: str | tzinfo = "Etc/UTC") -> datetime:
         """The next instant at which clocks in ``tz`` show ``wall`` ("HH:MM"), by the clock."""
-        return next_wall_time(wall, _zone(tz), self.runtime().clock.now())
+        return next_wall_time(wall, time_zone(tz), self.runtime().clock.now())
 
     # How it is put together
 
@@ -408,25 +246,6 @@ class PgJobs:
     def opens_database(self) -> bool:
         """Whether this instance, left alone, would open a database."""
         return not isinstance(self._given_store, MemoryStore)
-
-    def _call(self, program: Callable[[Client], client.Program[T]], *, writes: bool = False) -> T:
-        runtime = self.runtime()
-        result = client.drive(runtime.store, program(self._client(runtime)))
-        if writes and runtime.captor is not None:
-            runtime.captor.called()
-        return result
-
-    async def _call_async(
-        self, program: Callable[[Client], client.Program[T]], *, writes: bool = False
-    ) -> T:
-        runtime = self.runtime()
-        result = await client.drive_async(runtime.store, program(self._client(runtime)))
-        if writes and runtime.captor is not None:
-            await runtime.captor.called_async()
-        return result
-
-    def _client(self, runtime: Runtime) -> Client:
-        return Client(runtime.clock, runtime.telemetry, self.queues)
 
     def runtime(self) -> Runtime:
         """The outside that this instance uses now: its own, or that of a test run."""
@@ -495,7 +314,7 @@ class PgJobs:
         limit: int | None,
     ) -> Program:
         if queue is not None:
-            options.name(queue, "queue")
+            options.queue_name(queue, "queue")
         if limit is not None:
             options.whole(limit, "limit", 0, 2**63 - 1)
         self._import_workers()
@@ -534,23 +353,24 @@ def next_at(wall: str, tz: str | tzinfo = "Etc/UTC", *, clock: Clock | None = No
     By ``clock``; without one by that of the test run that captures this process, or the real one.
     """
     chosen = clock or captured_clock() or SystemClock()
-    return next_wall_time(wall, _zone(tz), chosen.now())
+    return next_wall_time(wall, time_zone(tz), chosen.now())
 
 
-def _zone(tz: str | tzinfo) -> tzinfo:
-    if isinstance(tz, tzinfo):
-        return tz
-    try:
-        return ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError):
+def _check_port(given: object, name: str, *methods: str) -> None:
+    missing = [method for method in methods if not callable(getattr(given, method, None))]
+    if given is not None and (missing or isinstance(given, type)):
         raise ConfigurationError(
-            f"no time zone {tz!r}: give an IANA name such as 'Europe/Berlin'"
-        ) from None
+            f"{name} takes an object with the methods {' and '.join(methods)}, not {given!r}"
+        )
 
 
 def _module_names(workers: Iterable[str]) -> tuple[str, ...]:
     if isinstance(workers, str):
         raise ConfigurationError(f'workers takes a list of modules, as in workers=["{workers}"]')
+    if not isinstance(workers, Iterable):
+        raise ConfigurationError(
+            f'workers takes a list of modules, such as ["shop.jobs"], not {workers!r}'
+        )
     return tuple(options.name(module, "a module of workers") for module in workers)
 
 

@@ -23,7 +23,7 @@ from pgjobs.rules.errors import (
 )
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.options import Queue
-from pgjobs.rules.schedule import LAST_INSTANT, instant, later
+from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import worker_name
@@ -257,7 +257,12 @@ def horizon(with_scheduled: object, now: datetime) -> datetime:
     if with_scheduled is False:
         return now
     if isinstance(with_scheduled, timedelta):
-        return later(now, with_scheduled)
+        return later(now, duration(with_scheduled, "with_scheduled"))
+    if not isinstance(with_scheduled, datetime):
+        raise ConfigurationError(
+            "with_scheduled takes True, False, an aware datetime or a timedelta, not "
+            f"{with_scheduled!r}"
+        )
     return instant(with_scheduled, "with_scheduled")
 
 

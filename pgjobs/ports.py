@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pgjobs.effects import Effect
 from pgjobs.rules.job import Job
-from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.lifecycle import Outcome
 
 if TYPE_CHECKING:
     from pgjobs.worker import Worker

@@ -31,6 +31,10 @@ class Captor(Protocol):
         """``stop`` was called."""
         ...
 
+    def calling(self, call: str) -> None:
+        """A client's blocking call is about to change the store; it may be refused here."""
+        ...
+
     def called(self) -> None:
         """A client's call has changed the store."""
         ...

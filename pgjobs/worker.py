@@ -80,6 +80,7 @@ class Worker(Generic[P, R]):
         the insert). ``ConfigurationError`` for an unknown or impossible option, ``InvalidJobError``
         for args that JSON cannot hold.
         """
+        options.reject_later(given)
         reject_unknown(given, options.JOB_OPTIONS, "option of a job")
         normal = normal_object({} if args is None else args, "args")
         self._warn_of_size(normal)
@@ -128,11 +129,17 @@ class Worker(Generic[P, R]):
         for name, remedy in _NOT_WORKER_OPTIONS.items():
             if name in given:
                 raise ConfigurationError(f"worker has no option {name!r}: {remedy}")
+        options.reject_later(given)
         reject_unknown(given, (*options.WORKER_OPTIONS, *_OWN_OPTIONS), "option of worker")
 
     def _checked_executor(self, given: object) -> str:
         if given is None:
             return "async" if self.is_async else "thread"
+        if given == "process":
+            raise ConfigurationError(
+                f'worker {self.name}: executor="process" comes with a later version; until then it '
+                f"is one of {', '.join(EXECUTORS)}"
+            )
         if given not in EXECUTORS:
             raise ConfigurationError(
                 f"worker {self.name}: executor is one of {', '.join(EXECUTORS)}, not {given!r}"

@@ -7,6 +7,7 @@ made. Outside every test a capture of its own serves what runs at import or in w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,12 @@ from pgjobs.app import PgJobs
 from pgjobs.effects import Count
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.ports import Clock
-from pgjobs.rules.errors import CapturedStoreError, ConfigurationError, nearest
+from pgjobs.rules.errors import (
+    BlockingCallError,
+    CapturedStoreError,
+    ConfigurationError,
+    nearest,
+)
 from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue
 from pgjobs.rules.selection import OneOf, Selection
@@ -28,12 +34,14 @@ from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import flow
 from pgjobs_testing.clock import SeededRng, VirtualClock
-from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere
+from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
 
 MODES = ("manual", "inline", "postgres", "live")
+LATER = ("plugins", "freeze", "strict")
+"""Options of the marker that come with a later version."""
 NODE = "test"
 EVERY_QUEUE = Queue(concurrency=10)
 """How a queue is served where the application names none."""
@@ -60,7 +68,7 @@ class Engine:
         self,
         capture: Capture,
         store: LocalStore,
-        queues: Callable[[], Mapping[str, Queue]],
+        queues: Callable[[], Mapping[str, Queue] | None],
     ) -> None:
         self._capture = capture
         self._queues = queues
@@ -74,6 +82,7 @@ class Engine:
     def runtime(self) -> Runtime:
         """What an instance on this database runs against."""
         capture = self._capture
+        capture.refuse_fork()
         return Runtime(
             clock=capture.clock,
             rng=capture.rng,
@@ -85,8 +94,8 @@ class Engine:
             captor=self,
         )
 
-    def served(self) -> Mapping[str, Queue]:
-        """The queues that are served; none listed means every one."""
+    def served(self) -> Mapping[str, Queue] | None:
+        """The queues that are served; None stands for every one."""
         return self._queues()
 
     def started(self) -> None:
@@ -94,6 +103,13 @@ class Engine:
 
     def stopped(self) -> None:
         """Nothing was started."""
+
+    def calling(self, call: str) -> None:
+        if self._capture.mode == "inline" and not self._flowing and running():
+            raise BlockingCallError(
+                f"in mode inline {call} runs what is due, and an event loop runs in this thread: "
+                f"await {call}_async instead"
+            )
 
     def called(self) -> None:
         if self._capture.mode == "inline" and not self._flowing:
@@ -120,7 +136,9 @@ class Engine:
         if self._flow is None:
             self._flow = self._made()
         assert self._node is not None
-        served = self.served() or dict.fromkeys(self._waiting(), EVERY_QUEUE)
+        served = self.served()
+        if served is None:
+            served = dict.fromkeys(self._waiting(), EVERY_QUEUE)
         for name, queue in served.items():
             if name not in self._node.queues:
                 self._node.serve(name, queue)
@@ -140,11 +158,11 @@ class Engine:
         ports = NodePorts(capture.clock, capture.rng, session, executor, REGISTRY, self.recorder)
         self._node = Node(
             NODE,
-            served,
+            served or {},
             ports,
             elide=True,
             jitter=capture.settings.jitter,
-            others=None if served else EVERY_QUEUE,
+            others=EVERY_QUEUE if served is None else None,
         )
         made = Flow(self.store, capture.clock)
         made.members.append(Member(self._node, session, executor))
@@ -175,6 +193,7 @@ class Capture:
     def __init__(self, settings: Settings, source: StoreSource) -> None:
         self.settings = settings
         self.mode = settings.mode
+        self.process = os.getpid()
         self._source = source
         self.clock = VirtualClock(settings.start or _next_second())
         self.rng = SeededRng(settings.seed)
@@ -186,8 +205,18 @@ class Capture:
         """The runtime of an application's instance; None in live mode, where nothing is captured."""
         if self.mode == "live":
             return None
+        self.refuse_fork()
         self._used.setdefault(app.database, app.name)
         return self._engine(app.database).runtime()
+
+    def refuse_fork(self) -> None:
+        """``CapturedStoreError`` in a process that was forked from the test's."""
+        if os.getpid() != self.process:
+            raise CapturedStoreError(
+                f"this process was forked from a test (process {self.process}), which would never "
+                "see what happens to jobs here, so the call is refused: insert from the test's own "
+                'process, or mark the test with @pytest.mark.pgjobs(mode="live")'
+            )
 
     def engine(self, name: str | None) -> Engine:
         """The engine of the application's instance of that name.
@@ -242,14 +271,14 @@ class Capture:
             self._engines[database] = found
         return found
 
-    def _served(self, engine: Engine | None) -> Mapping[str, Queue]:
+    def _served(self, engine: Engine | None) -> Mapping[str, Queue] | None:
         if self.settings.queues is not None:
             return self.settings.queues
         served: dict[str, Queue] = {}
         for app in applications():
             if self._engines.get(app.database) is engine:
                 served |= app.queues
-        return served
+        return served or None
 
 
 _stack: list[Capture] = []
@@ -297,10 +326,21 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
     from pgjobs.rules.errors import reject_unknown
     from pgjobs.rules.schedule import instant
 
+    for name in LATER:
+        if name in given:
+            raise ConfigurationError(
+                f"the option {name!r} comes with a later version, and this one would not obey it: "
+                "leave it out until then"
+            )
     reject_unknown(given, ("mode", "queues", "seed", "start", "jitter"), "option of pgjobs")
     changes = dict(given)
     if "mode" in changes:
         check_mode(changes["mode"])
+    seed, jitter = changes.get("seed", 0), changes.get("jitter", False)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigurationError(f"seed takes a whole number, not {seed!r}")
+    if not isinstance(jitter, bool):
+        raise ConfigurationError(f"jitter takes True or False, not {jitter!r}")
     if changes.get("queues") is not None:
         changes["queues"] = options.queues(changes["queues"])
     if changes.get("start") is not None:

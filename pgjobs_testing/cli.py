@@ -94,7 +94,10 @@ def schema(file: Path | None) -> None:
     if file is None:
         click.echo(text, nl=False)
     else:
-        file.write_text(text, encoding="utf-8")
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _play_all(

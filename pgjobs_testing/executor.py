@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pgjobs.adapters.executors import Here, perform, perform_async, perform_within_limit
 from pgjobs.ports import Finished, Run
 from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
-from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.lifecycle import Outcome
 from pgjobs_testing.clock import EPOCH, VirtualClock
 from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime, adopt
 
@@ -117,6 +117,11 @@ class VirtualHere(Here):
     async def limited(self, run: Run) -> Outcome:
         return await self._loops.to_end(perform_within_limit(run))
 
+    @staticmethod
+    def passing_on_interrupts(ended: Outcome) -> Outcome:
+        passing_on(ended)
+        return ended
+
 
 class InlineExecutor:
     """Runs claimed jobs when the flow gives it a turn. Time limits are the engine's."""
@@ -182,10 +187,13 @@ class InlineExecutor:
             self._guard(run)
             context = contextvars.copy_context()
             self._tasks[run] = time.spawn(self._perform(run), context=context)
+        before = len(self._finished)
         time.fire()
         settled = await time.settle()
         if context is not None:
             adopt(context)
+        for each in self._finished[before:]:
+            passing_on(each.outcome)
         if settled.rest is Rest.OVERDUE:
             raise stuck(settled)
 
@@ -226,7 +234,10 @@ def running() -> bool:
 def passing_on(ended: Outcome) -> None:
     """Raise what a worker raised to end the test: an interrupt, or pytest's own outcomes."""
     error = ended.exception
-    if isinstance(error, KeyboardInterrupt) or type(error).__module__.startswith("_pytest."):
+    kinds = type(error).__mro__  # pytest.fail's own kind says that it is a builtin
+    if isinstance(error, KeyboardInterrupt) or any(
+        kind.__module__.startswith("_pytest.") for kind in kinds
+    ):
         assert error is not None
         raise error
 

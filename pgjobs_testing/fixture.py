@@ -7,6 +7,7 @@ what only a test can do: move time, run jobs at will, and look.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ class Harness(PgJobs):
 
     def runtime(self) -> Runtime:
         engine = self._engine
-        self.queues = dict(engine.served())
+        self.queues = dict(engine.served() or {})
         return engine.runtime()
 
     # Time
@@ -116,20 +117,25 @@ class Harness(PgJobs):
         """
         fixed = {name: given.pop(name) for name in ("attempt", "id", "errors") if name in given}
         new = self._worker(worker).new(args, **given)
+        errors = fixed.get("errors", ())
+        if not isinstance(errors, list | tuple) or not all(isinstance(e, dict) for e in errors):
+            raise ConfigurationError(
+                f'errors takes a list such as [{{"attempt": 1, "error": "why"}}], not {errors!r}'
+            )
         now = self.clock.now()
         due = new.scheduled_at or later(now, new.schedule_in or timedelta(0))
         attempt = options.whole(
             fixed.get("attempt", _BUILT_ATTEMPT), "attempt", 1, new.max_attempts
         )
         return Job(
-            id=fixed.get("id", 1),
+            id=options.whole(fixed.get("id", 1), "id", 1, 2**63 - 1),
             state=JobState.EXECUTING,
             queue=new.queue,
             worker=new.worker,
             args=dict(new.args),
             meta=dict(new.meta),
             tags=new.tags,
-            errors=tuple(fixed.get("errors", ())),
+            errors=tuple(errors),
             attempt=attempt,
             max_attempts=new.max_attempts,
             priority=new.priority,
@@ -148,10 +154,12 @@ class Harness(PgJobs):
         """Run a worker once, in this thread; return what it returned, or raise what it raised.
 
         The args pass through JSON, the result is checked (``InvalidResultError``), and so is the time
-        limit of an ``async def`` worker (``JobTimeoutError``). Nothing is stored.
+        limit of an ``async def`` worker (``JobTimeoutError``). ``ConfigurationError`` for a worker
+        that does not take a job. Nothing is stored.
         """
         chosen = self._worker(worker)
         job = self.build_job(chosen, args, **given)
+        _check_signature(chosen)
         if chosen.is_async:
             return _judged(self._capture.loops.run(self._awaited(chosen, job), "perform_job"))
         return _judged(chosen.bound()(job))
@@ -165,6 +173,7 @@ class Harness(PgJobs):
         """``perform_job`` on the running loop."""
         chosen = self._worker(worker)
         job = self.build_job(chosen, args, **given)
+        _check_signature(chosen)
         if chosen.is_async:
             return _judged(await self._awaited(chosen, job))
         return _judged(chosen.bound()(job))
@@ -274,6 +283,25 @@ async def _within_limit(worker: Worker[..., Any], job: Job) -> Any:
         raise
 
 
+def _check_signature(worker: Worker[..., Any]) -> None:
+    """``ConfigurationError`` for a function that cannot be called with one job."""
+    wrapped: Any = worker.wrapped
+    called, given = wrapped, ["job"]
+    if worker.is_class:
+        called = wrapped.perform
+        if inspect.isfunction(inspect.getattr_static(wrapped, "perform")):
+            given = ["self", "job"]
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):  # a callable written in C need not have one
+        return
+    try:
+        signature.bind(*given)
+    except TypeError as error:
+        takes = "perform(self, job)" if worker.is_class else "one argument, the job"
+        raise ConfigurationError(f"worker {worker.name} must take {takes}: {error}") from None
+
+
 def _judged(value: object) -> object:
     """What a worker returned, if it is an answer; ``InvalidResultError`` if it is a mistake."""
     ended = outcome.returned(value)
@@ -286,15 +314,21 @@ def _assert_found(
     expected: Expectation, compared: list[Compared], count: int | None, at_least: int | None
 ) -> Job:
     __tracebackhide__ = True
+    if count is not None and at_least is not None:
+        raise ConfigurationError("give count or at_least, not both")
+    if count is not None:
+        options.whole(count, "count", 0, 2**63 - 1)
+    if count == 0:
+        raise ConfigurationError("count=0 is what refute_enqueued asserts: use that")
+    if at_least is not None:
+        options.whole(at_least, "at_least", 1, 2**63 - 1)
     found = [each.job for each in compared if each.matched]
     if count is not None and len(found) != count:
         headline = f"expected {count} enqueued job(s) that match, found {len(found)}"
-    elif len(found) < (at_least or (0 if count == 0 else 1)):
+    elif len(found) < (at_least or 1):
         wanted = "a job" if at_least is None else f"{at_least} jobs or more"
         verb = "matches" if at_least is None else "match"
         headline = f"expected {wanted} to be enqueued that {verb}, found {len(found)}"
-    elif count == 0:
-        raise ConfigurationError("count=0 is what refute_enqueued asserts: use that")
     else:
         return found[0]
     raise AssertionError(matching.failure(expected, compared, headline))
@@ -314,10 +348,15 @@ def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harn
 
     Takes the options of the marker: ``mode queues seed start jitter``.
     """
-    from pgjobs_testing import plugin
+    from pgjobs_testing import session
 
-    settings = settings_with(plugin.settings() or Settings(), given)
-    made = Capture(settings, source or plugin.source(settings.mode) or MemorySource())
+    settings = settings_with(session.settings() or Settings(), given)
+    if settings.mode == "live":
+        raise ConfigurationError(
+            "in mode live nothing is captured, so there is no harness: use the application's own "
+            "PgJobs, or another mode"
+        )
+    made = Capture(settings, source or session.source(settings.mode) or MemorySource())
     captures.push(made)
     try:
         yield Harness(made)

@@ -97,6 +97,9 @@ class Expectation:
             self.states: tuple[JobState, ...] | None = _states(states if listed else (states,))
         else:
             self.states = None
+        for name, value in given.items():
+            if not _is_matcher(value):
+                _check(name, value)
         if "scheduled_at" in given and not _is_matcher(given["scheduled_at"]):
             given["scheduled_at"] = instant(given["scheduled_at"], "scheduled_at")
         if "scheduled_in" in given:
@@ -191,11 +194,33 @@ def _is_matcher(value: object) -> bool:
     return isinstance(value, _Any) or (callable(value) and not hasattr(value, "wrapped"))
 
 
+def _check(name: str, value: object) -> None:
+    """``ConfigurationError`` for a value that no job can have, which would match nothing unseen."""
+    if name in ("args", "meta"):
+        accepted, good = "a dict", isinstance(value, Mapping)
+    elif name == "tags":
+        listed = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+        accepted, good = "a text or a list of texts", all(isinstance(tag, str) for tag in listed)
+    elif name == "queue":
+        accepted, good = "a text", isinstance(value, str)
+    elif name in ("priority", "max_attempts", "attempt", "id"):
+        good = isinstance(value, int) and not isinstance(value, bool)
+        accepted = "a whole number"
+    else:
+        return
+    if not good:
+        raise ConfigurationError(
+            f"the filter {name!r} takes {accepted}, ANY or a function of the value, not {value!r}"
+        )
+
+
 def _accepts(matcher: Callable[[Any], object] | _Any, value: Any) -> bool:
     return True if isinstance(matcher, _Any) else bool(matcher(value))
 
 
 def _states(given: Any) -> tuple[JobState, ...]:
+    if not given:
+        raise ConfigurationError("state takes a state or a list of states, and this list is empty")
     reject_unknown([str(state) for state in given], [str(state) for state in JobState], "state")
     return tuple(JobState(state) for state in given)
 

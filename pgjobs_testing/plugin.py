@@ -9,70 +9,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pgjobs import guard
-from pgjobs.rules.errors import PgJobsError
+from pgjobs.rules.errors import ConfigurationError, PgJobsError
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture as captures
+from pgjobs_testing import session
 from pgjobs_testing.capture import MODES, Capture, Settings, check_mode, settings_with
 from pgjobs_testing.fixture import Harness
-from pgjobs_testing.stores import MemorySource, PostgresSource, StoreSource
-
-if TYPE_CHECKING:
-    from pgjobs_testing.servers import Choice
+from pgjobs_testing.servers import ServerError
+from pgjobs_testing.session import Session
 
 MARKER = "pgjobs(mode, queues, seed, start, jitter): how pgjobs runs in this test"
 
 
-@dataclass
-class Plugin:
-    """The plugin's state for one session."""
-
-    settings: Settings
-    option: str
-    image: str | None
-    memory: MemorySource = field(default_factory=MemorySource)
-    postgres: PostgresSource | None = None
-    outside: Capture | None = None
-
-    def source(self, mode: str) -> StoreSource:
-        """Where a test in ``mode`` gets its store."""
-        if mode != "postgres":
-            return self.memory
-        if self.postgres is None:
-            self.postgres = PostgresSource(self.choice())
-        return self.postgres
-
-    def choice(self) -> Choice:
-        """The server that ``--pgjobs-postgres`` means."""
-        from pgjobs_testing.servers import choose
-
-        return choose(self.option, self.image, os.environ)
-
-    def close(self) -> None:
-        if self.postgres is not None:
-            self.postgres.close()
-
-
-_plugin: Plugin | None = None
 _capture_key = pytest.StashKey[Capture]()
 _mistake_key = pytest.StashKey[str]()
-
-
-def settings() -> Settings | None:
-    """The session's settings; None where the plugin is not on."""
-    return None if _plugin is None else _plugin.settings
-
-
-def source(mode: str) -> StoreSource | None:
-    """Where a store for ``mode`` comes from; None where the plugin is not on."""
-    return None if _plugin is None else _plugin.source(mode)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,7 +57,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    global _plugin  # noqa: PLW0603 - one session, one plugin
     config.addinivalue_line("markers", MARKER)
     try:
         mode = check_mode(config.getoption("--pgjobs-mode") or config.getini("pgjobs_mode"))
@@ -110,41 +66,44 @@ def pytest_configure(config: pytest.Config) -> None:
     if seed is None:
         handed = getattr(config, "workerinput", {}).get("pgjobs_seed")
         seed = int.from_bytes(os.urandom(4), "big") if handed is None else handed  # noqa: TID251 - a run's seed is drawn once, and printed
-    _plugin = Plugin(
+    begun = Session(
         Settings(mode, seed=seed),
         config.getoption("--pgjobs-postgres"),
         config.getoption("--pgjobs-image"),
     )
-    _plugin.outside = Capture(_plugin.settings, _plugin.memory)
+    begun.outside = Capture(begun.settings, begun.memory)
+    session.begin(begun)
     if mode != "live":
         os.environ[guard.ENVIRONMENT_MARK] = str(os.getpid())
-    captures.push(_plugin.outside)
+    captures.push(begun.outside)
 
 
 def pytest_unconfigure() -> None:
-    global _plugin  # noqa: PLW0603 - one session, one plugin
-    if _plugin is None:
+    if session.settings() is None:
         return
+    ended = session.present()
     os.environ.pop(guard.ENVIRONMENT_MARK, None)
-    if _plugin.outside is not None:
-        captures.pop(_plugin.outside)
-    _plugin.close()
-    _plugin = None
+    if ended.outside is not None:
+        captures.pop(ended.outside)
+    ended.close()
+    session.begin(None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """xdist: each worker draws from the controller's seed."""
-    assert _plugin is not None
-    node.workerinput["pgjobs_seed"] = _plugin.settings.seed
+    node.workerinput["pgjobs_seed"] = session.present().settings.seed
 
 
 def pytest_report_header() -> list[str]:
-    assert _plugin is not None
-    mode, seed = _plugin.settings.mode, _plugin.settings.seed
+    here = session.present()
+    mode, seed = here.settings.mode, here.settings.seed
     lines = [f"pgjobs: mode {mode}, --pgjobs-seed {seed}"]
-    if mode == "postgres" or _plugin.option != "auto":
-        lines.append(f"pgjobs: {_plugin.choice().reason}")
+    if mode == "postgres" or here.option != "auto":
+        try:
+            lines.append(f"pgjobs: {here.choice().reason}")
+        except ServerError as error:
+            raise pytest.UsageError(str(error)) from None
     return lines
 
 
@@ -159,16 +118,22 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Each test has a capture of its own, and leaves workers and handlers as it found them."""
-    assert _plugin is not None
+    here = session.present()
     given: dict[str, Any] = {}
+    unnamed: tuple[object, ...] = ()
     for marker in reversed(list(item.iter_markers("pgjobs"))):
         given |= marker.kwargs
+        unnamed += marker.args
     try:
-        chosen = settings_with(_plugin.settings, given)
+        if unnamed:
+            raise ConfigurationError(
+                f"its options are given by name, as in mode={unnamed[0]!r}, not as {unnamed!r}"
+            )
+        chosen = settings_with(here.settings, given)
     except PgJobsError as error:
         item.stash[_mistake_key] = f"@pytest.mark.pgjobs: {error}"
-        chosen = _plugin.settings
-    capture = item.stash[_capture_key] = Capture(chosen, _plugin.source(chosen.mode))
+        chosen = here.settings
+    capture = item.stash[_capture_key] = Capture(chosen, here.source(chosen.mode))
     workers = dict(REGISTRY.by_name)
     handlers = PROCESS.snapshot()
     mark = os.environ.pop(guard.ENVIRONMENT_MARK, None)
@@ -190,6 +155,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A marker that cannot be is an error of its test alone."""
+    if (capture := item.stash.get(_capture_key, None)) is not None:
+        capture.process = os.getpid()  # where each test is run in a fork, the fork is its process
     if (mistake := item.stash.get(_mistake_key, None)) is not None:
         pytest.fail(mistake, pytrace=False)
 

@@ -16,7 +16,7 @@ from typing import Any
 from pgjobs.ports import Clock, Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import JobTimeoutError
-from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.lifecycle import Outcome
 
 MAX_THREADS = 100_000
 """More than an engine ever asks for: it holds back what has no slot."""
@@ -198,7 +198,7 @@ class Here:
         """The outcome of a run; ``KeyboardInterrupt`` passes through, the person means it."""
         assert run.worker is not None
         ended = self.run(self.limited(run)) if run.worker.is_async else perform(run)
-        return self._passing_on_interrupts(ended)
+        return self.passing_on_interrupts(ended)
 
     async def perform_async(self, run: Run) -> Outcome:
         """The outcome of a run, an ``async def`` worker's as part of the running task."""
@@ -207,7 +207,7 @@ class Here:
         task = asyncio.current_task()
         if isinstance(ended.exception, asyncio.CancelledError) and task and task.cancelling():
             raise ended.exception  # the drain was cancelled, not the job
-        return self._passing_on_interrupts(ended)
+        return self.passing_on_interrupts(ended)
 
     def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Run a coroutine to its end, on a loop that is kept between jobs."""
@@ -225,7 +225,8 @@ class Here:
             self._runner.close()
 
     @staticmethod
-    def _passing_on_interrupts(ended: Outcome) -> Outcome:
+    def passing_on_interrupts(ended: Outcome) -> Outcome:
+        """Raise what is meant for the person at the keyboard, not for the job."""
         if isinstance(ended.exception, KeyboardInterrupt):
             raise ended.exception
         return ended

@@ -24,7 +24,7 @@ from pgjobs.rules.errors import StoreError
 from pgjobs.rules.job import CancelFlag, Job, JobState, NewJob, revised
 from pgjobs.rules.jsonb import copied
 from pgjobs.rules.lifecycle import Event, sources
-from pgjobs.rules.schedule import first_state, later
+from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import OneOf, Selection, claim_order
 
 T = TypeVar("T")
@@ -62,9 +62,7 @@ class MemoryStore(LocalStore):
         return [self._read(self._add(new, effect.now)) for new in effect.jobs]
 
     def _add(self, new: NewJob, now: datetime) -> Job:
-        due = new.scheduled_at
-        if due is None:
-            due = now if new.schedule_in is None else later(now, new.schedule_in)
+        due = due_at(new, now)
         job = Job(
             id=self._next_id,
             state=first_state(due, now),

@@ -17,8 +17,7 @@ from pgjobs.ports import Run, Store
 from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import LivelockError, UnknownWorkerError, nearest
 from pgjobs.rules.job import Job, JobState, counter
-from pgjobs.rules.lifecycle import Event
-from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.worker import Registry
 

@@ -364,7 +364,7 @@ class Node:
         settlement = lifecycle.release(run.job, now, counter(run.job.meta, "released") + 1)
         self.settler.add(Ending(run, outcome.COMPLETED, settlement, self._clock.monotonic()))
 
-    def _settle(self, run: Run, ended: outcome.Outcome, now: datetime, at: float) -> None:
+    def _settle(self, run: Run, ended: lifecycle.Outcome, now: datetime, at: float) -> None:
         run.settled = True
         job = run.job
         wait_s = 0.0

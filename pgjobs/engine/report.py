@@ -8,8 +8,7 @@ from typing import Any
 from pgjobs.ports import Run
 from pgjobs.rules import backoff, outcome
 from pgjobs.rules.job import Job
-from pgjobs.rules.lifecycle import Event
-from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.telemetry import Telemetry
 
 

@@ -15,6 +15,8 @@ from pgjobs.ports import Clock, Executor, Session
 
 AFTER_A_BUG_S = 1.0
 """Pause after an error that the engine did not expect, so that it cannot spin."""
+LONGEST_WAIT_S = 86_400.0
+"""A wait ends after a day at most: the operating system's own bound is 24 days in places."""
 
 log = logging.getLogger("pgjobs")
 
@@ -60,4 +62,5 @@ class Runner:
         if self._node.step(now) or self._node.stopped:
             return
         due = self._node.next_due(now)
-        self._session.wait(None if due is None else max(0.0, (due - now).total_seconds()))
+        seconds = LONGEST_WAIT_S if due is None else max(0.0, (due - now).total_seconds())
+        self._session.wait(min(seconds, LONGEST_WAIT_S))

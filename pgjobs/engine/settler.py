@@ -19,8 +19,7 @@ from pgjobs.effects import Effect, Settle
 from pgjobs.engine.duty import Patience
 from pgjobs.ports import Run
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
-from pgjobs.rules.lifecycle import Settlement
-from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.lifecycle import Outcome, Settlement
 
 BATCH_LIMIT = 1_000
 """Outcomes saved by one statement; more wait for the next."""

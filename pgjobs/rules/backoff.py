@@ -23,7 +23,7 @@ GUIDE_S: Final = (16.0, 31.0, 46.0, 61.0)
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Seconds to wait after failed attempt n: ``min(max_s, base(n)) * (1 + jitter * random)``.
+    """Seconds to wait after failed attempt n: ``min(max_s, base(n) * (1 + jitter * random))``.
 
     ``kind`` names the base: ``guide`` is the table ``GUIDE_S``; ``constant`` is ``first_s``;
     ``linear`` is ``first_s * n``; ``exponential`` is ``first_s * factor ** (n - 1)``.
@@ -37,10 +37,10 @@ class Backoff:
 
     def __call__(self, attempt: int, random: Callable[[], float] | None = None) -> float:
         """The delay in seconds; without ``random`` (a draw from [0, 1)) there is no jitter."""
-        base = min(self.max_s, self._base(max(1, attempt)))
+        base = self._base(max(1, attempt))
         if self.jitter and random is not None:
             base *= 1.0 + self.jitter * random()
-        return base
+        return min(self.max_s, base)
 
     def without_jitter(self) -> Backoff:
         """The same schedule, exact."""

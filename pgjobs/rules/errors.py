@@ -83,5 +83,5 @@ def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
     """Raise ``ConfigurationError`` for the first name in ``given`` that is not ``known``."""
     accepted = frozenset(known)
     for name in given:
-        if name not in accepted:
-            raise ConfigurationError(f"unknown {what} {name!r}{nearest(name, accepted)}")
+        if not isinstance(name, str) or name not in accepted:
+            raise ConfigurationError(f"unknown {what} {name!r}{nearest(str(name), accepted)}")

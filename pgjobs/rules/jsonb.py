@@ -34,6 +34,14 @@ def normal_object(value: object, what: str) -> dict[str, Any]:
     return normal
 
 
+def normal_list(value: object, what: str) -> list[Any]:
+    """``value`` in jsonb's normal form; ``InvalidJobError`` unless it is a JSON array."""
+    if not isinstance(value, list | tuple):
+        raise InvalidJobError(f"{what} must be a JSON array (a list), not {_shown(value)}")
+    normal: list[Any] = _normal(value, what, 0)
+    return normal
+
+
 def copied(value: Any) -> Any:
     """A deep copy of a JSON value: what a reader may change without changing the store."""
     if type(value) is dict:

@@ -15,14 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, revised
 from pgjobs.rules.jsonb import merged
 from pgjobs.rules.schedule import later
-
-if TYPE_CHECKING:
-    from pgjobs.rules.outcome import Outcome
 
 A, S, E, R, C, D, X, P = (
     JobState.AVAILABLE,
@@ -71,6 +68,21 @@ TRANSITIONS: Mapping[Event, tuple[tuple[JobState, ...], tuple[JobState, ...]]] =
 def sources(event: Event) -> tuple[JobState, ...]:
     """The states that ``event`` may leave."""
     return TRANSITIONS[event][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the event for the job's row, and what is kept of the reason.
+
+    ``error`` is text that jsonb can hold. ``exception`` is what was raised or given as the reason,
+    for telemetry and for ``drain_queue``; ``raised`` says whether it was raised.
+    """
+
+    event: Event
+    error: str | None = None
+    snooze_s: float = 0.0
+    exception: BaseException | None = None
+    raised: bool = False
 
 
 @dataclass(frozen=True, slots=True)

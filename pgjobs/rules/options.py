@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,9 @@ from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import MAX_ATTEMPTS
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.schedule import duration, instant
+
+LATER = ("unique", "replace", "args")
+"""Options of a worker, and of a job, that come with a later version."""
 
 EVERY_QUEUE = "*"
 """The name under which ``pause_all_queues`` and ``resume_all_queues`` are kept."""
@@ -30,8 +33,14 @@ class Queue:
 
     concurrency: int = 10
     paused: bool = False
+    global_concurrency: InitVar[None] = None
+    rate_limit: InitVar[None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, global_concurrency: None, rate_limit: None) -> None:
+        if global_concurrency is not None or rate_limit is not None:
+            raise ConfigurationError(
+                "global_concurrency and rate_limit come with a later version: leave them out"
+            )
         whole(self.concurrency, "the concurrency of a queue", 1, MAX_CONCURRENCY)
         if not isinstance(self.paused, bool):
             raise ConfigurationError(f"paused takes True or False, not {self.paused!r}")
@@ -45,10 +54,20 @@ def queues(given: object) -> dict[str, Queue]:
         raise ConfigurationError(
             f'queues takes a dict such as {{"default": 10}}, or False for a client, not {given!r}'
         )
-    return {
-        queue_name(queue, "a queue's name"): spec if isinstance(spec, Queue) else Queue(spec)
-        for queue, spec in given.items()
-    }
+    return {queue_name(each, "a queue's name"): _queue(each, given[each]) for each in given}
+
+
+def _queue(name: str, spec: object) -> Queue:
+    if isinstance(spec, Queue):
+        return spec
+    if isinstance(spec, bool) or not isinstance(spec, int):
+        raise ConfigurationError(
+            f"queue {name!r} takes a concurrency, or Queue(concurrency=...), not {spec!r}"
+        )
+    try:
+        return Queue(spec)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"queue {name!r}: {error}") from None
 
 
 def name(value: object, option: str) -> str:
@@ -93,6 +112,16 @@ JOB_OPTIONS = tuple(_CHECKS)
 """What ``worker.new`` takes beside the args."""
 WORKER_OPTIONS = ("queue", "max_attempts", "priority", "tags", "meta")
 """The options of ``worker`` that every job of the worker starts from."""
+
+
+def reject_later(given: Mapping[str, Any]) -> None:
+    """``ConfigurationError`` for an option that this version does not have yet."""
+    for option in LATER:
+        if option in given:
+            raise ConfigurationError(
+                f"the option {option!r} comes with a later version, and this one would not obey "
+                "it: leave it out until then"
+            )
 
 
 def job_options(given: Mapping[str, Any]) -> dict[str, datetime | timedelta | Any]:

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from dataclasses import dataclass
 
 from pgjobs.rules.errors import InvalidResultError
 from pgjobs.rules.job import Cancel, Discard, Result, Retry, Snooze
 from pgjobs.rules.jsonb import storable_text
-from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.lifecycle import Event, Outcome
 
 ERROR_TEXT_LIMIT = 8_000
 """Characters of an error that are stored; the middle of a longer text is left out."""
 
 _GUIDE_TAGS = frozenset({"ok", "error", "discard", "snooze", "cancel"})
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended: the event for the job's row, and what is kept of the reason.
-
-    ``error`` is text that jsonb can hold. ``exception`` is what was raised or given as the reason,
-    for telemetry and for ``drain_queue``; ``raised`` says whether it was raised.
-    """
-
-    event: Event
-    error: str | None = None
-    snooze_s: float = 0.0
-    exception: BaseException | None = None
-    raised: bool = False
 
 
 COMPLETED = Outcome(Event.COMPLETE)

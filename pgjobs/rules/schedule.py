@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pgjobs.rules.errors import ConfigurationError
-from pgjobs.rules.job import JobState, is_number
+from pgjobs.rules.job import JobState, NewJob, is_number
 
 LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """Later instants do not exist: ``later`` stops here instead of overflowing."""
@@ -56,9 +57,28 @@ def later(now: datetime, span: timedelta | float) -> datetime:
         return LAST_INSTANT
 
 
+def due_at(new: NewJob, now: datetime) -> datetime:
+    """When a new job falls due: at its instant, after its delay, or at once."""
+    if new.scheduled_at is not None:
+        return new.scheduled_at
+    return now if new.schedule_in is None else later(now, new.schedule_in)
+
+
 def first_state(scheduled_at: datetime, now: datetime) -> JobState:
     """A job due in the past, or just now, is available; any other is scheduled."""
     return JobState.AVAILABLE if scheduled_at <= now else JobState.SCHEDULED
+
+
+def time_zone(zone: object) -> tzinfo:
+    """A ``tzinfo`` as it is, or the IANA zone of that name."""
+    if isinstance(zone, tzinfo):
+        return zone
+    try:
+        if isinstance(zone, str):
+            return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
+        pass
+    raise ConfigurationError(f"no time zone {zone!r}: give an IANA name such as 'Europe/Berlin'")
 
 
 def next_wall_time(wall: str, zone: tzinfo, now: datetime) -> datetime:

@@ -13,15 +13,15 @@ from typing import Any
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown
 from pgjobs.rules.job import COLUMNS, Job, JobState
-from pgjobs.rules.jsonb import contains, normal_object
+from pgjobs.rules.jsonb import contains, normal_list, normal_object
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.schedule import instant
 
-JSON_FIELDS = ("args", "meta")
+JSON_FIELDS = ("args", "meta", "errors")
 LIST_FIELDS = ("tags", "attempted_by")
 INSTANT_FIELDS = tuple(name for name in COLUMNS if name.endswith("_at"))
 INTEGER_FIELDS = ("id", "attempt", "max_attempts", "priority")
-FILTERS = tuple(name for name in COLUMNS if name != "errors")
+FILTERS = COLUMNS
 """What jobs can be filtered by."""
 
 
@@ -41,10 +41,11 @@ class Contains:
     """The JSON field contains ``part``, as jsonb's ``@>`` says."""
 
     field: str
-    part: Mapping[str, Any]
+    part: Mapping[str, Any] | list[Any]
 
     def matches(self, job: Job) -> bool:
-        return contains(getattr(job, self.field), self.part)
+        value = getattr(job, self.field)
+        return contains(list(value) if isinstance(value, tuple) else value, self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,17 @@ def claim_order(job: Job) -> tuple[int, datetime, int]:
 def filtered(filters: Mapping[str, Any]) -> Selection:
     """A selection from keyword filters; ``ConfigurationError`` for what cannot be one.
 
-    ``args`` and ``meta`` match by containment, ``tags`` and ``attempted_by`` by having all that is
-    given, every other field by equality, or by being one of the list given.
+    ``args``, ``meta`` and ``errors`` (a dict, or a list of them) match by containment, ``tags`` and
+    ``attempted_by`` by having all that is given, every other field by equality, or by being one of
+    the list given.
     """
     reject_unknown(filters, FILTERS, "filter")
     return Selection(tuple(_condition(name, value) for name, value in filters.items()))
 
 
 def _condition(name: str, value: Any) -> Condition:
+    if name == "errors":
+        return Contains(name, normal_list([value] if isinstance(value, Mapping) else value, name))
     if name in JSON_FIELDS:
         return Contains(name, normal_object(value, name))
     values = _listed(value)

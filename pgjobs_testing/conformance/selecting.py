@@ -12,7 +12,7 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Count, Find
 from pgjobs.ports import Store
 from pgjobs.rules.job import COLUMNS, Job, JobState
-from pgjobs.rules.jsonb import contains, normal_object
+from pgjobs.rules.jsonb import contains, normal_list, normal_object
 from pgjobs.rules.selection import (
     FILTERS,
     INSTANT_FIELDS,
@@ -47,7 +47,7 @@ from pgjobs_testing.conformance.given import (
     texts,
 )
 
-SORTABLE = [name for name in COLUMNS if name not in (*JSON_FIELDS, "errors")]
+SORTABLE = [name for name in COLUMNS if name not in JSON_FIELDS]
 SCALARS = [name for name in FILTERS if name not in (*JSON_FIELDS, *LIST_FIELDS)]
 
 
@@ -80,6 +80,10 @@ def conditions(jobs: list[Job]) -> st.SearchStrategy[Condition]:
         return chosen.map(lambda found: OneOf(field, tuple(found)))
 
     def contained(field: str) -> st.SearchStrategy[Condition]:
+        if field == "errors":
+            every = st.sampled_from([list(job.errors) for job in jobs])
+            some = every.flatmap(parts) | st.lists(small_objects(), max_size=2)
+            return some.map(lambda found: Contains(field, normal_list(found, field)))
         wholes = st.sampled_from([getattr(job, field) for job in jobs])
         part = wholes.flatmap(parts) | small_objects()
         return part.map(lambda found: Contains(field, normal_object(found, field)))
@@ -147,7 +151,13 @@ class Selecting:
     ) -> None:
         job, _ = plant(
             [
-                row(JobState.EXECUTING, tags=("a", "b"), args={"k": [1]}, attempted_at=NOW),
+                row(
+                    JobState.EXECUTING,
+                    tags=("a", "b"),
+                    args={"k": [1]},
+                    attempted_at=NOW,
+                    errors=({"at": "then", "attempt": 1, "error": "no"},),
+                ),
                 row(
                     queue="mail",
                     worker="tests.rest",

@@ -84,12 +84,12 @@ class ScenarioFailed(AssertionError):
 
 def _session_store() -> tuple[str, LocalStore]:
     """The store that the session's mode names, and its name."""
-    from pgjobs_testing import plugin
+    from pgjobs_testing import session
 
-    settings = plugin.settings()
+    settings = session.settings()
     if settings is None or settings.mode != "postgres":
         return "memory", MemoryStore()
-    source = plugin.source("postgres")
+    source = session.source("postgres")
     assert source is not None, "a session with settings has stores"
     return "postgres", source.store(0)
 

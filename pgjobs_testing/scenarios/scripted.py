@@ -17,7 +17,7 @@ from typing import Any
 from pgjobs.ports import Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
-from pgjobs.rules.outcome import Outcome
+from pgjobs.rules.lifecycle import Outcome
 from pgjobs.rules.schedule import later
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import VirtualClock

@@ -263,7 +263,7 @@ FILTERING = ["all_jobs", "count_jobs", "cancel_all_jobs", "retry_all_jobs", "del
     "given, message",
     [
         ({"sate": "available"}, "unknown filter 'sate': did you mean 'state'"),
-        ({"errors": 1}, "unknown filter 'errors'"),
+        ({"error": 1}, "unknown filter 'error'"),
         ({"state": "executng"}, "unknown state 'executng': did you mean 'executing'"),
         ({"worker": 5}, "a worker is given as the decorated function or class"),
         ({"worker": [None]}, "a worker is given as"),
@@ -308,9 +308,9 @@ def test_a_page_behind_a_deleted_job_is_asked_for_by_the_job_itself(filled: PgJo
         call(filled, "all_jobs", limit=2, after=3)
 
 
-@pytest.mark.parametrize("by", ["stat", "args", "id"])
-def test_an_unknown_column_to_count_by_is_refused(filled: PgJobs, call: Caller, by: str):
-    with pytest.raises(ConfigurationError, match=f"unknown column to count by '{by}'"):
+@pytest.mark.parametrize("by", ["stat", "args", "id", 5])
+def test_an_unknown_column_to_count_by_is_refused(filled: PgJobs, call: Caller, by: object):
+    with pytest.raises(ConfigurationError, match=f"unknown column to count by {by!r}"):
         call(filled, "count_jobs", by)
 
 
@@ -441,6 +441,9 @@ def test_what_clients_do_is_told(call: Caller):
         ({"queues": ["a"]}, "queues takes a dict"),
         ({"queues": {"a": 0}}, "from 1 to 100000"),
         ({"workers": "shop.jobs"}, r'workers=\["shop.jobs"\]'),
+        ({"workers": 5}, "workers takes a list of modules"),
+        ({"store": MemoryStore}, r"store takes a MemoryStore\(\) or a PostgresStore\(dsn\)"),
+        ({"store": "memory"}, "store takes"),
         ({"workers": [5]}, "a module of workers is a text"),
         ({"schema": ""}, "schema is a text"),
         ({"poll_interval": 0}, "poll_interval must be 0.01 s or more"),
@@ -450,6 +453,14 @@ def test_what_clients_do_is_told(call: Caller):
 def test_a_bad_option_of_an_instance_is_refused(given: dict[str, Any], message: str):
     with pytest.raises(ConfigurationError, match=message):
         PgJobs(**given)
+
+
+def test_a_function_that_gives_no_dsn_is_named():
+    from pgjobs.adapters.postgres.store import PostgresStore
+
+    given: Any = lambda: None  # noqa: E731 - on purpose no function that gives a text
+    with pytest.raises(ConfigurationError, match=r"given as dsn returns a text .* not NoneType"):
+        _ = PostgresStore(given).dsn
 
 
 def test_without_queues_the_default_one_is_served():

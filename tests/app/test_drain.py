@@ -193,10 +193,15 @@ def test_later_jobs_run_up_to_an_instant_on_a_clock_that_stands(
     assert {START} == {job.completed_at for job in jobs.all_jobs(state="completed")}
 
 
-@pytest.mark.parametrize("bad", ["soon", 5, None, datetime(2025, 1, 1)])  # noqa: DTZ001 - naive on purpose
+@pytest.mark.parametrize("bad", ["soon", 5, None, timedelta(-1), datetime(2025, 1, 1)])  # noqa: DTZ001 - naive on purpose
 def test_a_horizon_is_a_bool_an_instant_or_a_duration(drain: Drain, bad: Any):
     with pytest.raises(ConfigurationError, match="with_scheduled"):
         drain(still()[0], with_scheduled=bad)
+
+
+def test_every_queue_is_drained_without_a_name_and_not_by_a_star(drain: Drain):
+    with pytest.raises(ConfigurationError, match="stands for every queue"):
+        drain(still()[0], "*")
 
 
 def test_with_scheduled_a_failing_job_runs_to_its_last_attempt(drain: Drain):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from pgjobs import Job, MemoryStore, PgJobs, Retry, telemetry, worker
 from pgjobs.adapters.executors import LiveExecutor, LoopExecutor, Outbox
 from pgjobs.adapters.system import SystemClock
+from pgjobs.engine.runner import LONGEST_WAIT_S, Runner
 from pgjobs.ports import Finished, Run
 from pgjobs.rules.lifecycle import Event
 from pgjobs.worker import Worker
@@ -448,3 +450,34 @@ def test_an_executor_starts_no_thread_before_a_worker_needs_it():
     assert [] == executor.collect()
     executor.close()
     assert before == threading.active_count()
+
+
+def test_a_time_limit_of_years_lets_the_engine_wait():
+    """No operating system waits that long in one go."""
+    waits: list[float | None] = []
+
+    class Waiting:
+        """A session of which only the waits count."""
+
+        def wait(self, seconds: float | None) -> None:
+            waits.append(seconds)
+
+    class Idle:
+        """A node that has something to do in a thousand years, or never."""
+
+        name, stopped = "idle", False
+
+        def __init__(self, due: datetime | None) -> None:
+            self.due = due
+
+        def step(self, now: datetime) -> bool:
+            return False
+
+        def next_due(self, now: datetime) -> datetime | None:
+            return self.due
+
+    far = SystemClock().now() + timedelta(days=365_000)
+    for due in (far, None):
+        runner: Any = Runner(Idle(due), Waiting(), None, SystemClock())  # type: ignore[arg-type]  # stand-ins
+        runner._turn()
+    assert waits == [LONGEST_WAIT_S, LONGEST_WAIT_S]

@@ -62,6 +62,10 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
     "given, message",
     [
         ({"max_attempt": 3}, "unknown option of worker 'max_attempt': did you mean 'max_attempts'"),
+        ({"unique": True}, "the option 'unique' comes with a later version"),
+        ({"replace": {}}, "the option 'replace' comes with a later version"),
+        ({"args": dict}, "the option 'args' comes with a later version"),
+        ({"executor": "process"}, 'executor="process" comes with a later version'),
         ({"zzz": 3}, "unknown option of worker 'zzz'; known are backoff, executor, "),
         (
             {"scheduled_at": None},
@@ -114,6 +118,7 @@ def test_a_class_without_perform_is_no_worker():
     "given, message",
     [
         ({"priorty": 1}, "unknown option of a job 'priorty': did you mean 'priority'"),
+        ({"unique": None}, "the option 'unique' comes with a later version"),
         ({"timeout": 1}, "unknown option of a job 'timeout'"),
         ({"priority": 10}, "priority is a whole number from 0 to 9: 10"),
         ({"schedule_in": -1}, "schedule_in must be 0 s or more"),

@@ -10,6 +10,7 @@ What the info string of a fenced block makes of it:
     toml title="..."                  written
     text output                       each line stands, in this order, in what ran last; "..." is a gap
     sh                                each command exists, with its options
+    sh live                           and each ``pgjobs`` command is run, in order, on a real server
 
 A title may be followed by ``fails`` (pytest must fail) and ``mode=postgres``.
 """
@@ -98,7 +99,7 @@ def blocks(page: Path) -> list[Block]:
 def with_examples() -> Iterator[object]:
     for page in PAGES:
         found = blocks(page)
-        if any(block.language in ("python", "yaml") for block in found):
+        if any(block.language in ("python", "yaml") or "live" in block.flags for block in found):
             served = any({"live", "mode=postgres"} & {*block.flags} for block in found)
             marks = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")] if served else []
             yield pytest.param(page, marks=marks, id=str(page.relative_to(ROOT)))
@@ -167,10 +168,22 @@ class Reader:
         return done.stdout
 
     def _run_live(self, block: Block) -> str:
+        if block.language == "sh":
+            return "".join(self._run_command(block, line) for line in block.text.splitlines())
         code = "\n" * block.line + block.text
         done = self._process(sys.executable, "-c", code)
         assert done.returncode == 0, f"{place(block)}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def _run_command(self, block: Block, line: str) -> str:
+        """What one command prints; ``# exit N`` behind it says that it exits with N."""
+        program, *rest = shlex.split(line, comments=True)
+        assert program == "pgjobs", f"{place(block)}: {line} is not ours to run"
+        done = self._process(sys.executable, "-m", "pgjobs.cli", *rest)
+        code = re.search(r"# exit (\d+)$", line)
+        expected = int(code[1]) if code else 0
+        assert done.returncode == expected, f"{place(block)}: {line}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
 
     def _pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         options = ("-rP", "-p", "pgjobs_testing", "-p", "no:cacheprovider", "-p", "no:asyncio")
@@ -274,7 +287,7 @@ def missing(words: list[str], config: pytest.Config) -> str | None:
 
         package = program.replace("-", "_")
         command: click.Command = importlib.import_module(f"{package}.cli").main
-        if isinstance(command, click.Group) and not rest[0].startswith("-"):
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
             if rest[0] not in command.commands:
                 return f"no such command; there are {sorted(command.commands)}"
             command, rest = command.commands[rest[0]], rest[1:]

@@ -23,8 +23,8 @@ from pgjobs.ports import Done, Finished, Run, Signal
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
+from pgjobs.rules.lifecycle import Outcome
 from pgjobs.rules.options import Queue
-from pgjobs.rules.outcome import Outcome
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing import flow
 from pgjobs_testing.clock import SeededRng, VirtualClock

@@ -195,3 +195,19 @@ def test_a_database_without_the_tables_is_refused_with_the_remedy(
     refused = shell.run("-m", "pgjobs.cli", "run", "counting:jobs")
     assert refused.returncode == 1
     assert "pgjobs migrate" in refused.stderr
+
+
+def test_jobs_are_logged_when_asked(shell: Shell) -> None:
+    process = shell.serve("counting:jobs", "--log-jobs", "--log-level", "WARNING")
+    inserted = shell.run(
+        "-c",
+        "import counting, pgjobs\n"
+        "counting.jobs.insert_all([counting.count_async.new(),"
+        " pgjobs.NewJob('unknown', {}, max_attempts=1)])",
+    )
+    assert inserted.returncode == 0, inserted.stderr
+    shell.wait_until("(SELECT count(*) FROM oban_jobs WHERE state = 'discarded') = 1")
+    shell.wait_until("(SELECT count(*) FROM oban_jobs WHERE state = 'completed') = 1")
+    printed = shell.stop(process)
+    assert "ERROR pgjobs job 2 unknown (queue default, attempt 1 of 1) failed" in printed
+    assert "job 1 count_async" not in printed

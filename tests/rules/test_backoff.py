@@ -157,3 +157,8 @@ def test_a_negative_or_unusable_duration_is_refused(make: Any, bad: Any):
 @pytest.mark.parametrize("factor", [10**400, math.inf])
 def test_a_huge_factor_saturates(factor: float):
     assert 86_400 == backoff.exponential(1, factor)(3)
+
+
+def test_no_jitter_takes_a_delay_past_its_cap():
+    made = backoff.linear(5, max=7, jitter=0.3)
+    assert [5 * 1.3, 7.0, 7.0] == [made(attempt, lambda: 1.0) for attempt in (1, 2, 3)]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pgjobs.rules import backoff, lifecycle
 from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState
-from pgjobs.rules.lifecycle import TRANSITIONS, Change, Event, apply, settle, sources
-from pgjobs.rules.outcome import COMPLETED, Outcome, failed
+from pgjobs.rules.lifecycle import TRANSITIONS, Change, Event, Outcome, apply, settle, sources
+from pgjobs.rules.outcome import COMPLETED, failed
 from pgjobs.rules.schedule import LAST_INSTANT
 from tests.rules.factory import FINAL_STAMPS, NOW, TOKEN, job
 

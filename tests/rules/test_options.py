@@ -114,9 +114,10 @@ def test_queues_are_given_by_concurrency_or_in_full(given_: Any, expected: Any):
         ({EVERY_QUEUE: 1}, "every queue"),
         ({"a": 0}, "from 1 to 100000: 0"),
         ({"a": 100_001}, "from 1 to 100000"),
-        ({"a": True}, "whole number"),
-        ({"a": "3"}, "whole number"),
-        ({"a": None}, "whole number"),
+        ({"a": True}, "queue 'a' takes a concurrency"),
+        ({"a": "3"}, "queue 'a' takes a concurrency"),
+        ({"a": None}, "queue 'a' takes a concurrency"),
+        ({"mail": 0}, "queue 'mail': the concurrency of a queue"),
     ],
 )
 def test_bad_queues_are_refused(bad: Any, message: str):
@@ -143,3 +144,9 @@ def test_an_unknown_name_is_answered_with_the_nearest_or_with_all(name: str, mes
 
 def test_where_nothing_is_known_nothing_is_suggested():
     assert "" == nearest("a", ())
+
+
+@pytest.mark.parametrize("later", [{"rate_limit": 5}, {"global_concurrency": 3}])
+def test_limits_that_come_later_are_refused_as_such(later: Any):
+    with pytest.raises(ConfigurationError, match="later version"):
+        Queue(1, **later)

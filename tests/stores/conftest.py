@@ -13,6 +13,16 @@ from pgjobs_testing.conformance.given import BEYOND_INT4
 _names = count(1)
 
 
+def blocked(connection):
+    """The backends that wait for a lock in this database; the server may be shared with others."""
+    connection.execute("SELECT pg_stat_clear_snapshot()")
+    found = connection.execute(
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return [pid for (pid,) in found]
+
+
 @pytest.fixture
 def dsn(database):
     """An empty database."""

@@ -15,6 +15,7 @@ from pgjobs.adapters.postgres.values import Parameters, array_text
 from pgjobs.rules.job import Job
 from pgjobs_testing.clearing import clear
 from pgjobs_testing.conformance import StoreConformance
+from pgjobs_testing.conformance.given import BEYOND_INT4
 from pgjobs_testing.conformance.sessions import Sessions
 from tests.stores.conftest import begin_beyond_int4
 
@@ -45,7 +46,7 @@ class OnPostgres:
 
     @pytest.fixture
     def store(self, made):
-        clear(made)
+        clear(made, BEYOND_INT4)
         return made
 
     @pytest.fixture

@@ -14,6 +14,7 @@ from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import JobState
 from pgjobs.rules.selection import Selection, claim_order
 from pgjobs_testing.conformance.given import NOW, SECOND, claim, every, ids, insert, new
+from tests.stores.conftest import blocked
 
 pytestmark = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")]
 
@@ -139,7 +140,7 @@ def test_a_deadlock_is_told_as_unavailable_and_leaves_the_connection_usable(dsn,
         other.execute("SELECT FROM oban_jobs WHERE id = %s FOR UPDATE", (second.id,))
         cancelling = pool.submit(postgres.run, cancel)  # locks the first, waits for the second
         for _ in range(10_000):
-            if other.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None:
+            if blocked(other):
                 break
         other.execute("SELECT FROM oban_jobs WHERE id = %s FOR UPDATE", (first.id,))
         with pytest.raises(StoreUnavailableError, match="deadlock"):

@@ -19,6 +19,7 @@ from pgjobs.effects import Controls, Count, Find, Insert
 from pgjobs.rules.errors import ConfigurationError, StoreError, StoreUnavailableError
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.conformance.given import NOW, claim, every, insert, new
+from tests.stores.conftest import blocked
 
 NOWHERE = "host=127.0.0.1 port=1 connect_timeout=2"
 """No server is there."""
@@ -129,7 +130,7 @@ class TestOnAServer:
     def test_one_connection_serves_one_effect_after_another(self, dsn, postgres):
         for _ in range(5):
             insert(postgres, new())
-        assert 1 == len(backends(dsn))
+        assert all_gone(dsn, but=1)
 
     def test_no_more_connections_are_opened_than_the_pool_has(self, dsn):
         migrate(dsn)
@@ -146,7 +147,7 @@ class TestOnAServer:
             for one in running:
                 one.result(timeout=30)
         assert {"": 120} == store.run(Count(Selection()))
-        assert 1 <= len(backends(dsn)) <= 3
+        assert all_gone(dsn, but=3)
         store.close()
         assert all_gone(dsn)
 
@@ -156,7 +157,7 @@ class TestOnAServer:
 
         for _ in range(20):
             asyncio.run(main())
-        assert len(backends(dsn)) <= 3
+        assert all_gone(dsn, but=3)
 
     def test_an_awaited_effect_that_is_cancelled_leaves_the_pool_whole(self, dsn, postgres):
         insert(postgres, new())
@@ -170,8 +171,7 @@ class TestOnAServer:
                 ]
                 found = 0
                 while found < 10:  # every connection of the pool waits for the lock
-                    waiting = other.execute("SELECT FROM pg_locks WHERE NOT granted")
-                    found = len(waiting.fetchall())
+                    found = len(blocked(other))
                     await asyncio.sleep(0)  # noqa: TID251 - lets the tasks go on
                 for task in tasks:
                     task.cancel()
@@ -181,7 +181,7 @@ class TestOnAServer:
             assert {asyncio.CancelledError} == {type(result) for result in results}
         for _ in range(25):
             insert(postgres, new())
-        assert len(backends(dsn)) <= 10
+        assert all_gone(dsn, but=10)
 
     def test_a_call_inside_an_event_loop_never_waits_for_the_loops_own_tasks(self, dsn):
         migrate(dsn)
@@ -228,19 +228,16 @@ class TestOnAServer:
         with psycopg.connect(dsn) as other, ThreadPoolExecutor(1) as pool:
             other.execute("LOCK TABLE oban_jobs")
             waiting = pool.submit(every, postgres)
-            killed = 0
-            while not killed:
-                killed = len(
-                    other.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted"
-                    ).fetchall()
-                )
+            while not (pids := blocked(other)):
+                pass
+            other.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", (pids,))
             with pytest.raises(StoreUnavailableError):
                 waiting.result(timeout=30)
         assert 1 == len(every(postgres))
 
     def test_an_error_leaves_the_connection_usable(self, dsn, postgres):
         insert(postgres, new())
+        assert all_gone(dsn, but=1)
         (before,) = backends(dsn)
         for effect in (Insert((new(queue=""),), NOW), Insert((new(), new(queue="")), NOW)):
             with pytest.raises(StoreError) as caught:
@@ -284,7 +281,7 @@ class TestOnAServer:
         with psycopg.connect(dsn) as other, ThreadPoolExecutor(1) as pool:
             other.execute("LOCK TABLE oban_jobs")
             waiting = pool.submit(every, postgres)
-            while not other.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
+            while not blocked(other):
                 pass
             postgres.close()
             other.rollback()
@@ -363,7 +360,7 @@ print("well")
             thread.start()
             thread.join()
         assert 10 == len(every(postgres))
-        assert 1 == len(backends(dsn))
+        assert all_gone(dsn, but=1)
 
     def test_a_database_in_another_time_zone_and_date_style_changes_nothing(self, dsn):
         name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]

@@ -104,13 +104,12 @@ def test_a_claim_reads_the_head_of_its_queue_and_sorts_nothing(connection, gener
 
 
 @pytest.mark.parametrize("generic", [False, True])
-def test_a_settlement_finds_its_rows_by_id_after_the_worst_analyze(dsn, generic):
+def test_a_settlement_finds_its_rows_by_id_after_the_worst_analyze(connection, generic):
     change = Change(Event.COMPLETE, JobState.COMPLETED, NOW)
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("ANALYZE oban_jobs")  # none is executing
-        ids = connection.execute("SELECT id FROM oban_jobs WHERE queue = 'mail' LIMIT 200")
-        batch = tuple(Settlement(job_id, "t", change) for (job_id,) in ids)
-        found = explained(connection, Settle(batch), generic=generic)
+    connection.execute("ANALYZE oban_jobs")  # none is executing
+    ids = connection.execute("SELECT id FROM oban_jobs WHERE queue = 'mail' LIMIT 200")
+    batch = tuple(Settlement(job_id, "t", change) for (job_id,) in ids)
+    found = explained(connection, Settle(batch), generic=generic)
     assert ({KEY}, set()) == scanned(found)
 
 

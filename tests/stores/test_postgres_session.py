@@ -14,6 +14,7 @@ from pgjobs.rules.job import JobState
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.conformance.given import NOW, claim, every, insert, new, row
 from pgjobs_testing.conformance.sessions import ended, listening, opened, until
+from tests.stores.conftest import blocked
 from tests.stores.test_postgres_connections import NOWHERE, all_gone, backends, kill_backends
 
 pytestmark = pytest.mark.pgjobs(mode="live")
@@ -90,10 +91,9 @@ class TestOnAServer:
             find, count = Find(Selection()), Count(Selection())
             session.submit(find)
             session.submit(count)
-            while not other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted"
-            ).fetchall():
+            while not (waiting := blocked(other)):
                 pass
+            other.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s) AS pid", (waiting,))
             (lost,) = ended(session, find)
             assert find is lost.effect
             assert isinstance(lost.error, StoreUnavailableError)

@@ -554,3 +554,98 @@ def test_a_job_that_snoozes_for_ever_raises_instead_of_hanging(project: Project)
 def test_fixtures_read_as_documentation(project: Project) -> None:
     result = project.run("def test_it(jobs): pass", "--fixtures")
     result.stdout.fnmatch_lines(["jobs*", "*The application's jobs in the hand of the test*"])
+
+
+def test_a_forked_child_refuses_as_well(project: Project) -> None:
+    """Its store would be a copy, and what it inserts would be lost without a word."""
+    result = project.run(
+        """
+        import multiprocessing
+        import app
+
+        def insert(answers):
+            try:
+                app.jobs.insert(app.note.new({"n": 1}))
+                answers.put("inserted")
+            except Exception as error:
+                answers.put(f"{type(error).__name__}: {error}")
+
+        def test_a_fork(jobs):
+            fork = multiprocessing.get_context("fork")
+            answers = fork.SimpleQueue()
+            child = fork.Process(target=insert, args=(answers,))
+            child.start()
+            answer = answers.get()
+            child.join()
+            assert answer.startswith("CapturedStoreError: this process was forked from a test")
+            assert "insert from the test's own process" in answer
+            jobs.refute_enqueued()
+        """
+    )
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "marker, message",
+    [
+        ('"inline"', "*its options are given by name, as in mode='inline'*"),
+        ("seed='7'", "*seed takes a whole number, not '7'*"),
+        ("jitter=1", "*jitter takes True or False, not 1*"),
+        ("freeze=True", "*the option 'freeze' comes with a later version*"),
+        ("strict=True", "*the option 'strict' comes with a later version*"),
+        ("plugins=[]", "*the option 'plugins' comes with a later version*"),
+    ],
+)
+def test_a_marker_that_would_not_be_obeyed_is_an_error(
+    project: Project, marker: str, message: str
+) -> None:
+    result = project.run(
+        f"""
+        import pytest
+
+        @pytest.mark.pgjobs({marker})
+        def test_it(jobs):
+            pass
+        """
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+
+
+def test_a_server_that_cannot_be_is_a_usage_error(project: Project) -> None:
+    result = project.run("def test_it(jobs): pass", "--pgjobs-postgres=elsewhere")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: unknown --pgjobs-postgres 'elsewhere'.*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_what_pytest_raises_within_a_worker_ends_the_test(project: Project, colour: str) -> None:
+    result = project.run(
+        f"""
+        import pytest
+        import app
+        from pgjobs import worker
+
+        @worker
+        {colour} fails(job):
+            pytest.fail("from within")
+
+        @worker
+        {colour} skips(job):
+            pytest.skip("from within")
+
+        def test_a_failure(jobs):
+            app.jobs.insert(fails.new())
+            jobs.advance(1)
+
+        def test_a_skip(jobs):
+            app.jobs.insert(skips.new())
+            jobs.advance(1)
+
+        @pytest.mark.pgjobs(mode="inline")
+        def test_a_failure_inline(jobs):
+            app.jobs.insert(fails.new())
+        """
+    )
+    result.assert_outcomes(failed=2, skipped=1)

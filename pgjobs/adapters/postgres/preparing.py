@@ -13,6 +13,7 @@ of ten jobs takes the server two thirds of the time. Two dangers are kept away:
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Prepared:
         return False
 
 
+@lru_cache(maxsize=4 * STATEMENTS)
 def name_of(sql: str) -> str:
     """The name that a statement is prepared under."""
     return "pgjobs_" + hashlib.blake2b(sql.encode(), digest_size=16).hexdigest()

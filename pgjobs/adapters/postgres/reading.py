@@ -12,7 +12,7 @@ from pgjobs.rules.errors import reject_unknown
 from pgjobs.rules.job import COLUMNS, Job
 from pgjobs.rules.selection import INSTANT_FIELDS, INTEGER_FIELDS, JSON_FIELDS, LIST_FIELDS
 
-_SORTABLE = tuple(name for name in COLUMNS if name not in (*JSON_FIELDS, "errors"))
+_SORTABLE = tuple(name for name in COLUMNS if name not in JSON_FIELDS)
 _COUNTABLE = ("state", "queue", "worker", *INTEGER_FIELDS)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.rules.job import COLUMNS, CancelFlag, Job, JobState, NewJob, made
@@ -33,6 +34,7 @@ _BINARY_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _STATES = {state.value: state for state in JobState}
 
 
+@cache
 def job_columns(alias: str = "") -> str:
     """The columns of a job in a SELECT or RETURNING, in the order that ``job`` takes."""
     prefix = f"{alias}." if alias else ""

@@ -44,7 +44,8 @@ class PostgresStore:
         self._dsn = dsn
         self._names = Names(schema)
         self._preparing = Preparing()
-        self._pool = Pool(whole(pool_size, "pool_size", 1, 1_000), self._preparing)
+        self.pool_size = whole(pool_size, "pool_size", 1, 1_000)
+        self._pool = Pool(self.pool_size, self._preparing)
         weakref.finalize(self, self._pool.close)
 
     @property
@@ -55,7 +56,15 @@ class PostgresStore:
     @property
     def dsn(self) -> str:
         """The DSN that the next connection is opened with."""
-        return self._dsn if isinstance(self._dsn, str) else self._dsn()
+        if isinstance(self._dsn, str):
+            return self._dsn
+        given: object = self._dsn()
+        if not isinstance(given, str):
+            raise ConfigurationError(
+                "the function given as dsn returns a text such as 'postgresql://...', not "
+                f"{type(given).__name__}"
+            )
+        return given
 
     def run(self, effect: Effect[T]) -> T:
         return self._carry_out(plan(effect, self._names))

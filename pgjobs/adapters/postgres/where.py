@@ -56,6 +56,8 @@ def _condition(condition: Condition, names: Names, parameters: Parameters, prefi
         return _one_of(condition, names, parameters, prefix)
     if isinstance(condition, Contains):
         column = prefix + _known(condition.field, JSON_FIELDS)
+        if condition.field == "errors":
+            return f"to_jsonb({column}) @> {parameters.json(condition.part)}"
         if not condition.part:
             return f"coalesce({column}, '{{}}') @> '{{}}'"
         return f"{column} @> {parameters.json(condition.part)}"

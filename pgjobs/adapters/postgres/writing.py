@@ -29,7 +29,7 @@ from pgjobs.adapters.postgres.values import Parameters, array_text, json_text
 from pgjobs.adapters.postgres.where import where
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.lifecycle import Event
-from pgjobs.rules.schedule import first_state, later
+from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import claim_order
 
 INSERT_ROWS = 5_000
@@ -41,7 +41,7 @@ _BESIDE = len(COLUMNS)
 
 def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
     now = effect.now
-    rows = [(new, _due(new, now)) for new in effect.jobs]
+    rows = [(new, due_at(new, now)) for new in effect.jobs]
     chunks = [rows[start : start + INSERT_ROWS] for start in range(0, len(rows), INSERT_ROWS)]
 
     def answer(results: Sequence[list[Row]]) -> list[Job]:
@@ -52,12 +52,6 @@ def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
         ]
 
     return Plan(tuple(_insert(chunk, now, names) for chunk in chunks), answer)
-
-
-def _due(new: NewJob, now: datetime) -> datetime:
-    if new.scheduled_at is not None:
-        return new.scheduled_at
-    return now if new.schedule_in is None else later(now, new.schedule_in)
 
 
 def _insert(rows: Sequence[tuple[NewJob, datetime]], now: datetime, names: Names) -> Statement:

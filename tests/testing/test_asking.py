@@ -1,0 +1,105 @@
+"""What a test may ask of its jobs: a question that no job could answer is refused, not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pgjobs import ConfigurationError, Job, worker
+from pgjobs_testing import Harness, harness
+
+
+@pytest.fixture
+def jobs() -> Iterator[Harness]:
+    with harness(mode="manual") as made:
+        yield made
+
+
+@worker
+def note(job: Job) -> None:
+    """A worker that has nothing to do."""
+
+
+@worker
+def takes_nothing() -> None:
+    """A worker that forgot its job."""
+
+
+@worker
+class TakesNothing:
+    def perform(self) -> None:
+        """A worker that forgot its job."""
+
+
+@worker
+class Static:
+    @staticmethod
+    def perform(job: Job) -> int:
+        return job.attempt
+
+
+@pytest.mark.parametrize(
+    "filters, accepted",
+    [
+        ({"args": 5}, "a dict"),
+        ({"args": [1]}, "a dict"),
+        ({"meta": None}, "a dict"),
+        ({"tags": 5}, "a text or a list of texts"),
+        ({"queue": None}, "a text"),
+        ({"queue": ["mail", "default"]}, "a text"),
+        ({"priority": "0"}, "a whole number"),
+        ({"max_attempts": True}, "a whole number"),
+        ({"id": "1"}, "a whole number"),
+        ({"state": []}, "a state or a list of states"),
+    ],
+)
+def test_a_filter_that_no_job_can_match_is_refused(
+    jobs: Harness, filters: dict[str, Any], accepted: str
+):
+    jobs.insert(note.new())
+    for ask in (jobs.assert_enqueued, jobs.refute_enqueued, jobs.all_enqueued):
+        with pytest.raises(ConfigurationError, match=accepted):
+            ask(**filters)
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        ({"count": -1}, "count is a whole number"),
+        ({"count": "1"}, "count is a whole number"),
+        ({"count": 0}, "refute_enqueued"),
+        ({"at_least": 0}, "at_least is a whole number"),
+        ({"at_least": "x"}, "at_least is a whole number"),
+        ({"count": 1, "at_least": 1}, "not both"),
+    ],
+)
+def test_a_number_that_cannot_be_asked_for_is_refused(
+    jobs: Harness, asked: dict[str, Any], message: str
+):
+    jobs.insert(note.new())
+    with pytest.raises(ConfigurationError, match=message):
+        jobs.assert_enqueued(**asked)
+
+
+def test_a_harness_cannot_be_live():
+    with pytest.raises(ConfigurationError, match="there is no harness"), harness(mode="live"):
+        pass
+
+
+@pytest.mark.parametrize("given", [{"id": "x"}, {"errors": 5}, {"errors": ["why"]}])
+def test_a_job_is_built_of_what_a_row_could_hold(jobs: Harness, given: dict[str, Any]):
+    with pytest.raises(ConfigurationError, match=next(iter(given))):
+        jobs.build_job(note, {}, **given)
+
+
+@pytest.mark.parametrize("forgetful", [takes_nothing, TakesNothing])
+def test_a_worker_that_takes_no_job_is_named(jobs: Harness, forgetful: Any):
+    with pytest.raises(ConfigurationError, match=f"{forgetful.name} must take .*job"):
+        jobs.perform_job(forgetful)
+
+
+def test_a_static_perform_takes_the_job_alone(jobs: Harness):
+    static: Any = Static
+    assert jobs.perform_job(static) == 1
