@@ -64,6 +64,13 @@ class Worker(Generic[P, R]):
         self._backoff = self._checked_backoff(given.get("backoff"))
         self.has_own_backoff = self.is_class and callable(getattr(wrapped, "backoff", None))
         self.has_own_timeout = self.is_class and callable(getattr(wrapped, "timeout", None))
+        if self.executor == "thread" and (self._timeout is not None or self.has_own_timeout):
+            log.warning(
+                "worker %s has a time limit and runs in a thread, which nothing can stop: at the limit "
+                "its job fails and job.cancelled is set, but its slot stays taken until it returns; "
+                'make it `async def` (executor="process" comes with a later version)',
+                self.name,
+            )
         self._warned_of_size = False
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -21,14 +21,17 @@ from pgjobs.app import PgJobs
 from pgjobs.effects import Count
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.ports import Clock
+from pgjobs.rules import options
 from pgjobs.rules.errors import (
     BlockingCallError,
     CapturedStoreError,
     ConfigurationError,
     nearest,
+    reject_unknown,
 )
 from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue
+from pgjobs.rules.schedule import instant
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY
@@ -78,21 +81,20 @@ class Engine:
         self._flow: Flow | None = None
         self._node: Node | None = None
         self._flowing = False
-
-    def runtime(self) -> Runtime:
-        """What an instance on this database runs against."""
-        capture = self._capture
-        capture.refuse_fork()
-        return Runtime(
+        self._runtime = Runtime(
             clock=capture.clock,
             rng=capture.rng,
-            store=self.store,
+            store=store,
             registry=REGISTRY,
             telemetry=self.recorder,
             here=lambda: VirtualHere(capture.loops),
             jitter=capture.settings.jitter,
             captor=self,
         )
+
+    def runtime(self) -> Runtime:
+        """What an instance on this database runs against."""
+        return self._runtime
 
     def served(self) -> Mapping[str, Queue] | None:
         """The queues that are served; None stands for every one."""
@@ -223,8 +225,11 @@ class Capture:
 
         Without a name: of the only instance, of the one named "default", else one of its own.
         """
-        found = {app.name: app.database for app in reversed(applications())}
-        found |= {used: database for database, used in self._used.items()}
+        used = {name: database for database, name in self._used.items()}
+        wanted = "default" if name is None else name
+        if wanted in used:
+            return self._engine(used[wanted])
+        found = {app.name: app.database for app in reversed(applications())} | used
         if name is not None:
             if name not in found:
                 raise ConfigurationError(
@@ -322,10 +327,8 @@ def check_mode(mode: object) -> str:
 
 def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
     """``settings`` with what a marker or ``harness(...)`` gives."""
-    from pgjobs.rules import options
-    from pgjobs.rules.errors import reject_unknown
-    from pgjobs.rules.schedule import instant
-
+    if not given:
+        return settings
     for name in LATER:
         if name in given:
             raise ConfigurationError(

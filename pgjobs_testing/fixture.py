@@ -23,6 +23,7 @@ from pgjobs.rules.errors import (
     JobTimeoutError,
 )
 from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import duration, instant, later
 from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY, Worker, worker_name
@@ -54,9 +55,16 @@ class Harness(PgJobs):
         return Harness(self._capture, name)
 
     def runtime(self) -> Runtime:
-        engine = self._engine
-        self.queues = dict(engine.served() or {})
-        return engine.runtime()
+        return self._engine.runtime()
+
+    @property
+    def queues(self) -> Mapping[str, Queue]:
+        """The queues that the application serves, as they are configured now."""
+        return self._engine.served() or {}
+
+    @queues.setter
+    def queues(self, _: Mapping[str, Queue]) -> None:
+        """What an instance is given of its own does not count: it stands for the application's."""
 
     # Time
 

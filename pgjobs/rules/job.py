@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, TypeGuard, cast
 
 from pgjobs.rules.errors import ConfigurationError
@@ -173,10 +174,14 @@ def made(*values: Any) -> Job:
 
 def revised(job: Job, changes: Mapping[str, Any]) -> Job:
     """``dataclasses.replace``, but fast."""
-    return made(*[changes[name] if name in changes else getattr(job, name) for name in _FIELDS])
+    values = list(_values(job))
+    for name, value in changes.items():
+        values[_PLACE[name]] = value
+    return made(*values)
 
 
-_FIELDS = _Open.__slots__
+_values = attrgetter(*_Open.__slots__)
+_PLACE = {name: place for place, name in enumerate(_Open.__slots__)}
 
 
 COLUMNS = (

@@ -227,3 +227,25 @@ def test_the_timeout_of_a_class_wins_over_the_option():
     own = worker(timeout=60, name="shop.own")(Own)
     assert timedelta(seconds=5) == own.timeout_of(job(args={"limit": 5}))
     assert own.timeout_of(job()) is None
+
+
+@pytest.mark.parametrize("how", ["option", "method"])
+def test_a_thread_worker_with_a_time_limit_is_told_once_that_nothing_stops_it(how, caplog):
+    if how == "option":
+        made = worker(timeout=5, name="stubborn")(lambda job: None)
+    else:
+
+        class Stubborn:
+            def perform(self, job):
+                return None
+
+            def timeout(self, job):
+                return 5
+
+        made = worker(name="stubborn")(Stubborn)
+    made.new({})
+    made.new({})
+    said = [record.message for record in caplog.records if "stubborn" in record.message]
+    assert len(said) == 1
+    assert "async def" in said[0]
+    assert 'executor="process"' in said[0]
