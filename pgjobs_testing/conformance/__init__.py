@@ -39,9 +39,9 @@ class StoreConformance(
     @pytest.fixture
     def store(self) -> Store:
         """An empty store, whose ids begin above 2**31."""
-        raise NotImplementedError("override the fixture `store`: an empty store")
+        raise TypeError("override the fixture `store`: an empty store")
 
     @pytest.fixture
     def plant(self, store: Store) -> Plant:
         """A function that writes jobs into the store as they are, and returns them with their ids."""
-        raise NotImplementedError("override the fixture `plant`: rows as they are, in any state")
+        raise TypeError("override the fixture `plant`: rows as they are, in any state")

@@ -242,7 +242,7 @@ def test_a_thread_worker_with_a_time_limit_is_told_once_that_nothing_stops_it(ho
             def timeout(self, job):
                 return 5
 
-        made = worker(name="stubborn")(Stubborn)
+        made = worker(name="stubborn")(Stubborn)  # type: ignore[arg-type]  # a class, not a function
     made.new({})
     made.new({})
     said = [record.message for record in caplog.records if "stubborn" in record.message]

@@ -570,7 +570,7 @@ def test_around_any_change_of_any_clock_the_ticks_are_those_of_the_wall(
         assert two == next_tick(entry, zone, one) == next_tick(entry, zone, two - MOMENT)
 
 
-@given(EXPRESSION, st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001
+@given(EXPRESSION, st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - a wall time
 def test_in_a_zone_without_changes_a_tick_shows_the_entry(expression: str, start: datetime):
     try:
         entry = parse(expression)

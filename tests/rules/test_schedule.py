@@ -121,16 +121,16 @@ def test_a_job_due_now_or_before_is_available_and_any_other_is_scheduled():
 
 CHANGES = [  # the zone, and a day on which its clocks change
     ("Europe/Berlin", datetime(2025, 3, 30)),  # noqa: DTZ001 - a day there
-    ("Europe/Berlin", datetime(2025, 10, 26)),  # noqa: DTZ001
-    ("America/New_York", datetime(2025, 3, 9)),  # noqa: DTZ001
-    ("America/New_York", datetime(2025, 11, 2)),  # noqa: DTZ001
+    ("Europe/Berlin", datetime(2025, 10, 26)),  # noqa: DTZ001 - a wall time
+    ("America/New_York", datetime(2025, 3, 9)),  # noqa: DTZ001 - a wall time
+    ("America/New_York", datetime(2025, 11, 2)),  # noqa: DTZ001 - a wall time
     ("Australia/Lord_Howe", datetime(2025, 10, 5)),  # noqa: DTZ001 - by half an hour
-    ("Australia/Lord_Howe", datetime(2025, 4, 6)),  # noqa: DTZ001
+    ("Australia/Lord_Howe", datetime(2025, 4, 6)),  # noqa: DTZ001 - a wall time
     ("Asia/Beirut", datetime(2022, 3, 27)),  # noqa: DTZ001 - there is no midnight
     ("America/Santiago", datetime(2025, 4, 6)),  # noqa: DTZ001 - midnight comes twice
     ("Pacific/Apia", datetime(2011, 12, 30)),  # noqa: DTZ001 - a day that was left out
     ("Asia/Kolkata", datetime(2025, 6, 1)),  # noqa: DTZ001 - no change at all
-    ("Etc/UTC", datetime(2025, 1, 1)),  # noqa: DTZ001
+    ("Etc/UTC", datetime(2025, 1, 1)),  # noqa: DTZ001 - a wall time
 ]
 WALLS = ["00:00", "00:15", "01:30", "01:59", "02:00", "02:30", "03:00", "12:00", "23:59"]
 
