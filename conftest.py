@@ -10,11 +10,16 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from pgjobs_testing.servers import Choice, Server, ServerError, choose
 
 pytest_plugins = ("pytester",)
+
+if "CI" not in os.environ:  # there, hypothesis has a profile of its own: no deadline, no chance
+    hypothesis.settings.register_profile("pgjobs", deadline=None, print_blob=True)
+    hypothesis.settings.load_profile("pgjobs")
 
 _choice = pytest.StashKey[Choice]()
 _reason = pytest.StashKey[str]()
