@@ -36,7 +36,7 @@ class Project:
         """Run one test module with the plugin on."""
         self.pytester.makepyfile(test_it=textwrap.dedent(test))
         return self.pytester.runpytest_subprocess(
-            "-p", "pgjobs_testing", "-p", "no:cacheprovider", *options
+            "-p", "pgjobs_testing", "-p", "no:cacheprovider", *options, timeout=120
         )
 
 
