@@ -16,7 +16,7 @@ from pgjobs.engine.stager import STAGE_LIMIT
 from pgjobs.ports import Run, Store
 from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import LivelockError, UnknownWorkerError, nearest
-from pgjobs.rules.job import Job, JobState, counter
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.worker import Registry
@@ -157,8 +157,7 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
         if job is None:
             break
         if _livelocked(job, fruitless):
-            released = counter(job.meta, "released") + 1
-            yield Settle((lifecycle.release(job, ports.now(), released),))
+            yield Settle((lifecycle.release(job, ports.now()),))
             raise _livelock(job)
         after, ended = yield from _run(job, ports)
         done.append(after)
@@ -204,8 +203,7 @@ def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Perform, Any, t
         except (
             BaseException
         ):  # an interrupt, or a cancel of the drain itself: the job is given back
-            released = counter(job.meta, "released") + 1
-            yield Settle((lifecycle.release(job, ports.now(), released),))
+            yield Settle((lifecycle.release(job, ports.now()),))
             raise
     failing = ended.event is Event.FAIL and job.attempt < job.max_attempts
     delay_s = ports.delay_s(run) if failing else 0.0

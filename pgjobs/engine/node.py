@@ -26,7 +26,7 @@ from pgjobs.ports import Clock, Done, Executor, Finished, Rng, Run, Session, Sig
 from pgjobs.rules import lifecycle, outcome
 from pgjobs.rules.control import Control, effective
 from pgjobs.rules.errors import JobTimeoutError, StoreError
-from pgjobs.rules.job import Job, counter
+from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import later
@@ -361,7 +361,7 @@ class Node:
 
     def _release(self, run: Run, now: datetime) -> None:
         run.settled = True
-        settlement = lifecycle.release(run.job, now, counter(run.job.meta, "released") + 1)
+        settlement = lifecycle.release(run.job, now)
         self.settler.add(Ending(run, outcome.COMPLETED, settlement, self._clock.monotonic()))
 
     def _settle(self, run: Run, ended: lifecycle.Outcome, now: datetime, at: float) -> None:

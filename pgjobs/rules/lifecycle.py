@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, revised
+from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, counter, revised
 from pgjobs.rules.jsonb import merged
 from pgjobs.rules.schedule import later
 
@@ -156,9 +156,11 @@ def _settled(job: Job, outcome: Outcome, now: datetime, delay_s: float) -> Chang
     return Change(event, R, now, scheduled_at=later(now, delay_s), error=error)
 
 
-def release(job: Job, now: datetime, released: int) -> Settlement:
+def release(job: Job, now: datetime) -> Settlement:
     """A run that its node gives back: available again, the attempt not counted."""
-    change = Change(Event.RELEASE, A, now, attempt_by=-1, meta={"released": released})
+    change = Change(
+        Event.RELEASE, A, now, attempt_by=-1, meta={"released": counter(job.meta, "released") + 1}
+    )
     return Settlement(job.id, job.token, change)
 
 

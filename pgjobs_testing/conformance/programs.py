@@ -86,7 +86,7 @@ def _settle(answers: list[tuple[int, Any]]) -> Step:
         chosen = [(side.claims[-1 - n], answer) for n, answer in answers if n < len(side.claims)]
         return Settle(
             tuple(
-                lifecycle.release(job, now, 1)
+                lifecycle.release(job, now)
                 if answer == "release"
                 else lifecycle.settle(job, outcome.returned(answer), now, 2.0)
                 for job, answer in chosen

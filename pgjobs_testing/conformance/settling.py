@@ -76,7 +76,7 @@ class Settling:
     def test_a_run_that_is_given_back_keeps_its_attempt(self, store: Store) -> None:
         insert(store, new())
         (job,) = claim(store)
-        given_back = lifecycle.release(job, LATER, 1)
+        given_back = lifecycle.release(job, LATER)
         assert store.run(Settle((given_back,))) == [True]
         (found,) = every(store)
         assert lifecycle.apply(given_back.change, job) == found
@@ -123,7 +123,7 @@ class Settling:
     ) -> None:
         insert(store, new())
         (first,) = claim(store, "first")
-        store.run(Settle((lifecycle.release(first, NOW, 1),)))
+        store.run(Settle((lifecycle.release(first, NOW),)))
         (second,) = claim(store, "second", now=LATER)
         assert store.run(Settle((settlement(first),))) == [False]
         assert [second] == every(store)

@@ -31,7 +31,7 @@ CHANGES: dict[Event, Callable[[Job], Change]] = {
     Event.DISCARD: lambda j: settle(j, DISCARDED, LATER).change,
     Event.SNOOZE: lambda j: settle(j, SNOOZED, LATER).change,
     Event.CANCEL: lambda _: lifecycle.cancel(LATER),
-    Event.RELEASE: lambda j: lifecycle.release(j, LATER, 1).change,
+    Event.RELEASE: lambda j: lifecycle.release(j, LATER).change,
     Event.RETRY: lambda _: lifecycle.retry(LATER),
 }
 EXPECTED = {  # what the contract says, written once more: event -> states it leaves -> state reached
@@ -209,7 +209,7 @@ def test_a_wait_without_end_is_due_at_the_last_instant():
 
 def test_a_release_gives_the_attempt_back_and_counts_itself():
     before = job(attempt=2, meta={"released": 1})
-    settlement = lifecycle.release(before, LATER, 2)
+    settlement = lifecycle.release(before, LATER)
     after = apply(settlement.change, before)
     assert (TOKEN, "available", 1, 2) == (
         settlement.token,
