@@ -179,8 +179,8 @@ class Listener:
     """A connection that hears notifications.
 
     It is opened with the session's first effect, and again when the server has answered a poll;
-    where the server refuses it, after twice as many polls each time. Each time the node is told to
-    look for itself, since it may have missed something.
+    where the server refuses it, after twice as many polls each time. The node is told to look for
+    itself when the connection is lost, and when it is there again: it may have missed something.
     """
 
     def __init__(
@@ -244,6 +244,7 @@ class Listener:
             connection.pgconn.consume_input()
         except psycopg.Error:
             self.drop()
+            self._tell(Signal("control"))  # the node polls, and the answer revives the listener
         else:
             self._hear(connection)
 
