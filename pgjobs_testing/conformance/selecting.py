@@ -210,7 +210,7 @@ class Selecting:
             ]
         )
         for job in planted:
-            reference._put(job)
+            reference.tables.jobs.put(job)
         order = sign + column
         expected = reference.run(Find(Selection(), order))
         assert expected == store.run(Find(Selection(), order))

@@ -40,7 +40,7 @@ class Watched(FaultyStore):
         self.paused: dict[str, bool] = dict.fromkeys(QUEUES, False)
 
     def rows(self) -> dict[int, Job]:
-        return dict(self.inside._rows)  # type: ignore[attr-defined]  # the rows of the memory store
+        return dict(self.inside.tables.jobs.by_id)  # type: ignore[attr-defined]  # the rows of the memory store
 
     def carry_out(self, effect: Effect[Any]) -> Any:
         before = self.rows()

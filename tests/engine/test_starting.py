@@ -169,7 +169,7 @@ def test_a_row_without_an_attempt_left_stops_nothing():
     row = rig.job(stuck)
     rig.call(rig.client.cancel(stuck))
     exhausted = type(row)(**{n: getattr(row, n) for n in row.__slots__} | {"attempt": 1})
-    store._put(exhausted)  # type: ignore[attr-defined]  # a row as another program may leave it
+    store.tables.jobs.put(exhausted)  # type: ignore[attr-defined]  # a row as another program may leave it
     after = rig.insert()
     rig.advance(10)
     assert ("available", "completed") == (rig.job(stuck).state, rig.job(after).state)

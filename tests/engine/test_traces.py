@@ -68,7 +68,7 @@ def test_a_trace_is_the_same_for_the_same_seed_and_another_for_another():
     assert len(first.trace) > 100
     assert first.trace.text() == again.trace.text()
     assert first.trace.digest() == again.trace.digest() != other.trace.digest()
-    assert first.store.inside._rows == again.store.inside._rows  # type: ignore[attr-defined]  # of the memory store
+    assert first.store.inside.tables.jobs.by_id == again.store.inside.tables.jobs.by_id  # type: ignore[attr-defined]  # of the memory store
 
 
 def test_a_trace_is_the_same_under_any_hash_seed():

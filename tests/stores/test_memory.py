@@ -21,10 +21,10 @@ class TestMemoryStore(StoreConformance):
         def plant(jobs: Sequence[Job]) -> list[Job]:
             planted = []
             for job in jobs:
-                kept = replace(job, id=store._next_id)
-                store._next_id += 1
-                store._put(kept)
-                planted.append(store._read(kept))
+                kept = replace(job, id=store.tables.jobs.next_id)
+                store.tables.jobs.next_id += 1
+                store.tables.jobs.put(kept)
+                planted.append(store.tables.jobs.read(kept))
             return planted
 
         return plant

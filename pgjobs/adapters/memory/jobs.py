@@ -1,0 +1,118 @@
+"""How jobs are inserted, claimed, settled, moved, read and counted in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pgjobs import effects
+from pgjobs.adapters.memory.rows import first
+from pgjobs.adapters.memory.tables import Tables
+from pgjobs.rules import lifecycle
+from pgjobs.rules.job import Job
+
+
+def insert(tables: Tables, effect: effects.Insert) -> list[Job]:
+    rows = tables.jobs
+    return [rows.read(rows.add(new, effect.now)) for new in effect.jobs]
+
+
+def claim(tables: Tables, effect: effects.Claim) -> list[Job]:
+    rows = tables.jobs
+    found = filter(effect.selection.matches, rows.in_claim_order(effect.selection))
+    return [rows.change(job, effect.change) for job in first(found, effect.demand)]
+
+
+def settle(tables: Tables, effect: effects.Settle) -> list[bool]:
+    rows = tables.jobs
+    counted: list[bool] = []
+    for settlement in effect.settlements:
+        fenced = rows.holds(settlement.id, settlement.token)
+        if fenced:
+            rows.put(lifecycle.apply(settlement.change, rows.by_id[settlement.id]))
+        counted.append(fenced)
+    return counted
+
+
+def transition(tables: Tables, effect: effects.Transition) -> list[Job]:
+    rows = tables.jobs
+    selected = effect.selection.leaving(effect.change.event)
+    found = rows.matching(selected, lambda job: (job.scheduled_at, job.id))
+    return [rows.change(job, effect.change) for job in first(found, effect.limit)]
+
+
+def delete(tables: Tables, effect: effects.Delete) -> list[Job]:
+    found = first(tables.jobs.matching(effect.selection, lambda job: job.id), effect.limit)
+    for job in found:
+        tables.jobs.remove(job)
+    return found
+
+
+def find(tables: Tables, effect: effects.Find) -> list[Job]:
+    rows = tables.jobs
+    column = effect.order_by.removeprefix("-")
+    order = _OrderBy(column, effect.order_by.startswith("-"))
+    found: Iterable[Job] = sorted(rows.candidates(effect.selection), key=order.key)
+    if effect.after is not None:
+        behind = order.key(effect.after)
+        found = (job for job in found if order.key(job) > behind)
+    return [rows.read(job) for job in first(filter(effect.selection.matches, found), effect.limit)]
+
+
+def count(tables: Tables, effect: effects.Count) -> dict[str, int]:
+    found = filter(effect.selection.matches, tables.jobs.candidates(effect.selection))
+    if effect.by is None:
+        return {"": sum(1 for _ in found)}
+    return dict(sorted(Counter(str(getattr(job, effect.by)) for job in found).items()))
+
+
+def poll(tables: Tables, effect: effects.Poll) -> effects.Polled:
+    rows = tables.jobs
+    now = effect.stage.at
+    staged: list[tuple[int, str]] = []
+    while rows.due and rows.due[0][0] <= now and len(staged) < effect.limit:
+        job = rows.by_id[rows.due[0][1]]
+        rows.put(lifecycle.apply(effect.stage, job))
+        staged.append((job.id, job.queue))
+    return effects.Polled(
+        staged=tuple(staged),
+        ready=tuple(queue for queue in effect.queues if rows.available.get(queue)),
+        next_due=rows.due[0][0] if rows.due else None,
+        lost=tuple(job_id for job_id, token in effect.held if not rows.holds(job_id, token)),
+        controls=dict(sorted(tables.controls.items())),
+    )
+
+
+class _OrderBy:
+    """Rows by a column, then id; empty values last, texts by code point."""
+
+    def __init__(self, column: str, down: bool) -> None:
+        self._column, self._down = column, down
+
+    def key(self, job: Job) -> tuple[bool, Any, int]:
+        value = getattr(job, self._column)
+        if isinstance(value, str):
+            value = str(value).encode()
+        ordered = _Reversed(value) if self._down else value
+        return value is None, 0 if value is None else ordered, job.id
+
+
+class _Reversed:
+    """A value that sorts the other way round."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __lt__(self, other: _Reversed) -> bool:
+        return bool(other.value < self.value)
+
+    def __gt__(self, other: _Reversed) -> bool:
+        return bool(other.value > self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Reversed) and bool(self.value == other.value)
+
+    __hash__ = None  # type: ignore[assignment]  # only ever compared

@@ -1,0 +1,154 @@
+"""The rows of a memory store: frozen jobs, and indexes kept in step.
+
+What is read is a copy, so that nobody can change a row but by an effect.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from heapq import merge
+from typing import Any
+
+from pgjobs.rules import lifecycle
+from pgjobs.rules.job import CancelFlag, Job, JobState, NewJob, revised
+from pgjobs.rules.jsonb import copied
+from pgjobs.rules.lifecycle import Event, sources
+from pgjobs.rules.schedule import due_at, first_state
+from pgjobs.rules.selection import OneOf, Selection, claim_order
+
+ClaimKey = tuple[int, datetime, int]
+DueKey = tuple[datetime, int]
+
+
+class Rows:
+    """Jobs by id. ``available`` holds each queue's in claim order, ``due`` what is to be staged."""
+
+    def __init__(self, first_id: int) -> None:
+        self.next_id = first_id
+        self.by_id: dict[int, Job] = {}
+        self.available: dict[str, list[ClaimKey]] = {}
+        self.due: list[DueKey] = []
+        self.executing: dict[int, None] = {}
+
+    def add(self, new: NewJob, now: datetime) -> Job:
+        """A new row."""
+        due = due_at(new, now)
+        job = Job(
+            id=self.next_id,
+            state=first_state(due, now),
+            queue=new.queue,
+            worker=new.worker,
+            args=copied(dict(new.args)),
+            meta=copied(dict(new.meta)),
+            tags=new.tags,
+            errors=(),
+            attempt=0,
+            max_attempts=new.max_attempts,
+            priority=new.priority,
+            attempted_by=(),
+            inserted_at=now,
+            scheduled_at=due,
+        )
+        self.next_id += 1
+        self.put(job)
+        return job
+
+    def put(self, job: Job) -> None:
+        """Store a row, in the place of the one with its id."""
+        old = self.by_id.get(job.id)
+        if old is not None:
+            self._unindex(old)
+        self.by_id[job.id] = job
+        if job.state is JobState.AVAILABLE:
+            insort(self.available.setdefault(job.queue, []), claim_order(job))
+        elif job.state is JobState.EXECUTING:
+            self.executing[job.id] = None
+        elif job.state in _DUE:
+            insort(self.due, (job.scheduled_at, job.id))
+
+    def remove(self, job: Job) -> None:
+        """Forget a row."""
+        self._unindex(job)
+        del self.by_id[job.id]
+
+    def change(self, job: Job, change: lifecycle.Change) -> Job:
+        """Apply a change to a row; what it became, as a copy."""
+        changed = lifecycle.apply(change, job)
+        self.put(changed)
+        return self.read(changed)
+
+    def holds(self, job_id: int, token: str) -> bool:
+        """Whether the claim ``token`` still has the job."""
+        job = self.by_id.get(job_id)
+        return job is not None and job.state is JobState.EXECUTING and job.token == token
+
+    def matching(self, selection: Selection, order: Callable[[Job], Any]) -> Iterator[Job]:
+        """The rows of a selection, sorted."""
+        candidates = self.candidates(selection)
+        return filter(selection.matches, sorted(candidates, key=order))
+
+    def in_claim_order(self, selection: Selection) -> Iterator[Job]:
+        """Available rows of the selection's queues, read lazily from the index."""
+        named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
+        queues = dict.fromkeys(named.get("queue") or self.available)
+        for key in merge(*(self.available.get(queue, ()) for queue in queues)):
+            yield self.by_id[key[2]]
+
+    def candidates(self, selection: Selection) -> list[Job]:
+        """Rows among which all of the selection are: as few as an index can name."""
+        named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
+        if "id" in named:
+            return [self.by_id[i] for i in dict.fromkeys(named["id"]) if i in self.by_id]
+        states = named.get("state")
+        if states is None or not set(states) <= _INDEXED:
+            return list(self.by_id.values())
+        found: list[int] = []
+        if JobState.AVAILABLE in states:
+            queues = dict.fromkeys(named.get("queue") or self.available)
+            for queue in queues:
+                found.extend(key[2] for key in self.available.get(queue, ()))
+        if set(states) & set(sources(Event.STAGE)):
+            found.extend(key[1] for key in self.due)
+        if JobState.EXECUTING in states:
+            found.extend(self.executing)
+        return [self.by_id[job_id] for job_id in found]
+
+    def _unindex(self, job: Job) -> None:
+        if job.state is JobState.AVAILABLE:
+            keys = self.available[job.queue]
+            del keys[bisect_left(keys, claim_order(job))]
+        elif job.state is JobState.EXECUTING:
+            del self.executing[job.id]
+        elif job.state in _DUE:
+            del self.due[bisect_left(self.due, (job.scheduled_at, job.id))]
+
+    @staticmethod
+    def read(job: Job) -> Job:
+        """A copy that shares nothing with the row."""
+        return revised(
+            job,
+            {
+                "args": copied(job.args),
+                "meta": copied(job.meta),
+                "errors": tuple(copied(error) for error in job.errors) if job.errors else (),
+                "cancelled": CancelFlag(),
+            },
+        )
+
+
+_DUE = frozenset(sources(Event.STAGE))
+_INDEXED = _DUE | {JobState.AVAILABLE, JobState.EXECUTING}
+
+
+def first(jobs: Iterable[Job], limit: int | None) -> list[Job]:
+    """The first ``limit`` jobs."""
+    if limit is None:
+        return list(jobs)
+    found: list[Job] = []
+    for job in jobs:
+        if len(found) >= limit:
+            break
+        found.append(job)
+    return found

@@ -1,0 +1,55 @@
+"""How effects are carried out in memory: under one lock, all or nothing.
+
+Every decision comes from ``rules``; the files of this folder select, save and keep indexes in step.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from pgjobs import effects
+from pgjobs.adapters.local import LocalStore
+from pgjobs.adapters.memory import controlling, jobs
+from pgjobs.adapters.memory.tables import Tables
+from pgjobs.effects import Effect
+from pgjobs.rules.errors import StoreError
+
+T = TypeVar("T")
+
+
+class MemoryStore(LocalStore):
+    """Jobs in memory. ``first_id`` is the id of the first job; ``tables`` may be looked at."""
+
+    def __init__(self, first_id: int = 1) -> None:
+        super().__init__()
+        self._lock = threading.RLock()
+        self._first_id = first_id
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, and begin with the first id again."""
+        self.tables = Tables(self._first_id)
+
+    def carry_out(self, effect: Effect[T]) -> T:
+        carry_out = _CARRY_OUT.get(type(effect))
+        if carry_out is None:
+            raise StoreError(f"the memory store cannot carry out {type(effect).__name__}")
+        with self._lock:
+            return cast(T, carry_out(self.tables, effect))
+
+
+_CARRY_OUT: dict[type[Any], Callable[[Tables, Any], Any]] = {
+    effects.Insert: jobs.insert,
+    effects.Claim: jobs.claim,
+    effects.Settle: jobs.settle,
+    effects.Transition: jobs.transition,
+    effects.Delete: jobs.delete,
+    effects.Find: jobs.find,
+    effects.Count: jobs.count,
+    effects.Poll: jobs.poll,
+    effects.SetControl: controlling.set_control,
+    effects.ResetControl: controlling.reset_control,
+    effects.Controls: controlling.controls,
+}
