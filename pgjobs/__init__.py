@@ -5,6 +5,7 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.app import PgJobs, next_at
 from pgjobs.client import QueueStatus
 from pgjobs.engine.drain import DrainResult
+from pgjobs.plugins import Cron, LeaderTasks, Pruner, Stalled
 from pgjobs.preview import cron_preview
 from pgjobs.rules import backoff
 from pgjobs.rules.errors import (
@@ -15,6 +16,7 @@ from pgjobs.rules.errors import (
     InvalidResultError,
     JobNotFoundError,
     JobTimeoutError,
+    LeaseLostError,
     LivelockError,
     PgJobsError,
     StoreError,
@@ -30,6 +32,7 @@ __all__ = [
     "Cancel",
     "CapturedStoreError",
     "ConfigurationError",
+    "Cron",
     "Discard",
     "DrainResult",
     "InvalidJobError",
@@ -38,15 +41,19 @@ __all__ = [
     "JobNotFoundError",
     "JobState",
     "JobTimeoutError",
+    "LeaderTasks",
+    "LeaseLostError",
     "LivelockError",
     "MemoryStore",
     "NewJob",
     "PgJobs",
     "PgJobsError",
+    "Pruner",
     "Queue",
     "QueueStatus",
     "Retry",
     "Snooze",
+    "Stalled",
     "StoreError",
     "StoreUnavailableError",
     "UnknownWorkerError",

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, TypeVar
 
-from pgjobs import client, effects
+from pgjobs import client
 from pgjobs.adapters.executors import Here, LiveExecutor
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.adapters.system import SystemClock, SystemRng, node_name
@@ -33,6 +33,9 @@ from pgjobs.engine.drain import (
 from pgjobs.engine.node import POLL_INTERVAL, Node, NodePorts
 from pgjobs.engine.report import Reporter, delay_s
 from pgjobs.engine.runner import Runner
+from pgjobs.leading import Heartbeats
+from pgjobs.plugins import Plugin
+from pgjobs.plugins import checked as checked_plugins
 from pgjobs.ports import Clock, ExecutorFactory, Rng, Store
 from pgjobs.rules import options
 from pgjobs.rules.errors import (
@@ -63,10 +66,13 @@ class PgJobs(Calls):
     connection is opened before one is needed.
 
     ``queues`` maps the queues that ``start`` serves to a concurrency or a ``Queue``; False makes a
-    client only. ``workers`` lists modules that ``start`` imports, so that their workers are known.
-    ``name`` tells several instances of one process apart; ``node`` names this process and is made
-    up if not given, new at every start. ``poll_interval`` (seconds or timedelta) is the floor under
-    lost notifications. ``clock``, ``executor`` and ``rng`` are the injected ports.
+    client only. ``plugins`` lists what the leader of the nodes does (``Pruner``, ``Stalled``,
+    ``Cron``, ``LeaderTasks``), by default ``[Stalled(), Pruner()]``; False for none. ``workers``
+    lists modules that ``start`` imports, so that their workers are known. ``name`` tells several
+    instances apart; nodes that share it and a database share a leader. ``node`` names this process
+    and is made up if not given, new at every start; one that another start has used is extended.
+    ``poll_interval`` (seconds or timedelta) is the floor under lost notifications. ``clock``,
+    ``executor`` and ``rng`` are the injected ports.
     """
 
     def __init__(
@@ -76,7 +82,7 @@ class PgJobs(Calls):
         name: str = "default",
         node: str | None = None,
         queues: Mapping[str, int | Queue] | bool | None = None,
-        plugins: Iterable[object] | bool | None = None,
+        plugins: Iterable[Plugin] | bool | None = None,
         workers: Iterable[str] = (),
         store: Store | None = None,
         clock: Clock | None = None,
@@ -99,13 +105,10 @@ class PgJobs(Calls):
             raise ConfigurationError(
                 f"executor takes a function of a clock and a wake that makes one, not {executor!r}"
             )
-        if plugins:
-            raise ConfigurationError(
-                "this version has no plugins yet: leave plugins out, or give False"
-            )
         self.name = options.name(name, "name")
         self.node = None if node is None else options.name(node, "node")
         self.queues = options.queues({"default": 10} if queues in (None, True) else queues)
+        self.plugins = checked_plugins(plugins)
         self.workers = _module_names(workers)
         self.schema = options.name(schema, "schema")
         self._poll_interval = duration(poll_interval, "poll_interval", least_s=0.01)
@@ -273,11 +276,7 @@ class PgJobs(Calls):
             raise ConfigurationError(
                 "this instance is a client only (queues=False): give it queues to start it"
             )
-        try:
-            runtime.store.run(effects.Controls())
-        except StoreUnavailableError as error:
-            log.warning("the store cannot be reached yet and will be asked again: %s", error)
-        name = self.node or node_name()
+        name = self._fresh_name(runtime.store)
         session = runtime.store.session(name)
         if self._executor is not None:
             executor = self._executor(runtime.clock, session.wake)
@@ -290,10 +289,26 @@ class PgJobs(Calls):
             name,
             self.queues,
             ports,
+            plugins=self.plugins,
+            instance=self.name,
             poll_interval=self._poll_interval,
             jitter=runtime.jitter,
         )
         return Runner(node, session, executor, runtime.clock)
+
+    def _fresh_name(self, store: Store) -> str:
+        """The name of a node, never used before: rescue tells by it who is alive."""
+        used: set[str] | None = None
+        try:
+            used = {heartbeat.node for heartbeat in store.run(Heartbeats())}
+        except StoreUnavailableError as error:
+            log.warning("the store cannot be reached yet and will be asked again: %s", error)
+        if self.node is None:
+            return node_name()
+        if used is not None and self.node not in used:
+            return self.node
+        room = options.NAME_LIMIT - 1 - len(chance := node_name().rpartition(".")[2])
+        return f"{self.node[:room]}.{chance}"
 
     def _import_workers(self) -> None:
         for module in self.workers:

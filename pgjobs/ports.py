@@ -121,7 +121,10 @@ class Session(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One claimed job in the hands of an executor."""
+    """One claimed job in the hands of an executor.
+
+    ``then`` is told of the end where the run is no job's, but a function's of ``LeaderTasks``.
+    """
 
     job: Job
     worker: Worker[..., Any] | None
@@ -131,6 +134,7 @@ class Run:
     deadline: datetime | None = None
     settled: bool = False
     told: bool = False
+    then: Callable[[Finished, datetime], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
 from pgjobs.effects import Count
 from pgjobs.engine.node import Node, NodePorts
+from pgjobs.plugins import ONCE, Plugin
+from pgjobs.plugins import checked as checked_plugins
 from pgjobs.ports import Clock
 from pgjobs.rules import options
 from pgjobs.rules.errors import (
@@ -43,7 +45,7 @@ from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
 
 MODES = ("manual", "inline", "postgres", "live")
-LATER = ("plugins", "freeze", "strict")
+LATER = ("freeze", "strict")
 """Options of the marker that come with a later version."""
 NODE = "test"
 EVERY_QUEUE = Queue(concurrency=10)
@@ -56,6 +58,7 @@ class Settings:
 
     mode: str = "manual"
     queues: Mapping[str, Queue] | None = None
+    plugins: tuple[Plugin, ...] | None = None
     seed: int = 0
     start: datetime | None = None
     jitter: bool = False
@@ -64,7 +67,8 @@ class Settings:
 class Engine:
     """The engine of one database under test: a store, one node, and what happened.
 
-    ``queues`` tells at any time which queues the application's instances serve.
+    ``queues`` tells at any time which queues the application's instances serve, ``plugins`` what
+    their leader does; it does so only while the test lets time pass.
     """
 
     def __init__(
@@ -72,9 +76,11 @@ class Engine:
         capture: Capture,
         store: LocalStore,
         queues: Callable[[], Mapping[str, Queue] | None],
+        plugins: Callable[[], tuple[Plugin, ...]],
     ) -> None:
         self._capture = capture
         self._queues = queues
+        self._plugins = plugins
         self.store = store
         self.recorder = Recorder(capture.clock)
         self.starts = 0
@@ -124,14 +130,23 @@ class Engine:
     def until(self, target: datetime) -> Trace:
         """Let everything happen up to ``target``."""
         first = len(self.recorder)
-        self._drive(self.ready().until(target), "advance")
+        self._drive(self._awake(self.ready().until(target)), "advance")
         return self.recorder.trace(first)
 
     async def until_async(self, target: datetime) -> Trace:
         """``until`` on the running loop."""
         first = len(self.recorder)
-        await self._drive_async(self.ready().until(target))
+        await self._drive_async(self._awake(self.ready().until(target)))
         return self.recorder.trace(first)
+
+    def _awake(self, program: flow.Program) -> flow.Program:
+        """Let recurring duties act meanwhile."""
+        assert self._node is not None
+        self._node.recurring.awake = True
+        try:
+            yield from program
+        finally:
+            self._node.recurring.awake = False
 
     def ready(self) -> Flow:
         """The flow of this engine's node, which is made at the first call."""
@@ -162,10 +177,15 @@ class Engine:
             NODE,
             served or {},
             ports,
+            plugins=self._plugins(),
             elide=True,
             jitter=capture.settings.jitter,
             others=EVERY_QUEUE if served is None else None,
         )
+        now = capture.clock.now()
+        self._node.heart.start(now)
+        self._node.recurring.start(now)
+        self._node.recurring.awake = False
         made = Flow(self.store, capture.clock)
         made.members.append(Member(self._node, session, executor))
         return made
@@ -272,7 +292,7 @@ class Capture:
             found = self._engines[database] = self._engines.pop(None)
         if found is None:
             store = self._source.store(len(self._engines))
-            found = Engine(self, store, lambda: self._served(found))
+            found = Engine(self, store, lambda: self._served(found), lambda: self._plugins(found))
             self._engines[database] = found
         return found
 
@@ -284,6 +304,17 @@ class Capture:
             if self._engines.get(app.database) is engine:
                 served |= app.queues
         return served or None
+
+    def _plugins(self, engine: Engine | None) -> tuple[Plugin, ...]:
+        """What the leaders of the application's instances do: each plugin once, in order."""
+        if self.settings.plugins is not None:
+            return self.settings.plugins
+        found: list[Plugin] = []
+        for app in applications():
+            if self._engines.get(app.database) is engine:
+                kinds = [type(plugin) for plugin in found]
+                found += [p for p in app.plugins if not (type(p) in ONCE and type(p) in kinds)]
+        return tuple(found)
 
 
 _stack: list[Capture] = []
@@ -335,7 +366,8 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
                 f"the option {name!r} comes with a later version, and this one would not obey it: "
                 "leave it out until then"
             )
-    reject_unknown(given, ("mode", "queues", "seed", "start", "jitter"), "option of pgjobs")
+    accepted = ("mode", "queues", "plugins", "seed", "start", "jitter")
+    reject_unknown(given, accepted, "option of pgjobs")
     changes = dict(given)
     if "mode" in changes:
         check_mode(changes["mode"])
@@ -346,6 +378,8 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
         raise ConfigurationError(f"jitter takes True or False, not {jitter!r}")
     if changes.get("queues") is not None:
         changes["queues"] = options.queues(changes["queues"])
+    if changes.get("plugins") is not None:
+        changes["plugins"] = checked_plugins(changes["plugins"])
     if changes.get("start") is not None:
         changes["start"] = instant(changes["start"], "start")
     return replace(settings, **changes)

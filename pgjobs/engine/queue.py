@@ -7,7 +7,7 @@ was lost may have happened: its token is looked up, and what it took is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -29,8 +29,9 @@ class QueuePorts:
 
     submit: Callable[[Effect[Any]], None]
     token: Callable[[], str]
-    may_claim: Callable[[], bool]
-    hand_over: Callable[[str, list[Job], datetime], list[Run]]
+    may_claim: Callable[[datetime], bool]
+    hand_over: Callable[[str, list[Job], datetime], None]
+    running: Mapping[Run, None]
 
 
 class QueueDuty:
@@ -42,7 +43,7 @@ class QueueDuty:
         self.name = name
         self.configured = configured
         self.effective = replace(configured, paused=True)  # until the controls are known
-        self.running: dict[Run, None] = {}
+        self.running = ports.running
         self._node = node
         self._ports = ports
         self._patience = patience
@@ -59,10 +60,6 @@ class QueueDuty:
         """Claim nothing any more."""
         self._closed = True
 
-    def ended(self, run: Run) -> None:
-        """A run has really ended: its slot is free."""
-        self.running.pop(run, None)
-
     @property
     def claiming(self) -> bool:
         """Whether a claim is under way, or one is not accounted for."""
@@ -75,19 +72,18 @@ class QueueDuty:
             return 0
         return max(0, min(CLAIM_LIMIT, self.effective.concurrency - len(self.running)))
 
-    @property
-    def _ready(self) -> bool:
+    def _ready(self, now: datetime) -> bool:
         if self._claiming is not None:
             return False
         if self._unsure is not None:
             return True
-        return self._hungry and self.demand > 0 and self._ports.may_claim()
+        return self._hungry and self.demand > 0 and self._ports.may_claim(now)
 
     def next_due(self, now: datetime) -> datetime | None:
-        return self._patience.not_before(now) if self._ready else None
+        return self._patience.not_before(now) if self._ready(now) else None
 
     def step(self, now: datetime) -> None:
-        if not self._ready or not self._patience.allows(now):
+        if not self._ready(now) or not self._patience.allows(now):
             return
         if self._unsure is not None:
             self._claiming = self._unsure
@@ -106,8 +102,7 @@ class QueueDuty:
         else:
             self._patience.regain()
             self._hungry = self._hungry or len(answer) >= claim.demand
-        for run in self._ports.hand_over(self.name, answer, now):
-            self.running[run] = None
+        self._ports.hand_over(self.name, answer, now)
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
         self._unsure, self._claiming = self._claiming, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from pgjobs.ports import Run
@@ -47,6 +48,46 @@ class Reporter:
         """The store failed at an effect, which will be tried again."""
         metadata = {"node": self._node, "effect": effect, "error": error}
         self._telemetry.emit("pgjobs.store.error", {}, metadata)
+
+    def inserted(self, job: Job) -> None:
+        """A cron entry inserted this job."""
+        if self._telemetry.wanted("pgjobs.job.insert"):
+            metadata = {"job": job, "worker": job.worker, "queue": job.queue, "node": self._node}
+            self._telemetry.emit("pgjobs.job.insert", {}, metadata)
+
+    def rescued(self, job: Job) -> None:
+        """This job was taken from a node that is gone."""
+        if self._telemetry.wanted("pgjobs.job.rescue"):
+            self._telemetry.emit("pgjobs.job.rescue", {}, self._metadata(job))
+
+    def pruned(self, count: int) -> None:
+        """So many finished jobs were deleted."""
+        self._telemetry.emit("pgjobs.plugin.prune", {"count": count}, {"node": self._node})
+
+    def failed_plugin(self, plugin: str, error: Exception) -> None:
+        """A plugin failed, and will be tried again."""
+        metadata = {"node": self._node, "plugin": plugin, "error": error}
+        self._telemetry.emit("pgjobs.plugin.error", {}, metadata)
+
+    def leads(self, leads: bool) -> None:
+        """The node leads from now on, or no more."""
+        event = "pgjobs.leader.elected" if leads else "pgjobs.leader.lost"
+        self._telemetry.emit(event, {}, {"node": self._node})
+
+    def task(
+        self,
+        event: str,
+        task: str,
+        at: datetime,
+        duration_s: float | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """A function of ``LeaderTasks`` began (``start``), ended, raised, or was skipped."""
+        measurements = {} if duration_s is None else {"duration": duration_s}
+        metadata = {"node": self._node, "task": task, "at": at}
+        if error is not None:
+            metadata["error"] = error
+        self._telemetry.emit(f"pgjobs.task.{event}", measurements, metadata)
 
     def node(self, event: str, queues: list[str]) -> None:
         """The node came (``start``) or went (``stop``)."""

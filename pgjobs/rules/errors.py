@@ -13,6 +13,7 @@
     ├── BlockingCallError      a synchronous call that would block a running event loop
     └── StoreError             the store did not do what it was asked
         ├── StoreUnavailableError   it cannot be reached now; trying again may help
+        ├── LeaseLostError          a leader's effect came after its lease
         └── CapturedStoreError      a test run keeps real databases closed
 """
 
@@ -64,6 +65,10 @@ class StoreError(PgJobsError):
 
 class StoreUnavailableError(StoreError, ConnectionError):
     """The store cannot be reached now; the same effect may succeed later."""
+
+
+class LeaseLostError(StoreError):
+    """An effect of a leader that is none any more: nothing was changed."""
 
 
 class CapturedStoreError(StoreError):

@@ -45,6 +45,7 @@ class Event(StrEnum):
     SNOOZE = "snooze"
     CANCEL = "cancel"
     RELEASE = "release"
+    RESCUE = "rescue"
     RETRY = "retry"
     DELETE = "delete"
 
@@ -59,10 +60,14 @@ TRANSITIONS: Mapping[Event, tuple[tuple[JobState, ...], tuple[JobState, ...]]] =
     Event.SNOOZE: ((E,), (S,)),
     Event.CANCEL: ((A, S, R, E, P), (X,)),
     Event.RELEASE: ((E,), (A,)),
+    Event.RESCUE: ((E,), (A, D)),
     Event.RETRY: ((S, R, C, D, X, P), (A,)),
     Event.DELETE: ((A, S, E, R, C, D, X, P), ()),
 }
 """event: (the states it may leave, the states it may reach)."""
+
+
+RESCUED_LAST = "the node that ran this attempt stopped without settling it, and it was the last one"
 
 
 def sources(event: Event) -> tuple[JobState, ...]:
@@ -162,6 +167,16 @@ def release(job: Job, now: datetime) -> Settlement:
         Event.RELEASE, A, now, attempt_by=-1, meta={"released": counter(job.meta, "released") + 1}
     )
     return Settlement(job.id, job.token, change)
+
+
+def rescue(now: datetime) -> Change:
+    """A job of a node that is gone becomes available; its attempt counts."""
+    return Change(Event.RESCUE, A, now)
+
+
+def rescue_last(now: datetime) -> Change:
+    """The same for a job at its last attempt: it is discarded, and says why."""
+    return Change(Event.RESCUE, D, now, error=RESCUED_LAST)
 
 
 def cancel(now: datetime) -> Change:

@@ -21,6 +21,7 @@ from pgjobs_testing.conformance.claiming import Claiming
 from pgjobs_testing.conformance.controlling import Controlling
 from pgjobs_testing.conformance.given import Plant
 from pgjobs_testing.conformance.inserting import Inserting
+from pgjobs_testing.conformance.leading import Leading
 from pgjobs_testing.conformance.moving import Moving
 from pgjobs_testing.conformance.polling import Polling
 from pgjobs_testing.conformance.programs import Programs
@@ -32,7 +33,16 @@ __all__ = ["Plant", "StoreConformance"]
 
 
 class StoreConformance(
-    Inserting, Claiming, Settling, Moving, Selecting, Controlling, Polling, Sessions, Programs
+    Inserting,
+    Claiming,
+    Settling,
+    Moving,
+    Selecting,
+    Controlling,
+    Polling,
+    Leading,
+    Sessions,
+    Programs,
 ):
     """Every test of every effect."""
 

@@ -203,4 +203,4 @@ class Settling:
     def test_every_way_to_end_a_run_is_covered(self) -> None:
         ends = {event for event in Event if JobState.EXECUTING in lifecycle.sources(event)}
         tried = {outcome.returned(answer).event for answer in OUTCOMES}
-        assert ends - {Event.RELEASE, Event.DELETE} <= tried
+        assert ends - {Event.RELEASE, Event.RESCUE, Event.DELETE} <= tried

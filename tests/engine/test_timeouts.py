@@ -134,4 +134,4 @@ def test_ended_runs_with_long_limits_are_not_kept():
     rig.insert(takes=5)
     rig.advance(10)
     assert {"completed": 501} == rig.states()
-    assert len(rig.node._deadlines) < 200
+    assert len(rig.node.runs._deadlines) < 200

@@ -32,6 +32,7 @@ CHANGES: dict[Event, Callable[[Job], Change]] = {
     Event.SNOOZE: lambda j: settle(j, SNOOZED, LATER).change,
     Event.CANCEL: lambda _: lifecycle.cancel(LATER),
     Event.RELEASE: lambda j: lifecycle.release(j, LATER).change,
+    Event.RESCUE: lambda _: lifecycle.rescue(LATER),
     Event.RETRY: lambda _: lifecycle.retry(LATER),
 }
 EXPECTED = {  # what the contract says, written once more: event -> states it leaves -> state reached
@@ -43,6 +44,7 @@ EXPECTED = {  # what the contract says, written once more: event -> states it le
     Event.SNOOZE: ("executing", "scheduled"),
     Event.CANCEL: ("available scheduled retryable executing suspended", "cancelled"),
     Event.RELEASE: ("executing", "available"),
+    Event.RESCUE: ("executing", "available"),
     Event.RETRY: ("scheduled retryable completed discarded cancelled suspended", "available"),
 }
 

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from pgjobs import effects
+from pgjobs import effects, leading
 from pgjobs.adapters.local import LocalStore
-from pgjobs.adapters.memory import controlling, jobs
+from pgjobs.adapters.memory import controlling, jobs, nodes
 from pgjobs.adapters.memory.tables import Tables
 from pgjobs.effects import Effect
 from pgjobs.rules.errors import StoreError
@@ -52,4 +52,14 @@ _CARRY_OUT: dict[type[Any], Callable[[Tables, Any], Any]] = {
     effects.SetControl: controlling.set_control,
     effects.ResetControl: controlling.reset_control,
     effects.Controls: controlling.controls,
+    leading.Beat: nodes.beat,
+    leading.Leave: nodes.leave,
+    leading.Heartbeats: nodes.heartbeats,
+    leading.Lead: nodes.lead,
+    leading.Leases: nodes.leases,
+    leading.Resign: nodes.resign,
+    leading.Rescue: nodes.rescue,
+    leading.Prune: nodes.prune,
+    leading.Watermarks: nodes.watermarks,
+    leading.Tick: nodes.tick,
 }

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pgjobs.adapters.memory.rows import Rows
+from pgjobs.leading import Heartbeat, Lease
 from pgjobs.rules.control import Control
 
 
 class Tables:
-    """The jobs, and what was set by hand for a queue."""
+    """Jobs, what was set by hand for a queue, heartbeats, leases, and the watermarks of cron entries."""
 
     def __init__(self, first_id: int) -> None:
         self.jobs = Rows(first_id)
         self.controls: dict[str, Control] = {}
+        self.nodes: dict[str, Heartbeat] = {}
+        self.leases: dict[str, Lease] = {}
+        self.ticks: dict[str, datetime] = {}

@@ -8,7 +8,7 @@ in their own ways, and the conversation with the server is written once, over li
 from __future__ import annotations
 
 import select
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
@@ -29,22 +29,26 @@ def carry_out(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared) -> Con
 
     After an error the connection is idle again, unless it was lost.
     """
-    if len(plan.statements) == 1:
+    if len(plan.statements) == 1 and plan.then is None:
         result = yield from _single(pgconn, plan.statements[0], prepared)
         return [rows_of(result)]
-    return (yield from _transaction(pgconn, plan.statements))
+    return (yield from _transaction(pgconn, plan))
 
 
-def _transaction(pgconn: pq.abc.PGconn, statements: Sequence[Statement]) -> Conversation:
+def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any]) -> Conversation:
     import psycopg
 
-    found = []
+    found: list[pq.abc.PGresult] = []
     yield from _unnamed(pgconn, Statement("BEGIN"))
     try:
-        for statement in statements:
+        for statement in plan.statements:
             result = yield from _unnamed(pgconn, statement)
             found.append(result)
-    except psycopg.Error:
+        more = plan.then([rows_of(result) for result in found]) if plan.then is not None else ()
+        for statement in more:
+            result = yield from _unnamed(pgconn, statement)
+            found.append(result)
+    except Exception:
         if pgconn.status == psycopg.pq.ConnStatus.OK:
             yield from _unnamed(pgconn, Statement("ROLLBACK"))
         raise

@@ -170,6 +170,8 @@ def answered(effect: Effect[Any], plan: Plan[Any], rows: Any) -> Done:
     """The end of an effect that was carried out; rows that cannot be read are an error of it."""
     try:
         return Done(effect, plan.answer(rows))
+    except StoreError as error:  # a lease that was lost: nothing was changed
+        return Done(effect, error=error)
     except Exception as error:  # committed all the same: the node looks a claim up by its token
         text = f"the answer to {type(effect).__name__} could not be read"
         return Done(effect, error=StoreError(f"{text}: {type(error).__name__}: {error}"))

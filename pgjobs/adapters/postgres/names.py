@@ -28,6 +28,10 @@ class Names:
     jobs: str = field(init=False)
     state: str = field(init=False)
     queues: str = field(init=False)
+    nodes: str = field(init=False)
+    leases: str = field(init=False)
+    ticks: str = field(init=False)
+    producers: str = field(init=False)
     insert_channel: str | None = field(init=False)
     signal_channel: str | None = field(init=False)
     own_channel: str = field(init=False)
@@ -38,6 +42,10 @@ class Names:
             ("jobs", "oban_jobs"),
             ("state", "oban_job_state"),
             ("queues", "pgjobs_queues"),
+            ("nodes", "pgjobs_nodes"),
+            ("leases", "pgjobs_leases"),
+            ("ticks", "pgjobs_ticks"),
+            ("producers", "oban_producers"),
         ):
             object.__setattr__(self, attribute, f"{quoted(self.schema)}.{name}")
         insert, signal = (_channel(self.schema, kind) for kind in ("oban_insert", "oban_signal"))

@@ -28,10 +28,15 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[T]):
-    """The statements of one effect, and how their rows make its answer."""
+    """The statements of one effect, and how their rows make its answer.
+
+    ``then`` makes further statements of the same transaction from the rows of the first ones: so
+    that what was read under a lock can be decided upon by a rule.
+    """
 
     statements: tuple[Statement, ...]
     answer: Callable[[Sequence[list[Row]]], T]
+    then: Callable[[Sequence[list[Row]]], Sequence[Statement]] | None = None
 
 
 def single(

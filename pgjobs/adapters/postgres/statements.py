@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from pgjobs import effects
-from pgjobs.adapters.postgres import controlling, polling, reading, writing
+from pgjobs import effects, leading
+from pgjobs.adapters.postgres import (
+    controlling,
+    nodes,
+    polling,
+    reading,
+    sweeping,
+    ticking,
+    writing,
+)
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.statement import Plan
 from pgjobs.effects import Effect
@@ -46,4 +54,14 @@ _PLANS: dict[type[Any], Callable[[Any, Names], Plan[Any]]] = {
     effects.ResetControl: controlling.reset_control,
     effects.Controls: controlling.controls,
     effects.Poll: polling.poll,
+    leading.Beat: nodes.beat,
+    leading.Leave: nodes.leave,
+    leading.Heartbeats: nodes.heartbeats,
+    leading.Lead: nodes.lead,
+    leading.Leases: nodes.leases,
+    leading.Resign: nodes.resign,
+    leading.Rescue: sweeping.rescue,
+    leading.Prune: sweeping.prune,
+    leading.Watermarks: ticking.watermarks,
+    leading.Tick: ticking.tick,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 json_text = json.JSONEncoder(
@@ -82,6 +82,10 @@ class Parameters:
                 assert at is not None
                 shown[at] = instant_text(at)
         return f"{self.text(array_text([shown[at] for at in values]))}::timestamp[]"
+
+    def span(self, value: timedelta) -> str:
+        micros = value // timedelta(microseconds=1)
+        return f"({self.text(str(micros))}::bigint * interval '1 microsecond')"
 
     def json(self, value: Any) -> str:
         return f"{self.text(json_text(value))}::jsonb"

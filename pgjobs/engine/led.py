@@ -1,0 +1,83 @@
+"""What the duties of a leader have in common: they act under its fence, and give way when it is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pgjobs.effects import Effect
+from pgjobs.engine.duty import Duty, Patience
+from pgjobs.engine.leader import Leader
+from pgjobs.engine.report import Reporter
+from pgjobs.rules.errors import LeaseLostError
+
+
+class LedDuty(Duty, Protocol):
+    """A duty that only the leader has."""
+
+    def elected(self, now: datetime) -> None:
+        """This node leads from now on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LedPorts:
+    """What a leader's duty uses of its node; ``submit`` says whose effect it is."""
+
+    leader: Leader
+    report: Reporter
+    patience: Patience
+    submit: Callable[[Effect[Any]], None]
+
+
+class Sweep:
+    """A duty that does one thing every so often, and again at once while there is more.
+
+    ``effect`` makes the effect under a fence, ``found`` takes its answer and says when the next one
+    is due: a later instant than the next mark where there is provably nothing to do before it.
+    """
+
+    def __init__(
+        self,
+        ports: LedPorts,
+        effect: Callable[[Any], Effect[Any]],
+        found: Callable[[Any, datetime, datetime], datetime],
+    ) -> None:
+        self._ports, self._effect, self._found = ports, effect, found
+        self._due: datetime | None = None
+        self._asked: datetime | None = None
+
+    def elected(self, now: datetime) -> None:
+        self._due = now
+
+    def next_due(self, now: datetime) -> datetime | None:
+        if self._due is None or self._asked is not None:
+            return None
+        return self._ports.leader.when(self._ports.patience.not_before(self._due), now)
+
+    def step(self, now: datetime) -> None:
+        due = self.next_due(now)
+        if due is None or due > now:
+            return
+        fence = self._ports.leader.fence(now)
+        if fence is None:
+            self._ports.leader.want(now)
+            return
+        self._asked = now
+        self._ports.submit(self._effect(fence))
+
+    def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
+        assert self._asked is not None
+        asked, self._asked = self._asked, None
+        self._ports.patience.regain()
+        self._due = self._found(answer, asked, now)
+
+    def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        self._asked = None
+        if isinstance(error, LeaseLostError):
+            self._due = None
+            self._ports.leader.lost(now)
+        else:
+            self._ports.patience.lose(now)

@@ -1,0 +1,147 @@
+"""The recurring duties of one node, made from its plugins: asleep until it leads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pgjobs.effects import Effect
+from pgjobs.engine.cron import cron
+from pgjobs.engine.duty import Duty, Patience
+from pgjobs.engine.leader import Leader
+from pgjobs.engine.leader_tasks import Tasks
+from pgjobs.engine.led import LedDuty, LedPorts
+from pgjobs.engine.pruner import pruner
+from pgjobs.engine.report import Reporter
+from pgjobs.engine.stalled import rescuer
+from pgjobs.engine.ticker import Ticker
+from pgjobs.plugins import Cron, LeaderTasks, Plugin, Pruner, Stalled
+from pgjobs.ports import Clock, Executor
+from pgjobs.rules.schedule import duration, later
+
+PAUSE_AFTER_A_BUG_S = 60.0
+
+log = logging.getLogger("pgjobs")
+
+
+class Recurring:
+    """The leader's duty and the duties of a leader. While not ``awake`` they do nothing."""
+
+    def __init__(
+        self,
+        name: str,
+        node: str,
+        plugins: Sequence[Plugin],
+        clock: Clock,
+        executor: Executor,
+        report: Reporter,
+        submit: Callable[[Effect[Any], Duty], None],
+        patience: Callable[[str], Patience],
+        elide: bool,
+    ) -> None:
+        self._report = report
+        self._elide = elide
+        self.awake = True
+        self._duties: dict[str, LedDuty] = {}
+        self._broken: dict[str, datetime] = {}
+        self.leader = Leader(
+            name,
+            node,
+            lambda effect: submit(effect, self.leader),
+            patience("leader"),
+            self._elected,
+            elide,
+        )
+
+        def ports(duty: str) -> LedPorts:
+            return LedPorts(
+                self.leader,
+                report,
+                patience(duty),
+                lambda effect: submit(effect, self._duties[duty]),
+            )
+
+        for plugin in plugins:
+            if isinstance(plugin, Stalled):
+                interval = duration(plugin.interval, "interval")
+                after = duration(plugin.rescue_after, "rescue_after")
+                self._duties["stalled"] = rescuer(ports("stalled"), interval, after)
+            elif isinstance(plugin, Pruner):
+                interval, age = (
+                    duration(plugin.interval, "interval"),
+                    duration(plugin.max_age, "max_age"),
+                )
+                self._duties["pruner"] = pruner(ports("pruner"), interval, age, plugin.limit, elide)
+        crons = [plugin for plugin in plugins if isinstance(plugin, Cron)]
+        if any(plugin.entries for plugin in crons):
+            self._duties["cron"] = cron(ports("cron"), name, crons)
+        tasks = [plugin for plugin in plugins if isinstance(plugin, LeaderTasks)]
+        self._tasks: Tasks | None = None
+        if any(plugin.entries for plugin in tasks):
+            self._tasks = Tasks(ports("tasks"), name, tasks, clock, executor)
+            self._duties["tasks"] = self._tasks.ticker
+
+    def start(self, now: datetime) -> None:
+        """The node starts."""
+        for duty in self._duties.values():
+            if isinstance(duty, Ticker):
+                duty.start(now)
+        if self._duties:
+            self.leader.start(now)
+
+    def close(self, now: datetime) -> None:
+        """The node stops: lead no more."""
+        self.leader.close(now)
+
+    def give_back(self) -> None:
+        """The grace is over."""
+        if self._tasks is not None:
+            self._tasks.tell()
+
+    @property
+    def running(self) -> bool:
+        """Whether a function of ``LeaderTasks`` has not returned yet."""
+        return self._tasks is not None and self._tasks.running
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """The earliest instant at which ``step`` has something to do."""
+        if not self.awake:
+            return None
+        moments = [self.leader.next_due(now)]
+        for name, duty in self._duties.items():
+            due = duty.next_due(now)
+            if due is not None and name in self._broken:
+                due = max(due, self._broken[name])
+            moments.append(due)
+        if self._tasks is not None:
+            moments.append(self._tasks.next_due())
+        return min((at for at in moments if at is not None), default=None)
+
+    def step(self, now: datetime) -> None:
+        """Do what is due; a duty that raises rests for a minute and disturbs no other."""
+        if not self.awake:
+            return
+        self.leader.step(now)
+        if self._tasks is not None:
+            self._tasks.watch(now)
+        for name, duty in self._duties.items():
+            until = self._broken.get(name)
+            if until is not None and now < until:
+                continue
+            try:
+                duty.step(now)
+            except Exception as error:
+                log.exception("the plugin %s failed, and is tried again in a minute", name)
+                self._report.failed_plugin(name, error)
+                self._broken[name] = later(now, PAUSE_AFTER_A_BUG_S)
+            else:
+                self._broken.pop(name, None)
+
+    def _elected(self, now: datetime, leads: bool) -> None:
+        if not self._elide:  # the only node there is says nothing by leading
+            self._report.leads(leads)
+        if leads:
+            for duty in self._duties.values():
+                duty.elected(now)

@@ -1,0 +1,185 @@
+"""The runs of one node: from the claim to the outcome that is saved.
+
+A run holds its slot until it has really ended, whatever became of its job meanwhile: a thread that
+ignores its deadline is settled there, and keeps its slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+
+from pgjobs.engine.report import Reporter, delay_s
+from pgjobs.engine.settler import Ending
+from pgjobs.ports import Clock, Executor, Finished, Run
+from pgjobs.rules import lifecycle, outcome
+from pgjobs.rules.errors import JobTimeoutError, StoreError
+from pgjobs.rules.job import Job
+from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.schedule import later
+from pgjobs.worker import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class RunPorts:
+    """What runs use of their node.
+
+    ``save`` takes an ending to the store; ``expect`` is told when a job will fall due again.
+    """
+
+    clock: Clock
+    executor: Executor
+    registry: Registry
+    report: Reporter
+    draw: Callable[[], float] | None
+    save: Callable[[Ending], None]
+    expect: Callable[[datetime], None]
+
+
+class Runs:
+    """The runs that hold a slot of this node, in the order in which they started."""
+
+    def __init__(self, ports: RunPorts) -> None:
+        self._ports = ports
+        self._clock, self._executor, self._report = ports.clock, ports.executor, ports.report
+        self._running: dict[str, dict[Run, None]] = {}
+        self._deadlines: list[tuple[datetime, int, Run]] = []
+        self._order = count()
+        self._gave_back = False
+
+    @property
+    def all(self) -> list[Run]:
+        """The runs that hold a slot."""
+        return [run for runs in self._running.values() for run in runs]
+
+    def of(self, queue: str) -> dict[Run, None]:
+        """The runs of one queue: a live view."""
+        return self._running.setdefault(queue, {})
+
+    @property
+    def any(self) -> bool:
+        """Whether a run holds a slot."""
+        return any(self._running.values())
+
+    @property
+    def held(self) -> tuple[tuple[int, str], ...]:
+        """The claims (id, token) that a poll should look after."""
+        return tuple(
+            (run.job.id, run.job.token) for run in self.all if not run.settled and not run.told
+        )
+
+    def next_due(self) -> datetime | None:
+        """The first deadline."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def start(self, queue: str, jobs: list[Job], now: datetime) -> None:
+        """Hand claimed jobs over to their workers."""
+        started = self._clock.monotonic()
+        runs: list[Run] = []
+        for job in jobs:
+            run = Run(job, self._ports.registry.by_name.get(job.worker), queue, started)
+            self._report.started(job)
+            try:
+                if run.worker is None:
+                    self._ports.registry.find(job.worker)
+                elif (limit := run.worker.timeout_of(job)) is not None:
+                    run.limit, run.deadline = limit, later(now, limit)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # an unknown worker, or a timeout(job) that raised
+                self._settle(run, outcome.failed(error), now, started)
+                continue
+            if run.deadline is not None:
+                heapq.heappush(self._deadlines, (run.deadline, next(self._order), run))
+            runs.append(run)
+        if self._gave_back:  # a claim that was under way when the grace ended
+            for run in runs:
+                self._release(run, now)
+        elif runs:
+            self._running.setdefault(queue, {}).update(dict.fromkeys(runs))
+            self._executor.start(runs)
+
+    def finish(self, end: Finished, now: datetime) -> None:
+        """A run has really ended: its slot is free, and its outcome counts if it still may."""
+        run = end.run
+        self.of(run.queue).pop(run, None)
+        if run.settled:
+            if run.told and isinstance(end.outcome.exception, asyncio.CancelledError):
+                return  # it did as it was told
+            self._report.late(run, end.outcome, end.at)
+            return
+        self._settle(run, end.outcome, now, end.at)
+
+    def expire(self, now: datetime) -> None:
+        """Fail the runs whose time limit is over, and tell them to stop."""
+        if len(self._deadlines) > 2 * len(self.all) + 64:  # most runs ended long ago
+            self._deadlines = [each for each in self._deadlines if not each[2].settled]
+            heapq.heapify(self._deadlines)
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, run = heapq.heappop(self._deadlines)
+            if run.settled or run not in self.of(run.queue):
+                continue
+            error = JobTimeoutError(f"the run took longer than its time limit of {run.limit}")
+            self._tell(run)
+            self._settle(run, outcome.failed(error), now, self._clock.monotonic())
+
+    def lose(self, lost: tuple[int, ...], asked: tuple[tuple[int, str], ...]) -> None:
+        """Tell the runs whose claims are lost; a job claimed again meanwhile is another run."""
+        gone, held = frozenset(lost), frozenset(asked)
+        for run in self.all:
+            known = (run.job.id, run.job.token) in held
+            if known and run.job.id in gone and not run.settled:
+                self._tell(run)
+
+    def give_back(self, now: datetime) -> None:
+        """The grace of a stopping node is over: what can be stopped is stopped, and released."""
+        self._gave_back = True
+        for run in self.all:
+            if run.settled:
+                continue
+            self._tell(run)
+            if run.worker is not None and run.worker.executor == "thread":
+                continue  # it cannot be stopped, so it is not given back while it runs
+            self._release(run, now)
+
+    def saved(self, ending: Ending, counted: bool) -> None:
+        """The store has an outcome, or says that its claim was lost."""
+        run, settlement = ending.run, ending.settlement
+        if not counted:
+            if not ending.again:
+                self._report.late(run, ending.outcome, ending.at)
+            return
+        change = settlement.change
+        if change.scheduled_at is not None:
+            self._ports.expect(change.scheduled_at)
+        if change.event is Event.RELEASE:
+            return
+        self._report.ended(run, lambda: lifecycle.apply(change, run.job), ending.outcome, ending.at)
+
+    def unsavable(self, ending: Ending, error: Exception, now: datetime) -> Ending:
+        """What stands for an outcome that the store refuses: a failure that says so."""
+        ended = outcome.failed(StoreError(f"the outcome of this run could not be saved: {error}"))
+        settlement = lifecycle.settle(ending.run.job, ended, now, delay_s(ending.run, None))
+        return Ending(ending.run, ended, settlement, ending.at)
+
+    def _tell(self, run: Run) -> None:
+        run.told = True
+        run.job.cancelled.set()
+        self._executor.tell(run)
+
+    def _release(self, run: Run, now: datetime) -> None:
+        run.settled = True
+        settlement = lifecycle.release(run.job, now)
+        self._ports.save(Ending(run, outcome.COMPLETED, settlement, self._clock.monotonic()))
+
+    def _settle(self, run: Run, ended: lifecycle.Outcome, now: datetime, at: float) -> None:
+        run.settled = True
+        job = run.job
+        wait_s = 0.0
+        if ended.event is Event.FAIL and job.attempt < job.max_attempts:
+            wait_s = delay_s(run, self._ports.draw)
+        self._ports.save(Ending(run, ended, lifecycle.settle(job, ended, now, wait_s), at))
