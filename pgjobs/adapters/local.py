@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pgjobs.effects import Delete, Effect, Insert, ResetControl, SetControl, Transition
+from pgjobs.leading import Rescue, Tick
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.job import JobState
@@ -34,6 +35,8 @@ def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
         return [
             Signal("cancel", job_id=job.id) for job in answer if job.state is JobState.EXECUTING
         ]
+    if isinstance(effect, Tick | Rescue):
+        return _arrivals(answer or [])
     if isinstance(effect, SetControl | ResetControl):
         return [Signal("control", effect.queue)]
     return []

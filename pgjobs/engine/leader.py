@@ -3,7 +3,7 @@
 The lease is renewed three times in its span, and taken when nobody has it. What leads acts under a
 ``Fence``, checked by the store in the transaction of each effect; the lease is given back when
 the node stops, so that another need not wait for its end. Where nothing but this process changes the
-store (``elide``, for tests), the lease is only asked for when something is to be done under it.
+store (``elide``, for tests), it is taken once and for ever.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pgjobs.rules.schedule import later
 
 SPAN = timedelta(seconds=30)
 RENEWALS = 3
+FOR_EVER = timedelta(days=36_500)
 
 
 class Leader:
@@ -67,11 +68,11 @@ class Leader:
 
     def when(self, due: datetime, now: datetime) -> datetime | None:
         """When something that is due at ``due`` can be done, as far as this node knows."""
-        if self._closed or self._asking:
+        if self._closed:
             return None
-        if self._elide:
-            return self._patience.not_before(due)
-        return due if self.fence(now) is not None else None
+        if self.fence(now) is not None:
+            return due
+        return self._patience.not_before(due) if self._elide and not self._asking else None
 
     def lost(self, now: datetime) -> None:
         """The store says that the lease is another's."""
@@ -91,7 +92,7 @@ class Leader:
             return
         self._asking = True
         self._due = None
-        self._submit(Lead(self._name, self._node, now, SPAN))
+        self._submit(Lead(self._name, self._node, now, FOR_EVER if self._elide else SPAN))
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
         self._patience.regain()

@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.client import Client, Program, drive
 from pgjobs.effects import Effect
 from pgjobs.engine.node import POLL_INTERVAL, Node, NodePorts
+from pgjobs.plugins import Plugin
 from pgjobs.ports import Done, Finished, Run, Signal
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
@@ -208,6 +209,7 @@ class Rig:
         poll: timedelta = POLL_INTERVAL,
         session: Callable[[LocalStore], LocalSession] = LocalSession,
         nodes: Iterable[str] = ("a",),
+        plugins: Sequence[Plugin] = (),
     ) -> None:
         self.clock = VirtualClock(START)
         self.store = store or MemoryStore()
@@ -219,7 +221,12 @@ class Rig:
             name: spec if isinstance(spec, Queue) else Queue(spec)
             for name, spec in (queues or {"default": 10}).items()
         }
-        self._options: dict[str, Any] = {"jitter": jitter, "elide": elide, "poll_interval": poll}
+        self._options: dict[str, Any] = {
+            "jitter": jitter,
+            "elide": elide,
+            "poll_interval": poll,
+            "plugins": plugins,
+        }
         self._session = session
         self.worker("task", _perform)
         self.worker("thread", _perform_in_thread)
@@ -230,12 +237,12 @@ class Rig:
         """Register a worker."""
         self.registry.add(Worker(function, {"name": name, **given}))
 
-    def add_node(self, name: str) -> Member:
+    def add_node(self, name: str, **options: Any) -> Member:
         """One node more, started."""
         session = self._session(self.store)
         executor = ScriptedExecutor(self.clock)
         ports = NodePorts(self.clock, self.rng, session, executor, self.registry, self.recorder)
-        node = Node(name, self.queues, ports, **self._options)
+        node = Node(name, self.queues, ports, **(self._options | options))
         member = Member(node, session, executor)
         node.start(self.clock.now())
         self.flow.members.append(member)
@@ -301,6 +308,16 @@ class Rig:
     def stopped(self) -> bool:
         """Whether the first node has stopped."""
         return self.node.stopped
+
+    def suspend(self, name: str) -> Member:
+        """A node's process does nothing any more: for ever, or until ``resume``."""
+        (found,) = [member for member in self.flow.members if member.node.name == name]
+        self.flow.members.remove(found)
+        return found
+
+    def resume(self, member: Member) -> None:
+        """A suspended node goes on where it was."""
+        self.flow.members.append(member)
 
     @property
     def trace(self) -> Trace:
