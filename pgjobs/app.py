@@ -30,11 +30,12 @@ from pgjobs.engine.drain import (
     drive,
     drive_async,
 )
+from pgjobs.engine.heart import EVERY
 from pgjobs.engine.node import POLL_INTERVAL, Node, NodePorts
 from pgjobs.engine.report import Reporter, delay_s
 from pgjobs.engine.runner import Runner
 from pgjobs.leading import Heartbeats
-from pgjobs.plugins import Plugin
+from pgjobs.plugins import Plugin, beat_interval
 from pgjobs.plugins import checked as checked_plugins
 from pgjobs.ports import Clock, ExecutorFactory, Rng, Store
 from pgjobs.rules import options
@@ -291,6 +292,7 @@ class PgJobs(Calls):
             ports,
             plugins=self.plugins,
             instance=self.name,
+            beat=beat_interval(self.plugins, EVERY),
             poll_interval=self._poll_interval,
             jitter=runtime.jitter,
         )

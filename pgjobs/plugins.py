@@ -49,7 +49,8 @@ class Pruner:
 class Stalled:
     """Rescue the jobs of nodes that have not beaten for ``rescue_after`` (60 s), every ``interval``.
 
-    A job of a node that still beats is never rescued, however long it runs.
+    A job of a node that still beats is never rescued, however long it runs: a node beats every 10 s,
+    or six times in ``rescue_after``, and says so; three beats must be missing at least.
     """
 
     interval: float | timedelta = 60
@@ -111,6 +112,15 @@ class LeaderTasks:
 Plugin = Pruner | Stalled | Cron | LeaderTasks
 DEFAULT: Final[tuple[Plugin, ...]] = (Stalled(), Pruner())
 """What a node does where nothing is said: jobs are rescued, and finished ones kept for a week."""
+
+
+def beat_interval(plugins: Iterable[Plugin], longest: timedelta) -> timedelta:
+    """How often a node beats: six times in the ``rescue_after`` of its ``Stalled``, or ``longest``."""
+    for plugin in plugins:
+        if isinstance(plugin, Stalled):
+            return min(longest, duration(plugin.rescue_after, "rescue_after") / 6)
+    return longest
+
 
 ONCE: Final = (Pruner, Stalled)
 """What a node has one of at most."""

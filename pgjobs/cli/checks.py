@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
 from pgjobs.adapters.postgres.inspecting import SESSION_LINES, Neighbour, Server, Tables
 from pgjobs.cli.common import counted
+from pgjobs.leading import Heartbeat, Lease
+from pgjobs.rules import stalled
 from pgjobs.rules.job import COLUMNS, Job, JobState
 
 OLDEST_SERVER = 12
@@ -142,6 +144,31 @@ def running(jobs: Iterable[Job], alive: Collection[str], most_s: float, alert: b
         f"lost the node: {which}"
     )
     return Finding("running", Level.WARNING if alert else Level.NOTE, text, details)
+
+
+def nodes(
+    heard: Iterable[Heartbeat],
+    leases: Mapping[str, Lease],
+    executing: Mapping[str, int],
+    now: datetime,
+) -> Finding:
+    """Every node that executes jobs beats. ``executing`` counts jobs by the node's name."""
+    beating: list[str] = []
+    silent: list[str] = []
+    for each in heard:
+        gone = stalled.gone(each.beat_at, each.every, now, stalled.RESCUE_AFTER)
+        (silent if gone else beating).append(each.node)
+    leaders = {name: lease.node for name, lease in leases.items() if lease.until > now}
+    lost = {node: executing[node] for node in silent if executing.get(node)}
+    details = {"beating": beating, "silent": silent, "leaders": leaders, "lost": lost}
+    said = f"{counted(len(beating), 'node')} beating" if beating else "no node of pgjobs beats"
+    led = "; ".join(f"{node} leads {name}" for name, node in leaders.items())
+    if not lost:
+        return Finding("nodes", Level.OK, f"{said}; {led}" if led else said, details)
+    which = _some([f"{node} ({counted(count, 'job')})" for node, count in lost.items()])
+    rescue = "" if led else ", and none leads that could rescue them: run a node with Stalled()"
+    text = f"{said}; silent ones still have executing jobs: {which}{rescue}"
+    return Finding("nodes", Level.WARNING, text, details)
 
 
 def neighbours(found: Iterable[Neighbour]) -> Finding:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pgjobs import effects
+from pgjobs import effects, leading
 from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
 from pgjobs.cli import checks
@@ -23,6 +23,7 @@ from pgjobs.rules.control import effective
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import WAITING, Job, JobState
 from pgjobs.rules.selection import AtMost, OneOf, Selection
+from pgjobs.rules.stalled import RESCUE_AFTER, gone
 
 if TYPE_CHECKING:
     from pgjobs.adapters.postgres.store import PostgresStore
@@ -155,7 +156,12 @@ class Examination:
         found = inspecting.neighbours(store, tables, now)
         available = self._jobs.count_jobs(by="queue", state=JobState.AVAILABLE)
         yield checks.depth(available, self._depths, self._default_depth)
+        heard = self._jobs.store.run(leading.Heartbeats())
+        leases = self._jobs.store.run(leading.Leases())
+        executing = inspecting.executing(store)
+        yield checks.nodes(heard, leases, executing, now)
         alive = {each.node for each in found if each.queue is not None}
+        alive |= {h.node for h in heard if not gone(h.beat_at, h.every, now, RESCUE_AFTER)}
         yield checks.running(self._old(now), alive, self._running_s, self._alert)
         yield checks.neighbours(found)
         if self._app is not None and self._jobs.queues:

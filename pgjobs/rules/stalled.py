@@ -15,6 +15,9 @@ from typing import Final
 
 from pgjobs.rules.job import Job
 
+RESCUE_AFTER: Final = timedelta(seconds=60)
+"""The default of ``rescue_after``."""
+
 MISSED_BEATS: Final = 3
 FOREIGN_STALE: Final = timedelta(seconds=60)
 FOREIGN_UNKNOWN: Final = timedelta(minutes=60)

@@ -21,6 +21,7 @@ ok     migrations  all COUNT applied
 ok     table       oban_jobs is as Oban for Python makes it, and pgjobs
 ok     clock       within 60 s of the server's
 ok     depth       no available job (no --max-depth was given)
+ok     nodes       no node of pgjobs beats
 ok     running     no job has been executing for more than 3600 s
 ok     neighbours  no Oban works on this table
 all is well
@@ -156,6 +157,38 @@ def test_obans_that_work_here_are_noted_and_their_running_jobs_are_theirs(stored
     assert {"nodes": ["node-2", "node-3"], "queues": ["pack"]} == found["neighbours"]["details"]
     assert "Limits and pauses of pgjobs do not bind it" in found["neighbours"]["text"]
     assert [] == found["running"]["details"]["ids"]
+
+
+def beat(shell, node, ago):
+    shell.query(
+        "INSERT INTO pgjobs_nodes (name, started_at, beat_at, every) SELECT "
+        f"'{node}', at, at, interval '10 s' FROM (SELECT timezone('UTC', now()) - interval '{ago}') AS t(at)"
+    )
+
+
+def test_a_node_that_beats_is_said_and_its_long_jobs_are_its_own(stored):
+    beat(stored, "node-2", "5 s")
+    stored.query(
+        "INSERT INTO pgjobs_leases (name, node, token, until)"
+        " VALUES ('default', 'node-2', 3, timezone('UTC', now()) + interval '20 s')"
+    )
+    found = examined(stored, "--max-running", "60", code=0)
+    assert ("ok", "1 node beating; node-2 leads default") == (
+        found["nodes"]["level"],
+        found["nodes"]["text"],
+    )
+    assert [] == found["running"]["details"]["ids"]
+
+
+def test_a_silent_node_with_executing_jobs_alerts(stored):
+    beat(stored, "node-2", "3 minutes")
+    found = examined(stored, code=1)["nodes"]
+    assert "warning" == found["level"]
+    assert (
+        "no node of pgjobs beats; silent ones still have executing jobs: node-2 (1 job), and none "
+        "leads that could rescue them: run a node with Stalled()"
+    ) == found["text"]
+    assert {"node-2": 1} == found["details"]["lost"]
 
 
 def test_a_peer_of_oban_for_elixir_is_noted(shell):

@@ -106,6 +106,15 @@ def tables(store: PostgresStore) -> Tables:
     )
 
 
+def executing(store: PostgresStore) -> dict[str, int]:
+    """How many jobs execute in each node's name."""
+    rows = store.query(
+        "SELECT coalesce(attempted_by[1], ''), count(*) FROM "
+        f"{quoted(store.schema)}.oban_jobs WHERE state = 'executing' GROUP BY 1 ORDER BY 1"
+    )
+    return dict(rows)
+
+
 def neighbours(store: PostgresStore, found: Tables, now: datetime) -> list[Neighbour]:
     """The Obans of this schema that were heard of lately."""
     lately = []
