@@ -7,15 +7,20 @@ they hand over.
 
 | event | when | measurements | metadata |
 |---|---|---|---|
-| ``pgjobs.job.insert`` | stored by a client | | job worker queue |
+| ``pgjobs.job.insert`` | stored by a client, or by a cron entry (then with node) | | job worker queue |
 | ``pgjobs.job.stage`` | due, became available | | id queue node |
 | ``pgjobs.job.start`` | claimed and handed to its worker | queue_time | job worker queue attempt node |
 | ``pgjobs.job.stop`` | completed, snoozed, cancelled, discarded | duration, queue_time | and state, error |
 | ``pgjobs.job.exception`` | failed | duration, queue_time | and state, error, stacktrace |
 | ``pgjobs.job.late`` | an outcome came after its claim was lost | duration | as stop |
+| ``pgjobs.job.rescue`` | taken from a node that is gone | | job worker queue attempt state node |
 | ``pgjobs.job.cancel`` ``.retry`` ``.delete`` | by hand | | job worker queue |
 | ``pgjobs.queue.pause`` ``.resume`` ``.scale`` ``.reset`` | by hand | | queue, concurrency |
 | ``pgjobs.node.start`` ``.stop`` | a node came or went | | node, queues |
+| ``pgjobs.leader.elected`` ``.lost`` | a node leads, or no more | | node |
+| ``pgjobs.plugin.prune`` | finished jobs were deleted | count | node |
+| ``pgjobs.plugin.error`` | a recurring duty failed | | node, plugin, error |
+| ``pgjobs.task.start`` ``.stop`` ``.exception`` ``.skip`` | a leader task | duration | node task at error |
 | ``pgjobs.store.error`` | an effect failed and will be tried again | | node, effect, error |
 """
 
@@ -38,6 +43,7 @@ EVENTS = (
     "pgjobs.job.stop",
     "pgjobs.job.exception",
     "pgjobs.job.late",
+    "pgjobs.job.rescue",
     "pgjobs.job.cancel",
     "pgjobs.job.retry",
     "pgjobs.job.delete",
@@ -47,6 +53,14 @@ EVENTS = (
     "pgjobs.queue.reset",
     "pgjobs.node.start",
     "pgjobs.node.stop",
+    "pgjobs.leader.elected",
+    "pgjobs.leader.lost",
+    "pgjobs.plugin.prune",
+    "pgjobs.plugin.error",
+    "pgjobs.task.start",
+    "pgjobs.task.stop",
+    "pgjobs.task.exception",
+    "pgjobs.task.skip",
     "pgjobs.store.error",
 )
 

@@ -11,6 +11,7 @@ Every record carries the fields in ``record.pgjobs``, so that a formatter can wr
 | ``error`` | ends, ``pgjobs.store.error`` | its first line |
 | ``stacktrace`` | ``pgjobs.job.exception`` | the whole of it |
 | ``queues`` ``concurrency`` ``effect`` | a node's, a queue's, a store's events | |
+| ``plugin`` ``count`` ``task`` | the events of recurring duties | |
 
 Fields that an event does not have are absent. Texts come from rows and from workers: in the line
 they are cut to one line of printable characters.
@@ -29,13 +30,32 @@ LINE_LIMIT = 500
 """Characters of an error that a line shows."""
 
 _OF_THE_JOB = ("id", "worker", "queue", "attempt", "max_attempts", "state")
-_GIVEN = ("id", "worker", "queue", "attempt", "state", "node", "concurrency", "effect")
-_TROUBLE = ("pgjobs.job.late", "pgjobs.store.error")
+_GIVEN = (
+    "id",
+    "worker",
+    "queue",
+    "attempt",
+    "state",
+    "node",
+    "concurrency",
+    "effect",
+    "plugin",
+    "task",
+)
+_TROUBLE = (
+    "pgjobs.job.late",
+    "pgjobs.job.rescue",
+    "pgjobs.plugin.error",
+    "pgjobs.task.exception",
+    "pgjobs.task.skip",
+    "pgjobs.store.error",
+)
 _DONE = {
     "insert": "inserted",
     "stage": "due",
     "start": "started",
     "late": "ended after its claim was lost",
+    "rescue": "rescued from a node that is gone",
     "cancel": "cancelled by hand",
     "retry": "retried by hand",
     "delete": "deleted by hand",
@@ -99,6 +119,9 @@ def line_of(fields: Mapping[str, Any]) -> str:
         served = printable(", ".join(fields["queues"]))
         done = "started" if what == "start" else "stopped"
         return f"node {printable(fields['node'])} {done}, queues: {served}"
+    if kind in _OF_DUTIES and "node" in fields:
+        said = _OF_DUTIES[kind](what, fields)
+        return f"{said}: {fields['error']}" if fields.get("error") else said
     if fields["event"] == "pgjobs.store.error":
         return (
             f"the store failed at {fields.get('effect')}, to be tried again: {fields.get('error')}"
@@ -136,6 +159,29 @@ def checked_level(level: object) -> int:
     if isinstance(level, bool) or not isinstance(level, int):
         raise ConfigurationError(f'level takes a number or a name such as "INFO", not {level!r}')
     return level
+
+
+def _of_leader(what: str, fields: Mapping[str, Any]) -> str:
+    return f"node {printable(fields['node'])} leads{'' if what == 'elected' else ' no more'}"
+
+
+def _of_plugin(what: str, fields: Mapping[str, Any]) -> str:
+    if what == "prune":
+        return f"{fields.get('count')} finished job(s) pruned by {printable(fields['node'])}"
+    return f"the plugin {printable(str(fields.get('plugin')))} failed"
+
+
+def _of_task(what: str, fields: Mapping[str, Any]) -> str:
+    done = {"start": "started", "stop": "ended", "exception": "failed", "skip": "skipped"}
+    took = f" in {fields['duration']:.3f} s" if "duration" in fields else ""
+    return f"the leader's task {printable(str(fields.get('task')))} {done.get(what, what)}{took}"
+
+
+_OF_DUTIES: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {
+    "leader": _of_leader,
+    "plugin": _of_plugin,
+    "task": _of_task,
+}
 
 
 def _of_job(what: str, fields: Mapping[str, Any]) -> str:

@@ -164,6 +164,12 @@ def _detail(event: str, metadata: Mapping[str, Any], start: datetime) -> str:
         return str(metadata["queue"])
     if event == "pgjobs.store.error":
         return f"{metadata['effect']}: {_summary(str(metadata['error']))}"
+    if event == "pgjobs.job.rescue" and job is not None:
+        return _joined((f"attempt {job.attempt} of {job.worker}", f"now {job.state}"))
+    if event == "pgjobs.plugin.error":
+        return f"{metadata['plugin']}: {_summary(str(metadata['error']))}"
+    if event.startswith("pgjobs.task."):
+        return str(metadata["task"])
     if event.startswith("pgjobs.node."):
         return ", ".join(metadata["queues"])
     return "" if job is None else job.worker
