@@ -178,7 +178,7 @@ class Node:
     @property
     def _idle(self) -> bool:
         unheard = any(queue.claiming for queue in self.queues.values())
-        return not (self.runs.any or unheard or self.settler.unsaved)
+        return not (self.runs.any or unheard or self.settler.busy)
 
     @property
     def _duties(self) -> tuple[Duty, ...]:

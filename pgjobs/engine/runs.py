@@ -150,7 +150,7 @@ class Runs:
         """The store has an outcome, or says that its claim was lost."""
         run, settlement = ending.run, ending.settlement
         if not counted:
-            if not ending.again:
+            if settlement.change.event is not Event.RELEASE:
                 self._report.late(run, ending.outcome, ending.at)
             return
         change = settlement.change

@@ -3,23 +3,27 @@
 One batch is under way at a time, and whatever ends meanwhile waits for the next, so that batches
 grow with the load. A batch that the store cannot take now is tried again for ever; one that it
 refuses is split, until the one outcome that it refuses stands alone and is saved as a failure
-that says so.
+that says so. Where an answer was lost, the second try finds its claim gone, since the first one was
+saved or since somebody took the job: the rows are read to tell which.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pgjobs.effects import Effect, Settle
+from pgjobs.effects import Effect, Find, Settle
 from pgjobs.engine.duty import Patience
 from pgjobs.ports import Run
+from pgjobs.rules import lifecycle
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
+from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome, Settlement
+from pgjobs.rules.selection import OneOf, Selection
 
 BATCH_LIMIT = 1_000
 """Outcomes saved by one statement; more wait for the next."""
@@ -57,6 +61,8 @@ class Settler:
         self._patience = patience
         self._waiting: deque[Ending] = deque()
         self._under_way: list[Ending] = []
+        self._doubtful: list[Ending] = []
+        self._asked = 0
         self._size = BATCH_LIMIT
 
     @property
@@ -64,30 +70,60 @@ class Settler:
         """Outcomes that the store does not have yet."""
         return len(self._waiting) + len(self._under_way)
 
+    @property
+    def busy(self) -> bool:
+        """Whether an outcome is unsaved, or not known to be saved."""
+        return bool(self.unsaved or self._doubtful)
+
     def add(self, ending: Ending) -> None:
         """Save this outcome with the next batch."""
         self._waiting.append(ending)
 
     def next_due(self, now: datetime) -> datetime | None:
-        if self._under_way or not self._waiting:
-            return None
-        return self._patience.not_before(now)
+        asks = self._doubtful and not self._asked
+        saves = self._waiting and not self._under_way
+        return self._patience.not_before(now) if asks or saves else None
 
     def step(self, now: datetime) -> None:
-        if self._under_way or not self._waiting or not self._patience.allows(now):
+        if not self._patience.allows(now):
+            return
+        if self._doubtful and not self._asked:
+            self._asked = min(BATCH_LIMIT, len(self._doubtful))
+            ids = [ending.settlement.id for ending in self._doubtful[: self._asked]]
+            self._submit(Find(Selection((OneOf("id", tuple(dict.fromkeys(ids))),))))
+        if self._under_way or not self._waiting:
             return
         count = min(self._size, len(self._waiting))
         self._under_way = [self._waiting.popleft() for _ in range(count)]
         self._submit(Settle(tuple(ending.settlement for ending in self._under_way)))
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
+        if isinstance(effect, Find):
+            self._resolve({job.id: job for job in answer}, now)
+            return
         batch, self._under_way = self._under_way, []
         self._patience.regain()
         self._size = min(BATCH_LIMIT, self._size * 2)
         for ending, counted in zip(batch, answer, strict=True):
-            self._saved(ending, counted, now)
+            if ending.again and not counted:
+                self._doubtful.append(ending)
+            else:
+                self._saved(ending, counted, now)
+
+    def _resolve(self, rows: Mapping[int, Job], now: datetime) -> None:
+        """Report the doubtful endings that were asked for, by what their rows show."""
+        known, self._doubtful = self._doubtful[: self._asked], self._doubtful[self._asked :]
+        self._asked = 0
+        for ending in known:
+            row = rows.get(ending.settlement.id)
+            saved = row is not None and lifecycle.took_effect(ending.settlement, row)
+            self._saved(ending, saved, now)
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        if isinstance(effect, Find):
+            self._asked = 0
+            self._patience.lose(now)
+            return
         batch, self._under_way = self._under_way, []
         refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailableError)
         if refused and len(batch) > 1:

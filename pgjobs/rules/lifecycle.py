@@ -169,6 +169,19 @@ def release(job: Job, now: datetime) -> Settlement:
     return Settlement(job.id, job.token, change)
 
 
+def took_effect(settlement: Settlement, job: Job) -> bool:
+    """Whether ``job``, as it stands now, shows that the settlement was saved some time ago."""
+    change = settlement.change
+    if change.error is not None:
+        return any(
+            (entry.get("at"), entry.get("error")) == (iso(change.at), change.error)
+            for entry in job.errors
+        )
+    if change.meta:
+        return all(job.meta.get(name) == value for name, value in change.meta.items())
+    return job.completed_at == change.at
+
+
 def rescue(now: datetime) -> Change:
     """A job of a node that is gone becomes available; its attempt counts."""
     return Change(Event.RESCUE, A, now)

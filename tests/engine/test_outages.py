@@ -11,6 +11,7 @@ import pytest
 from pgjobs.effects import Claim, Effect, Find, Poll, Settle
 from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience
 from pgjobs.leading import Beat
+from pgjobs.rules.selection import Selection
 from tests.engine.rig import START, Fault, FaultyStore, Rig, SlowSession
 
 EVER = 10**9
@@ -250,3 +251,25 @@ def test_a_job_that_was_lost_while_the_poll_was_under_way_does_not_stop_its_next
     assert [] == rig.executor.told
     rig.advance(3)
     assert ("scheduled", 2) == (rig.job(job).state, rig.job(job).snoozed)
+
+
+@pytest.mark.parametrize("ends", ["ok", "fail", "discard", "snooze", "cancel"])
+def test_an_outcome_whose_answer_was_lost_is_told_once_and_as_saved(ends: str):
+    rig, _ = rigged(Fault(Settle, "after", 1), Fault(Find, "before", 2))
+    rig.insert(ends=ends, max_attempts=2)
+    rig.advance(10)
+    told = [moment.event for moment in rig.trace.moments if moment.ordinal][1:]
+    expected = {"ok": "completed", "fail": "retryable", "snooze": "scheduled"}
+    reached = expected.get(ends, {"discard": "discarded", "cancel": "cancelled"}.get(ends))
+    assert ["start", reached] == told
+
+
+def test_an_outcome_that_was_taken_meanwhile_is_told_as_late():
+    rig, store = rigged(Fault(Settle, "before", 1))
+    job = rig.insert(takes=5)
+    rig.advance(5)
+    assert "executing" == store.inside.run(Find(Selection()))[0].state
+    rig.call(rig.client.cancel(job))
+    rig.advance(10)
+    told = [moment.event for moment in rig.trace.moments if moment.ordinal]
+    assert ["insert", "start", "cancel", "late"] == told
