@@ -124,6 +124,12 @@ class ScriptedExecutor:
         self._finished.append(Finished(run, ended, self._clock.monotonic()))
 
 
+class Stores:
+    """Where a rig's store comes from: memory, unless the fixture ``stores`` says otherwise."""
+
+    make: Callable[[], LocalStore] = MemoryStore
+
+
 @dataclass
 class Fault:
     """What goes wrong with effects: ``before`` or ``after`` they are carried out, or they are refused."""
@@ -140,7 +146,7 @@ class FaultyStore(LocalStore):
 
     def __init__(self, inside: LocalStore | None = None) -> None:
         super().__init__()
-        self.inside = inside or MemoryStore()
+        self.inside = inside or Stores.make()
         self.faults: list[Fault] = []
         self.effects: list[Effect[Any]] = []
 
@@ -212,7 +218,7 @@ class Rig:
         plugins: Sequence[Plugin] = (),
     ) -> None:
         self.clock = VirtualClock(START)
-        self.store = store or MemoryStore()
+        self.store = store or Stores.make()
         self.rng = SeededRng(seed)
         self.recorder = Recorder(self.clock, passing_on=None)
         self.registry = Registry()

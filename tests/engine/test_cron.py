@@ -127,6 +127,7 @@ def test_a_leader_that_dies_leaves_no_gap_longer_than_its_lease():
     assert [f"12:{minute:02}" for minute in range(1, 12)] == [tick[11:16] for tick in fired(rig)]
 
 
+@pytest.mark.long
 def test_reboot_fires_once_when_nodes_start_together_and_again_when_a_leader_starts_anew():
     rig = Rig(nodes=("a", "b", "c"), plugins=(cron("@reboot"),))
     rig.advance(HOUR)

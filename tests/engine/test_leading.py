@@ -166,6 +166,7 @@ def test_jobs_of_a_node_that_died_run_again_elsewhere():
     assert 5 == len(rig.of("rescue"))
 
 
+@pytest.mark.long
 def test_a_long_job_of_a_node_that_beats_is_never_rescued():
     rig = Rig(nodes=("a", "b"), plugins=PLUGINS)
     job = rig.insert(takes=86_400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,6 +21,8 @@ from pgjobs.rules.job import FINAL, Job, JobState
 from pgjobs.rules.lifecycle import TRANSITIONS, Event
 from pgjobs.rules.selection import claim_order
 from tests.engine.rig import ENDS, START, FaultyStore, Rig
+
+pytestmark = pytest.mark.long
 
 LEGAL = {
     (before, after)

@@ -29,6 +29,7 @@ def settles_job(job_id: int) -> Any:
     return lambda effect: any(each.id == job_id for each in effect.settlements)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize("kind", [Claim, Settle, Poll])
 @pytest.mark.parametrize("times", [1, 3])

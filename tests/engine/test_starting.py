@@ -31,6 +31,7 @@ def test_jobs_start_by_priority_then_instant_then_id():
     assert [late[1].id, late[3].id, early.id, late[0].id, late[4].id, late[2].id] == order
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("elide", [False, True])
 @pytest.mark.parametrize("after", [0.000001, 0.5, 1, 59.999999, 86_400])
 def test_a_scheduled_job_starts_at_its_very_instant(elide: bool, after: float):
@@ -162,6 +163,7 @@ def test_an_elided_idle_node_asks_nothing():
     assert before == len(store.effects)
 
 
+@pytest.mark.long
 def test_a_row_without_an_attempt_left_stops_nothing():
     rig = Rig()
     stuck = rig.insert(max_attempts=1)

@@ -16,6 +16,8 @@ from pgjobs.rules.options import Queue
 from pgjobs_testing.clock import SeededRng
 from tests.engine.rig import ENDS, Fault, FaultyStore, Rig
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 
