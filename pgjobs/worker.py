@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 log = logging.getLogger("pgjobs")
 
-EXECUTORS = ("async", "thread")
+EXECUTORS = ("async", "thread", "process")
 _OWN_OPTIONS = ("timeout", "backoff", "name", "executor")
 _NOT_WORKER_OPTIONS = {
     "scheduled_at": "it belongs to new(...)",
@@ -59,6 +59,7 @@ class Worker(Generic[P, R]):
                 f"worker {self.name}: a worker class has a method perform(self, job)"
             )
         self.is_async = inspect.iscoroutinefunction(perform)
+        self.module: str = getattr(wrapped, "__module__", None) or "__main__"
         self.executor = self._checked_executor(given.get("executor"))
         self._timeout = self._checked_timeout(given.get("timeout"))
         self._backoff = self._checked_backoff(given.get("backoff"))
@@ -68,7 +69,7 @@ class Worker(Generic[P, R]):
             log.warning(
                 "worker %s has a time limit and runs in a thread, which nothing can stop: at the limit "
                 "its job fails and job.cancelled is set, but its slot stays taken until it returns; "
-                'make it `async def` (executor="process" comes with a later version)',
+                'make it `async def`, or give executor="process"',
                 self.name,
             )
         self._warned_of_size = False
@@ -142,11 +143,6 @@ class Worker(Generic[P, R]):
     def _checked_executor(self, given: object) -> str:
         if given is None:
             return "async" if self.is_async else "thread"
-        if given == "process":
-            raise ConfigurationError(
-                f'worker {self.name}: executor="process" comes with a later version; until then it '
-                f"is one of {', '.join(EXECUTORS)}"
-            )
         if given not in EXECUTORS:
             raise ConfigurationError(
                 f"worker {self.name}: executor is one of {', '.join(EXECUTORS)}, not {given!r}"
@@ -219,7 +215,7 @@ def worker(wrapped: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     Options: ``queue`` ("default"), ``max_attempts`` (20), ``priority`` (0 highest to 9), ``tags``,
     ``meta``, ``timeout`` (seconds or timedelta), ``backoff`` (see ``pgjobs.backoff``, or a function
     of the failed attempt's number), ``name`` (default ``module.qualname``), ``executor`` ("async" for
-    ``async def``, "thread" for ``def``). A class may have ``backoff(self, job)`` and
+    ``async def``, "thread" for ``def``, or "process"). A class may have ``backoff(self, job)`` and
     ``timeout(self, job)``, which win over the options.
     """
 
@@ -245,6 +241,8 @@ def worker_name(given: object) -> str:
 def _default_name(wrapped: Callable[..., Any]) -> str:
     """``module.qualname``; empty, which is no name, for a callable that has none."""
     module, name = getattr(wrapped, "__module__", None), getattr(wrapped, "__qualname__", None)
+    if module == "__mp_main__":  # what multiprocessing calls __main__ in a process that it started
+        module = "__main__"
     return f"{module}.{name}" if module and name else ""
 
 

@@ -48,6 +48,7 @@ def test_the_executor_follows_from_the_function():
 
     assert ["async", "thread"] == [worker(a).executor, worker(d).executor]
     assert "thread" == worker(executor="thread")(a).executor
+    assert ["process"] * 2 == [worker(executor="process")(each).executor for each in (a, d)]
 
 
 def test_a_name_is_module_and_qualified_name_unless_it_is_given():
@@ -55,6 +56,8 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
 
     assert f"{__name__}.{plain.__qualname__}" == worker(plain).name
     assert "shop.plain" == worker(name="shop.plain")(plain).name
+    plain.__module__ = "__mp_main__"  # the main script, as multiprocessing imports it
+    assert f"__main__.{plain.__qualname__}" == worker(plain).name
     assert "n" * 127 == worker(name="n" * 127)(plain).name
 
 
@@ -65,7 +68,6 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
         ({"unique": True}, "the option 'unique' comes with a later version"),
         ({"replace": {}}, "the option 'replace' comes with a later version"),
         ({"args": dict}, "the option 'args' comes with a later version"),
-        ({"executor": "process"}, 'executor="process" comes with a later version'),
         ({"zzz": 3}, "unknown option of worker 'zzz'; known are backoff, executor, "),
         (
             {"scheduled_at": None},
@@ -83,7 +85,7 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
         ({"name": ""}, "a worker's name is a text of 1 to 127 characters: ''"),
         ({"name": "n" * 128}, "a worker's name is a text"),
         ({"name": 5}, "a worker's name is a text"),
-        ({"executor": "fibre"}, "executor is one of .*not 'fibre'"),
+        ({"executor": "fibre"}, "executor is one of async, thread, process, not 'fibre'"),
         ({"executor": "async"}, 'executor="async" needs `async def`'),
     ],
 )
@@ -245,6 +247,7 @@ def test_a_thread_worker_with_a_time_limit_is_told_once_that_nothing_stops_it(ho
         made = worker(name="stubborn")(Stubborn)  # type: ignore[arg-type]  # a class, not a function
     made.new({})
     made.new({})
+    worker(timeout=5, name="stubborn", executor="process")(lambda job: None)
     said = [record.message for record in caplog.records if "stubborn" in record.message]
     assert len(said) == 1
     assert "async def" in said[0]
