@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -67,8 +68,8 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
         ({"max_attempt": 3}, "unknown option of worker 'max_attempt': did you mean 'max_attempts'"),
         ({"unique": True}, "the option 'unique' comes with a later version"),
         ({"replace": {}}, "the option 'replace' comes with a later version"),
-        ({"args": dict}, "the option 'args' comes with a later version"),
-        ({"zzz": 3}, "unknown option of worker 'zzz'; known are backoff, executor, "),
+        ({"args": dict}, "args takes a dataclass or a pydantic model"),
+        ({"zzz": 3}, "unknown option of worker 'zzz'; known are args, backoff, executor, "),
         (
             {"scheduled_at": None},
             r"worker has no option 'scheduled_at': it belongs to new\(\.\.\.\)",
@@ -122,6 +123,7 @@ def test_a_class_without_perform_is_no_worker():
         ({"priorty": 1}, "unknown option of a job 'priorty': did you mean 'priority'"),
         ({"unique": None}, "the option 'unique' comes with a later version"),
         ({"timeout": 1}, "unknown option of a job 'timeout'"),
+        ({"args": {}}, r"args come first, without a name: plain\.new"),
         ({"priority": 10}, "priority is a whole number from 0 to 9: 10"),
         ({"schedule_in": -1}, "schedule_in must be 0 s or more"),
         ({"meta": {"a": {1}}}, r"meta\.a"),
@@ -229,6 +231,46 @@ def test_the_timeout_of_a_class_wins_over_the_option():
     own = worker(timeout=60, name="shop.own")(Own)
     assert timedelta(seconds=5) == own.timeout_of(job(args={"limit": 5}))
     assert own.timeout_of(job()) is None
+
+
+@dataclass
+class Package:
+    name: str
+    size: int = 1
+
+
+def test_a_worker_with_a_model_takes_it_or_a_mapping_and_gets_it_as_data():
+    class Sync:
+        def perform(self, job: Job) -> Any:
+            return job.data
+
+        def timeout(self, job: Job) -> Any:
+            return job.data.size
+
+        def backoff(self, job: Job) -> Any:
+            return job.data.size * 2
+
+    sync = worker(args=Package, name="shop.sync")(Sync)
+    for given in (Package("react"), {"name": "react"}):
+        new = sync.new(given, priority=1)
+        assert ({"name": "react", "size": 1}, 1) == (new.args, new.priority)
+        run = job(args=dict(new.args))
+        assert Package("react") == sync.bound()(run)
+        assert (timedelta(seconds=1), 2) == (sync.timeout_of(run), sync.backoff_s(run, None))
+        assert run.data is None
+    with pytest.raises(InvalidJobError, match=r"worker shop\.sync: args\.name is missing"):
+        sync.new()
+
+
+def test_a_job_with_data_is_the_same_job():
+    plain = worker(name="plain")(lambda job: job)
+    sync = worker(args=Package, name="shop.sync")(lambda job: job)
+    run = job(args={"name": "react"})
+    assert run is plain.with_data(run)
+    assert run.data is None
+    typed = sync.bound()(run)
+    assert (run, repr(run)) == (typed, repr(typed))
+    assert typed.cancelled is run.cancelled
 
 
 @pytest.mark.parametrize("how", ["option", "method"])

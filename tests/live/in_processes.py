@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection
 from typing import Any
+from uuid import UUID
 
 from pgjobs import Cancel, Discard, Job, Retry, Snooze, worker
 
@@ -32,6 +34,17 @@ def on_line(job: Job) -> Connection[Any, Any]:
 def meet(job: Job) -> None:
     with on_line(job) as line:
         line.recv()
+
+
+@dataclass
+class Parcel:
+    id: UUID
+    weight: float = 1.0
+
+
+@worker(name="process.typed", executor="process", args=Parcel)
+def typed(job: Job) -> Any:
+    return Discard(repr(job.data))
 
 
 @worker(name="process.quick", executor="process")

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -147,6 +148,15 @@ def test_an_answer_from_a_process_settles_its_job(live: Callable[..., PgJobs], w
         job.last_error for job in after[:5]
     ]
     assert str(after[5].last_error).startswith("InvalidResultError: the worker returned the tuple")
+
+
+def test_a_process_makes_the_model_of_the_args_itself(watch: Watch):
+    jobs = on_memory()
+    parcel = work.Parcel(UUID(int=1))
+    with jobs.running():
+        job = jobs.insert(work.typed.new(parcel))
+        watch.until("stop")
+    assert repr(parcel) == jobs.get_job(job).last_error
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def test_an_exception_is_stood_for_by_what_is_known_of_it():
 
 
 def test_texts_of_a_kind_of_their_own_arrive_as_plain_ones():
-    class Loud(str): ...
+    class Loud(str):
+        __slots__ = ()
 
     arrived = wire.outcome_of(wire.outcome_text(outcome.returned(Retry(Loud("x")))))
     assert ("x", str) == (arrived.error, type(arrived.error))
