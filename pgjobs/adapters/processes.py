@@ -172,6 +172,9 @@ class ProcessExecutor:
         except OSError:  # it is dead, or dying: its death is heard next
             child.pipe.close()
             return False
+        except Exception as error:  # args that are nested too deeply to be packed
+            child.answer = outcome.failed(error)
+            self._rest(child)
         return True
 
     def _stop(self, run: Run) -> None:
@@ -215,9 +218,7 @@ class ProcessExecutor:
         child.answer = wire.outcome_of(said)
         if child.told:  # the run has ended when the process has
             return
-        self._finish(child)
-        child.idle_since = self._clock.monotonic()
-        self._idle.append(child)
+        self._rest(child)
 
     def _bury(self, child: Child) -> None:
         """A process is dead: its run ends, with the answer that it may have left in the pipe."""
@@ -237,6 +238,11 @@ class ProcessExecutor:
             os.close(child.death)
         if child.process.exitcode is not None:
             child.process.close()
+
+    def _rest(self, child: Child) -> None:
+        self._finish(child)
+        child.idle_since = self._clock.monotonic()
+        self._idle.append(child)
 
     def _finish(self, child: Child) -> None:
         assert child.run is not None and child.answer is not None

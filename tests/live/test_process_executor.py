@@ -528,3 +528,18 @@ def test_a_job_of_megabytes_reaches_its_process(lines: Lines):
     (ended,) = collected.take(1)
     executor.close()
     assert ended.outcome.error is None
+
+
+def test_args_too_deep_to_be_sent_fail_their_job_alone():
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    collected = Collected()
+    executor = ProcessExecutor(collected.outbox, SystemClock())
+    executor.start([run_of(work.quick, {"deep": deep})])
+    collected.take(1)
+    executor.start([run_of(work.quick)])
+    first, second = collected.take(2)
+    executor.close()
+    assert str(first.outcome.error).startswith("RecursionError")
+    assert second.outcome.error is None
