@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import logging
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -131,6 +132,7 @@ class PgJobs(Calls):
         Imports the modules of ``workers`` first. A database that cannot be reached is waited for;
         one without the tables raises ``StoreError``.
         """
+        _refuse_in_worker_process()
         self._import_workers()
         runtime = self.runtime()
         if runtime.captor is not None:
@@ -282,7 +284,7 @@ class PgJobs(Calls):
         if self._executor is not None:
             executor = self._executor(runtime.clock, session.wake)
         else:
-            executor = LiveExecutor(runtime.clock, session.wake)
+            executor = LiveExecutor(runtime.clock, session.wake, self.workers)
         ports = NodePorts(
             runtime.clock, runtime.rng, session, executor, runtime.registry, runtime.telemetry
         )
@@ -401,6 +403,19 @@ def _postgres_store(dsn: Dsn | None, schema: str) -> Store:
                 f"no database is named: give PgJobs a dsn or a store, or set {DSN_VARIABLE}"
             )
     return PostgresStore(dsn, schema=schema)
+
+
+def _refuse_in_worker_process() -> None:
+    """A process that was spawned for a worker imports the program's main module, which may start."""
+    if "multiprocessing" not in sys.modules:
+        return
+    from pgjobs.adapters.processes import in_worker_process
+
+    if in_worker_process():
+        raise ConfigurationError(
+            "start was called in a process that runs workers, which imports the main module of its "
+            "program: start the queues under `if __name__ == '__main__':`"
+        )
 
 
 def _refuse_in_loop(call: str) -> None:

@@ -17,17 +17,18 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 from pgjobs.rules import backoff as backoffs
 from pgjobs.rules import options
 from pgjobs.rules.errors import ConfigurationError, UnknownWorkerError, nearest, reject_unknown
-from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.job import Job, NewJob, revised
 from pgjobs.rules.jsonb import copied, normal_object
 from pgjobs.rules.schedule import duration
+from pgjobs.rules.typed import model_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 log = logging.getLogger("pgjobs")
 
-EXECUTORS = ("async", "thread")
-_OWN_OPTIONS = ("timeout", "backoff", "name", "executor")
+EXECUTORS = ("async", "thread", "process")
+_OWN_OPTIONS = ("timeout", "backoff", "name", "executor", "args")
 _NOT_WORKER_OPTIONS = {
     "scheduled_at": "it belongs to new(...)",
     "schedule_in": "it belongs to new(...)",
@@ -59,7 +60,10 @@ class Worker(Generic[P, R]):
                 f"worker {self.name}: a worker class has a method perform(self, job)"
             )
         self.is_async = inspect.iscoroutinefunction(perform)
+        self.module: str = getattr(wrapped, "__module__", None) or "__main__"
         self.executor = self._checked_executor(given.get("executor"))
+        model = given.get("args")
+        self._model = None if model is None else model_of(model, self.name)
         self._timeout = self._checked_timeout(given.get("timeout"))
         self._backoff = self._checked_backoff(given.get("backoff"))
         self.has_own_backoff = self.is_class and callable(getattr(wrapped, "backoff", None))
@@ -68,7 +72,7 @@ class Worker(Generic[P, R]):
             log.warning(
                 "worker %s has a time limit and runs in a thread, which nothing can stop: at the limit "
                 "its job fails and job.cancelled is set, but its slot stays taken until it returns; "
-                'make it `async def` (executor="process" comes with a later version)',
+                'make it `async def`, or give executor="process"',
                 self.name,
             )
         self._warned_of_size = False
@@ -79,17 +83,22 @@ class Worker(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<worker {self.name}>"
 
-    def new(self, args: Mapping[str, Any] | None = None, /, **given: Any) -> NewJob:
+    def new(self, args: Any = None, /, **given: Any) -> NewJob:
         """A job for this worker, not stored yet.
 
+        ``args`` is a mapping that JSON can hold; for a worker with ``args=Model`` an instance of that
+        model, or a mapping that makes one.
         Options override the worker's: ``queue max_attempts priority tags meta``, and one of
         ``scheduled_at`` (an aware datetime) or ``schedule_in`` (seconds or a timedelta, counted from
         the insert). ``ConfigurationError`` for an unknown or impossible option, ``InvalidJobError``
-        for args that JSON cannot hold.
+        for args that JSON, or the model, cannot hold.
         """
+        if "args" in given:
+            raise ConfigurationError(f"args come first, without a name: {self.name}.new({{...}})")
         options.reject_later(given)
         reject_unknown(given, options.JOB_OPTIONS, "option of a job")
-        normal = normal_object({} if args is None else args, "args")
+        args = {} if args is None else args
+        normal = normal_object(args, "args") if self._model is None else self._model.stored(args)
         self._warn_of_size(normal)
         merged: dict[str, Any] = self.defaults | options.job_options(given)
         if "meta" not in given and "meta" in merged:
@@ -97,16 +106,25 @@ class Worker(Generic[P, R]):
         return NewJob(self.name, normal, **merged)
 
     def bound(self) -> Callable[[Job], Any]:
-        """What is called with the job: the function, or ``perform`` of a new instance."""
-        if self.is_class:
-            return cast("Callable[[Job], Any]", cast(Any, self.wrapped)().perform)
-        return cast("Callable[[Job], Any]", self.wrapped)
+        """What is called with the job: the function, or ``perform`` of a new instance.
+
+        It fills ``job.data``; args that are not the model raise ``InvalidJobError``.
+        """
+        wrapped = cast(Any, self.wrapped)
+        perform: Callable[[Job], Any] = wrapped().perform if self.is_class else wrapped
+        return perform if self._model is None else lambda job: perform(self.with_data(job))
+
+    def with_data(self, job: Job) -> Job:
+        """The job with its args as this worker's model in ``job.data``, if it has one."""
+        if self._model is None:
+            return job
+        return revised(job, {"data": self._model.instance(job.args)})
 
     def timeout_of(self, job: Job) -> timedelta | None:
         """The time limit of one run: the class's ``timeout(job)``, else the option."""
         if not self.has_own_timeout:
             return self._timeout
-        value = cast(Any, self.wrapped)().timeout(job)
+        value = cast(Any, self.wrapped)().timeout(self.with_data(job))
         return None if value is None else _limit(value, f"{self.name}.timeout")
 
     def backoff_s(self, job: Job, random: Callable[[], float] | None) -> float:
@@ -116,7 +134,7 @@ class Worker(Generic[P, R]):
         """
         try:
             if self.has_own_backoff:
-                return backoffs.usable_delay(cast(Any, self.wrapped)().backoff(job))
+                return backoffs.usable_delay(cast(Any, self.wrapped)().backoff(self.with_data(job)))
             if isinstance(self._backoff, backoffs.Backoff):
                 return self._backoff(job.attempt, random)
             return backoffs.usable_delay(self._backoff(job.attempt))
@@ -142,11 +160,6 @@ class Worker(Generic[P, R]):
     def _checked_executor(self, given: object) -> str:
         if given is None:
             return "async" if self.is_async else "thread"
-        if given == "process":
-            raise ConfigurationError(
-                f'worker {self.name}: executor="process" comes with a later version; until then it '
-                f"is one of {', '.join(EXECUTORS)}"
-            )
         if given not in EXECUTORS:
             raise ConfigurationError(
                 f"worker {self.name}: executor is one of {', '.join(EXECUTORS)}, not {given!r}"
@@ -219,7 +232,8 @@ def worker(wrapped: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     Options: ``queue`` ("default"), ``max_attempts`` (20), ``priority`` (0 highest to 9), ``tags``,
     ``meta``, ``timeout`` (seconds or timedelta), ``backoff`` (see ``pgjobs.backoff``, or a function
     of the failed attempt's number), ``name`` (default ``module.qualname``), ``executor`` ("async" for
-    ``async def``, "thread" for ``def``). A class may have ``backoff(self, job)`` and
+    ``async def``, "thread" for ``def``, or "process"), ``args`` (a dataclass or pydantic model, which
+    ``new`` checks and ``perform`` gets as ``job.data``). A class may have ``backoff(self, job)`` and
     ``timeout(self, job)``, which win over the options.
     """
 
@@ -245,6 +259,8 @@ def worker_name(given: object) -> str:
 def _default_name(wrapped: Callable[..., Any]) -> str:
     """``module.qualname``; empty, which is no name, for a callable that has none."""
     module, name = getattr(wrapped, "__module__", None), getattr(wrapped, "__qualname__", None)
+    if module == "__mp_main__":  # what multiprocessing calls __main__ in a process that it started
+        module = "__main__"
     return f"{module}.{name}" if module and name else ""
 
 

@@ -116,7 +116,7 @@ class Harness(PgJobs):
     def build_job(
         self,
         worker: Worker[..., Any] | str,
-        args: Mapping[str, Any] | None = None,
+        args: Any = None,
         **given: Any,
     ) -> Job:
         """A job as a worker gets it (executing, attempt 1), checked as ``new`` does, not stored.
@@ -124,7 +124,8 @@ class Harness(PgJobs):
         Takes every option of ``new``, and ``attempt``, ``id``, ``errors``.
         """
         fixed = {name: given.pop(name) for name in ("attempt", "id", "errors") if name in given}
-        new = self._worker(worker).new(args, **given)
+        chosen = self._worker(worker)
+        new = chosen.new(args, **given)
         errors = fixed.get("errors", ())
         if not isinstance(errors, list | tuple) or not all(isinstance(e, dict) for e in errors):
             raise ConfigurationError(
@@ -135,7 +136,7 @@ class Harness(PgJobs):
         attempt = options.whole(
             fixed.get("attempt", _BUILT_ATTEMPT), "attempt", 1, new.max_attempts
         )
-        return Job(
+        built = Job(
             id=options.whole(fixed.get("id", 1), "id", 1, 2**63 - 1),
             state=JobState.EXECUTING,
             queue=new.queue,
@@ -152,11 +153,12 @@ class Harness(PgJobs):
             scheduled_at=min(due, now),
             attempted_at=now,
         )
+        return chosen.with_data(built)
 
     def perform_job(
         self,
         worker: Worker[..., Any] | str,
-        args: Mapping[str, Any] | None = None,
+        args: Any = None,
         **given: Any,
     ) -> Any:
         """Run a worker once, in this thread; return what it returned, or raise what it raised.
@@ -175,7 +177,7 @@ class Harness(PgJobs):
     async def perform_job_async(
         self,
         worker: Worker[..., Any] | str,
-        args: Mapping[str, Any] | None = None,
+        args: Any = None,
         **given: Any,
     ) -> Any:
         """``perform_job`` on the running loop."""

@@ -1,4 +1,5 @@
-"""Where worker code runs: on an event loop in its own thread, in a pool of threads, or right here.
+"""Where worker code runs: on an event loop in its own thread, in a pool of threads, in processes of
+their own (``processes.py``), or right here.
 
 All of them answer with an ``Outcome`` for every run, whatever the worker did: ``CancelledError``,
 ``SystemExit`` and exceptions that cannot be printed are failures of the run, never of the engine.
@@ -11,12 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.ports import Clock, Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import JobTimeoutError
 from pgjobs.rules.lifecycle import Outcome
+
+if TYPE_CHECKING:
+    from pgjobs.adapters.processes import ProcessExecutor
 
 MAX_THREADS = 100_000
 """More than an engine ever asks for: it holds back what has no slot."""
@@ -145,23 +149,31 @@ class LoopExecutor:
 
 
 class LiveExecutor:
-    """The production executor: async workers on a loop, the others in a pool of threads.
+    """The production executor: async workers on a loop, others in threads or in processes.
 
-    Neither is started before a worker needs it. The pool grows as far as the engine's slots do,
-    which an operator may scale up at any time.
+    None of them is started before a worker needs it. They grow as far as the engine's slots do,
+    which an operator may scale up at any time. ``modules`` define workers, and are imported in
+    every process.
     """
 
-    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Clock, wake: Callable[[], None], modules: tuple[str, ...] = ()
+    ) -> None:
+        self._clock, self._modules = clock, modules
         self._outbox = Outbox(clock, wake)
         self._loop: LoopExecutor | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._processes: ProcessExecutor | None = None
 
     def start(self, runs: list[Run]) -> None:
         on_loop: list[Run] = []
+        in_processes: list[Run] = []
         for run in runs:
             assert run.worker is not None
             if run.worker.executor == "async":
                 on_loop.append(run)
+            elif run.worker.executor == "process":
+                in_processes.append(run)
             else:
                 if self._pool is None:
                     self._pool = ThreadPoolExecutor(MAX_THREADS, "pgjobs-worker")
@@ -170,10 +182,19 @@ class LiveExecutor:
             if self._loop is None:
                 self._loop = LoopExecutor(self._outbox)
             self._loop.start(on_loop)
+        if in_processes:
+            if self._processes is None:
+                from pgjobs.adapters.processes import ProcessExecutor
+
+                self._processes = ProcessExecutor(self._outbox, self._clock, self._modules)
+            self._processes.start(in_processes)
 
     def tell(self, run: Run) -> None:
-        if run.worker is not None and run.worker.executor == "async" and self._loop is not None:
+        executor = None if run.worker is None else run.worker.executor
+        if executor == "async" and self._loop is not None:
             self._loop.tell(run)
+        elif executor == "process" and self._processes is not None:
+            self._processes.tell(run)
 
     def collect(self) -> list[Finished]:
         return self._outbox.take()
@@ -181,6 +202,8 @@ class LiveExecutor:
     def close(self) -> None:
         if self._loop is not None:
             self._loop.close()
+        if self._processes is not None:
+            self._processes.close()
         if self._pool is not None:
             self._pool.shutdown(wait=True)
 

@@ -17,11 +17,14 @@ from pgjobs.engine.report import Reporter, delay_s
 from pgjobs.engine.settler import Ending
 from pgjobs.ports import Clock, Executor, Finished, Run
 from pgjobs.rules import lifecycle, outcome
-from pgjobs.rules.errors import JobTimeoutError, StoreError
+from pgjobs.rules.errors import JobTimeoutError, ProcessDiedError, StoreError
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.schedule import later
 from pgjobs.worker import Registry
+
+OBEYED = (asyncio.CancelledError, ProcessDiedError)
+"""How a run ends that was told to stop and did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class Runs:
         run = end.run
         self.of(run.queue).pop(run, None)
         if run.settled:
-            if run.told and isinstance(end.outcome.exception, asyncio.CancelledError):
+            if run.told and isinstance(end.outcome.exception, OBEYED):
                 return  # it did as it was told
             self._report.late(run, end.outcome, end.at)
             return

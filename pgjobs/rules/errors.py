@@ -9,6 +9,8 @@
     ├── UnknownWorkerError     a row names a worker that is not registered here (stored)
     ├── JobNotFoundError       no job has that id
     ├── JobTimeoutError        a run passed its time limit (stored)
+    ├── ProcessDiedError       a worker's process ended before its job did (stored)
+    ├── RemoteError            stands for what was raised in a worker's process (telemetry)
     ├── LivelockError          a drain that cannot end
     ├── BlockingCallError      a synchronous call that would block a running event loop
     └── StoreError             the store did not do what it was asked
@@ -49,6 +51,24 @@ class JobNotFoundError(PgJobsError, LookupError):
 
 class JobTimeoutError(PgJobsError, TimeoutError):
     """A run took longer than its worker's time limit."""
+
+
+class ProcessDiedError(PgJobsError, RuntimeError):
+    """The process of a worker ended before its job did: it was killed, it crashed, or it exited."""
+
+
+class RemoteError(PgJobsError):
+    """Stands for an exception that was raised in a worker's process, and did not leave it.
+
+    ``kind`` is the name of its type, ``stacktrace`` its traceback as text.
+    """
+
+    def __init__(self, kind: str, summary: str, stacktrace: str) -> None:
+        super().__init__(kind, summary, stacktrace)
+        self.kind, self.summary, self.stacktrace = kind, summary, stacktrace
+
+    def __str__(self) -> str:
+        return self.summary
 
 
 class LivelockError(PgJobsError, RuntimeError):

@@ -94,6 +94,8 @@ class Job:
     cancelled_at: datetime | None = None
     conflict: bool = False
     cancelled: CancelFlag = field(default_factory=CancelFlag, compare=False, repr=False)
+    data: Any = field(default=None, compare=False, repr=False)
+    """The args as the worker's ``args=`` model, while it runs; None for a worker without one."""
 
     @property
     def snoozed(self) -> int:
@@ -142,6 +144,7 @@ class _Open:
         cancelled_at: datetime | None,
         conflict: bool,
         cancelled: CancelFlag,
+        data: Any = None,
     ) -> None:
         self.id = id
         self.state = state
@@ -163,10 +166,11 @@ class _Open:
         self.cancelled_at = cancelled_at
         self.conflict = conflict
         self.cancelled = cancelled
+        self.data = data
 
 
 def made(*values: Any) -> Job:
-    """A job from the values of all its fields, in order."""
+    """A job from the values of all its fields, in order; ``data`` may be left out."""
     job: Any = _Open(*values)
     job.__class__ = Job
     return cast(Job, job)

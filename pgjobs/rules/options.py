@@ -13,7 +13,7 @@ from pgjobs.rules.job import MAX_ATTEMPTS
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.schedule import duration, instant
 
-LATER = ("unique", "replace", "args")
+LATER = ("unique", "replace")
 """Options of a worker, and of a job, that come with a later version."""
 
 EVERY_QUEUE = "*"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 
-from pgjobs.rules.errors import InvalidResultError
+from pgjobs.rules.errors import InvalidResultError, RemoteError
 from pgjobs.rules.job import Cancel, Discard, Result, Retry, Snooze
 from pgjobs.rules.jsonb import storable_text
 from pgjobs.rules.lifecycle import Event, Outcome
@@ -47,17 +47,23 @@ def failed(error: BaseException, *, raised: bool = False) -> Outcome:
 def describe(reason: str | BaseException) -> str:
     """The text that is stored for a reason: an exception's type and message come first."""
     if isinstance(reason, str):
-        return _bounded(storable_text(reason))
+        return bounded(storable_text(reason))
+    first, trace = summary(reason), stacktrace(reason)
+    return bounded(storable_text(f"{first}\n\n{trace}" if trace else first))
+
+
+def summary(error: BaseException) -> str:
+    """An exception's type and message."""
     try:
-        summary = f"{type(reason).__qualname__}: {reason}".removesuffix(": ")
+        return f"{type(error).__qualname__}: {error}".removesuffix(": ")
     except BaseException:  # it comes from a worker's own __str__, and must not end the engine
-        summary = f"{type(reason).__qualname__}: <its message could not be printed>"
-    trace = stacktrace(reason)
-    return _bounded(storable_text(f"{summary}\n\n{trace}" if trace else summary))
+        return f"{type(error).__qualname__}: <its message could not be printed>"
 
 
 def stacktrace(error: BaseException) -> str:
     """The traceback of an exception as text, or an empty string when it was never raised."""
+    if isinstance(error, RemoteError):
+        return error.stacktrace
     if error.__traceback__ is None:
         return ""
     try:
@@ -102,7 +108,8 @@ def _mistake(value: object) -> str | None:
     return None
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str) -> str:
+    """A text as it is stored: without its middle where it is too long."""
     if len(text) <= ERROR_TEXT_LIMIT:
         return text
     half = ERROR_TEXT_LIMIT // 2

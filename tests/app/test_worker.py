@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -48,6 +49,7 @@ def test_the_executor_follows_from_the_function():
 
     assert ["async", "thread"] == [worker(a).executor, worker(d).executor]
     assert "thread" == worker(executor="thread")(a).executor
+    assert ["process"] * 2 == [worker(executor="process")(each).executor for each in (a, d)]
 
 
 def test_a_name_is_module_and_qualified_name_unless_it_is_given():
@@ -55,6 +57,8 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
 
     assert f"{__name__}.{plain.__qualname__}" == worker(plain).name
     assert "shop.plain" == worker(name="shop.plain")(plain).name
+    plain.__module__ = "__mp_main__"  # the main script, as multiprocessing imports it
+    assert f"__main__.{plain.__qualname__}" == worker(plain).name
     assert "n" * 127 == worker(name="n" * 127)(plain).name
 
 
@@ -64,9 +68,8 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
         ({"max_attempt": 3}, "unknown option of worker 'max_attempt': did you mean 'max_attempts'"),
         ({"unique": True}, "the option 'unique' comes with a later version"),
         ({"replace": {}}, "the option 'replace' comes with a later version"),
-        ({"args": dict}, "the option 'args' comes with a later version"),
-        ({"executor": "process"}, 'executor="process" comes with a later version'),
-        ({"zzz": 3}, "unknown option of worker 'zzz'; known are backoff, executor, "),
+        ({"args": dict}, "args takes a dataclass or a pydantic model"),
+        ({"zzz": 3}, "unknown option of worker 'zzz'; known are args, backoff, executor, "),
         (
             {"scheduled_at": None},
             r"worker has no option 'scheduled_at': it belongs to new\(\.\.\.\)",
@@ -83,7 +86,7 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
         ({"name": ""}, "a worker's name is a text of 1 to 127 characters: ''"),
         ({"name": "n" * 128}, "a worker's name is a text"),
         ({"name": 5}, "a worker's name is a text"),
-        ({"executor": "fibre"}, "executor is one of .*not 'fibre'"),
+        ({"executor": "fibre"}, "executor is one of async, thread, process, not 'fibre'"),
         ({"executor": "async"}, 'executor="async" needs `async def`'),
     ],
 )
@@ -120,6 +123,7 @@ def test_a_class_without_perform_is_no_worker():
         ({"priorty": 1}, "unknown option of a job 'priorty': did you mean 'priority'"),
         ({"unique": None}, "the option 'unique' comes with a later version"),
         ({"timeout": 1}, "unknown option of a job 'timeout'"),
+        ({"args": {}}, r"args come first, without a name: plain\.new"),
         ({"priority": 10}, "priority is a whole number from 0 to 9: 10"),
         ({"schedule_in": -1}, "schedule_in must be 0 s or more"),
         ({"meta": {"a": {1}}}, r"meta\.a"),
@@ -229,6 +233,46 @@ def test_the_timeout_of_a_class_wins_over_the_option():
     assert own.timeout_of(job()) is None
 
 
+@dataclass
+class Package:
+    name: str
+    size: int = 1
+
+
+def test_a_worker_with_a_model_takes_it_or_a_mapping_and_gets_it_as_data():
+    class Sync:
+        def perform(self, job: Job) -> Any:
+            return job.data
+
+        def timeout(self, job: Job) -> Any:
+            return job.data.size
+
+        def backoff(self, job: Job) -> Any:
+            return job.data.size * 2
+
+    sync = worker(args=Package, name="shop.sync")(Sync)
+    for given in (Package("react"), {"name": "react"}):
+        new = sync.new(given, priority=1)
+        assert ({"name": "react", "size": 1}, 1) == (new.args, new.priority)
+        run = job(args=dict(new.args))
+        assert Package("react") == sync.bound()(run)
+        assert (timedelta(seconds=1), 2) == (sync.timeout_of(run), sync.backoff_s(run, None))
+        assert run.data is None
+    with pytest.raises(InvalidJobError, match=r"worker shop\.sync: args\.name is missing"):
+        sync.new()
+
+
+def test_a_job_with_data_is_the_same_job():
+    plain = worker(name="plain")(lambda job: job)
+    sync = worker(args=Package, name="shop.sync")(lambda job: job)
+    run = job(args={"name": "react"})
+    assert run is plain.with_data(run)
+    assert run.data is None
+    typed = sync.bound()(run)
+    assert (run, repr(run)) == (typed, repr(typed))
+    assert typed.cancelled is run.cancelled
+
+
 @pytest.mark.parametrize("how", ["option", "method"])
 def test_a_thread_worker_with_a_time_limit_is_told_once_that_nothing_stops_it(how, caplog):
     if how == "option":
@@ -245,6 +289,7 @@ def test_a_thread_worker_with_a_time_limit_is_told_once_that_nothing_stops_it(ho
         made = worker(name="stubborn")(Stubborn)  # type: ignore[arg-type]  # a class, not a function
     made.new({})
     made.new({})
+    worker(timeout=5, name="stubborn", executor="process")(lambda job: None)
     said = [record.message for record in caplog.records if "stubborn" in record.message]
     assert len(said) == 1
     assert "async def" in said[0]

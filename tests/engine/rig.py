@@ -84,7 +84,7 @@ class ScriptedExecutor:
 
     def tell(self, run: Run) -> None:
         self.told.append(run)
-        stops = run.worker is not None and run.worker.executor == "async"
+        stops = run.worker is not None and run.worker.executor != "thread"
         if stops and run in self.running and not run.job.args.get("stubborn"):
             self._end(run, outcome.raised(asyncio.CancelledError()))
 

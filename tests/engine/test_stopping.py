@@ -66,6 +66,17 @@ def test_each_release_is_counted_and_a_released_job_completes_on_another_node():
     assert ("completed", 1) == (rig.job(job).state, rig.job(job).attempt)
 
 
+def test_a_process_is_killed_at_the_end_of_the_grace_and_its_job_given_back():
+    rig = Rig()
+    rig.worker("process", rig.registry.find("thread").wrapped, executor="process")
+    job = rig.insert("process", takes=100)
+    rig.advance(5)
+    rig.stop(grace=15)
+    rig.advance(15)
+    assert ("available", 0, True) == (rig.job(job).state, rig.job(job).attempt, rig.stopped())
+    assert [job.id] == [run.job.id for run in rig.executor.told]
+
+
 def test_a_thread_is_never_given_back_and_keeps_its_node_until_it_returns():
     rig = Rig()
     job = rig.insert("thread", takes=100)
