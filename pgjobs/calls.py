@@ -28,21 +28,36 @@ class Calls(ABC):
     def runtime(self) -> Runtime:
         """The outside that the calls use now."""
 
-    def insert(self, job: NewJob) -> Job:
-        """Store a job that ``worker.new`` made; return it with its id and state."""
-        return self._call(lambda c: c.insert(job), writes="insert")
+    def insert(self, job: NewJob, connection: object = None) -> Job:
+        """Store a job that ``worker.new`` made; return it with its id and state.
 
-    async def insert_async(self, job: NewJob) -> Job:
-        """``insert`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.insert(job), writes="insert")
+        With ``connection``, a connection of your own (psycopg 3, SQLAlchemy 2 or Django), the job is
+        part of the transaction there: it can be claimed once you commit, and is gone when you roll
+        back. ``ConfigurationError`` for a connection that cannot be used, ``StoreError`` from the
+        driver's exception when the server refuses.
+        """
+        return self._call(lambda c: c.insert(job), writes="insert", connection=connection)
 
-    def insert_all(self, jobs: Iterable[NewJob]) -> list[Job]:
-        """Store many jobs, all or none; return one job for each, in the order given."""
-        return self._call(lambda c: c.insert_all(jobs), writes="insert_all")
+    async def insert_async(self, job: NewJob, connection: object = None) -> Job:
+        """``insert`` without blocking the running event loop; ``connection`` is asynchronous."""
+        return await self._call_async(
+            lambda c: c.insert(job), writes="insert", connection=connection
+        )
 
-    async def insert_all_async(self, jobs: Iterable[NewJob]) -> list[Job]:
-        """``insert_all`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.insert_all(jobs), writes="insert_all")
+    def insert_all(self, jobs: Iterable[NewJob], connection: object = None) -> list[Job]:
+        """Store many jobs, all or none; return one job for each, in the order given.
+
+        ``connection`` as for ``insert``.
+        """
+        return self._call(lambda c: c.insert_all(jobs), writes="insert_all", connection=connection)
+
+    async def insert_all_async(
+        self, jobs: Iterable[NewJob], connection: object = None
+    ) -> list[Job]:
+        """``insert_all`` without blocking the running event loop; ``connection`` is asynchronous."""
+        return await self._call_async(
+            lambda c: c.insert_all(jobs), writes="insert_all", connection=connection
+        )
 
     def get_job(self, job: Job | int) -> Job:
         """The job as it stands now; ``JobNotFoundError`` when there is none."""
@@ -195,20 +210,31 @@ class Calls(ABC):
         """``check_queue`` without blocking the running event loop."""
         return await self._call_async(lambda c: c.check(queue))
 
-    def _call(self, program: Callable[[Client], client.Program[T]], *, writes: str = "") -> T:
+    def _call(
+        self,
+        program: Callable[[Client], client.Program[T]],
+        *,
+        writes: str = "",
+        connection: object = None,
+    ) -> T:
         runtime = self.runtime()
         if writes and runtime.captor is not None:
             runtime.captor.calling(writes)
-        result = client.drive(runtime.store, program(self._client(runtime)))
+        result = client.drive(runtime.store, program(self._client(runtime)), connection)
         if writes and runtime.captor is not None:
             runtime.captor.called()
         return result
 
     async def _call_async(
-        self, program: Callable[[Client], client.Program[T]], *, writes: str = ""
+        self,
+        program: Callable[[Client], client.Program[T]],
+        *,
+        writes: str = "",
+        connection: object = None,
     ) -> T:
         runtime = self.runtime()
-        result = await client.drive_async(runtime.store, program(self._client(runtime)))
+        made = program(self._client(runtime))
+        result = await client.drive_async(runtime.store, made, connection)
         if writes and runtime.captor is not None:
             await runtime.captor.called_async()
         return result

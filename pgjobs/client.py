@@ -37,23 +37,31 @@ COUNT_BY = ("state", "queue", "worker")
 ORDERS = tuple(name for name in COLUMNS if name not in ("args", "meta", "tags", "errors"))
 
 
-def drive(store: Store, program: Program[T]) -> T:
-    """Run a program to its end, blocking."""
+def drive(store: Store, program: Program[T], connection: object = None) -> T:
+    """Run a program to its end, blocking; within the transaction of the caller's ``connection``."""
     try:
         effect = next(program)
         while True:
-            effect = program.send(store.run(effect))
+            if connection is None:
+                answer = store.run(effect)
+            else:
+                answer = store.run_within(effect, connection)
+            effect = program.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-async def drive_async(store: Store, program: Program[T]) -> T:
-    """Run a program to its end on the running event loop."""
+async def drive_async(store: Store, program: Program[T], connection: object = None) -> T:
+    """The same on the running event loop."""
     try:
         effect = next(program)
         while True:
-            effect = program.send(await store.run_async(effect))
+            if connection is None:
+                answer = await store.run_async(effect)
+            else:
+                answer = await store.run_within_async(effect, connection)
+            effect = program.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result

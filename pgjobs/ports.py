@@ -59,6 +59,19 @@ class Store(Protocol):
         """The same, without blocking the running event loop."""
         ...
 
+    def run_within(self, effect: Effect[T], connection: object) -> T:
+        """Carry out one effect inside the transaction that is open on the caller's ``connection``.
+
+        The caller commits it or rolls it back. ``ConfigurationError`` for a connection that cannot
+        be used, ``StoreError`` from the driver's exception. A store without transactions carries
+        the effect out at once.
+        """
+        ...
+
+    async def run_within_async(self, effect: Effect[T], connection: object) -> T:
+        """The same over an asynchronous connection."""
+        ...
+
     def session(self, name: str) -> Session:
         """A session for one node, to be used from one thread."""
         ...

@@ -29,6 +29,26 @@ class LocalPostgres(LocalStore):
     def carry_out(self, effect: Effect[T]) -> T:
         return self.postgres.run(effect)
 
+    def run_within(self, effect: Effect[T], connection: object) -> T:
+        """In the caller's transaction, if that is one of the test's database.
+
+        Listeners are told at once; who hears it before the commit finds nothing yet.
+        """
+        from pgjobs_testing.places import refuse_another
+
+        refuse_another(self.postgres, connection)
+        answer = self.postgres.run_within(effect, connection)
+        self.tell(effect, answer)
+        return answer
+
+    async def run_within_async(self, effect: Effect[T], connection: object) -> T:
+        from pgjobs_testing.places import refuse_another_async
+
+        await refuse_another_async(self.postgres, connection)
+        answer = await self.postgres.run_within_async(effect, connection)
+        self.tell(effect, answer)
+        return answer
+
     def server_now(self) -> datetime | None:
         return self.postgres.server_now()
 

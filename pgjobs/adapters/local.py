@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from pgjobs.adapters.callers.kinds import checked, kind_of
 from pgjobs.effects import Delete, Effect, Insert, ResetControl, SetControl, Transition
 from pgjobs.leading import Rescue, Tick
 from pgjobs.ports import Done, Session, Signal
@@ -59,14 +60,33 @@ class LocalStore:
 
     def run(self, effect: Effect[T]) -> T:
         answer = self.carry_out(effect)
+        self.tell(effect, answer)
+        return answer
+
+    def tell(self, effect: Effect[Any], answer: Any) -> None:
+        """Tell the listeners what an effect with this answer means to them."""
         if self._listeners:
             for signal in signals_of(effect, answer):
                 for listener in tuple(self._listeners):
                     listener(signal)
-        return answer
 
     async def run_async(self, effect: Effect[T]) -> T:
         return self.run(effect)
+
+    def run_within(self, effect: Effect[T], connection: object) -> T:
+        """Carry the effect out at once: nothing here knows of the caller's transaction.
+
+        What is no connection that we know is taken as it is; one that production would refuse for
+        its colour is refused here as well.
+        """
+        if kind_of(connection) is not None:
+            checked(connection, awaits=False)
+        return self.run(effect)
+
+    async def run_within_async(self, effect: Effect[T], connection: object) -> T:
+        if kind_of(connection) is not None:
+            checked(connection, awaits=True)
+        return await self.run_async(effect)
 
     def session(self, name: str) -> Session:
         return LocalSession(self)

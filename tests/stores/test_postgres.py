@@ -69,7 +69,7 @@ class TestOnTheTableOfObanForElixir(OnPostgres, StoreConformance):
 
 
 class TestInASchemaOfAnOddName(OnPostgres, StoreConformance):
-    schema = """we"ird 'schema' $body$ {schema} ä😀"""
+    schema = """we"ird 'schema' $body$ {schema} %s ä😀"""
 
 
 class TestInASchemaThatLeavesNoRoomForObansChannels(OnPostgres, Sessions):

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _PASSING_CLASSES = frozenset({"08", "40", "53", "57", "58"})
 _PASSING_STATES = frozenset({"25006", "55P03", "55006"})
+_LOST = frozenset({"OperationalError", "InterfaceError"})
+_NAMES = _LOST | {"DataError", "IntegrityError", "InternalError", "NotSupportedError"}
+"""Classes of PEP 249, which every driver has under these names."""
 _NOT_MIGRATED = frozenset({"3F000", "42P01", "42703", "42704"})
 
 
@@ -29,15 +32,15 @@ def misplaced(error: psycopg.Error) -> bool:
     return error.sqlstate == "25006"
 
 
-def translated(error: psycopg.Error) -> StoreError:
-    """The error of ours for one of psycopg's. Raise it from that."""
-    import psycopg
-
-    state = error.sqlstate
-    primary = error.diag.message_primary  # the rest may show what a row holds
-    text = " ".join((primary or str(error)).split()) or type(error).__name__
+def translated(error: Any) -> StoreError:
+    """The error of ours for one of psycopg's, psycopg2's or asyncpg's. Raise it from that."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    primary = getattr(getattr(error, "diag", error), "message_primary", None)
+    shown = primary or getattr(error, "message", None) or str(error)  # the rest may show a row
+    text = " ".join(shown.split()) or type(error).__name__
     if state is None:
-        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        names = (made.__name__ for made in type(error).__mro__)
+        lost = next((name for name in names if name in _NAMES), None) in _LOST
         return StoreUnavailableError(text) if lost else StoreError(text)
     if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
         return StoreUnavailableError(text)

@@ -126,7 +126,7 @@ def _applied(cursor: psycopg.Cursor[Any], names: Names) -> list[int]:
         cursor.execute(PROBE, binary=True)  # as text it would depend on the DateStyle
         ((now,),) = cursor.fetchall()
         cursor.execute(
-            f"INSERT INTO {_versions(names)} (version, applied_at) "
+            f"INSERT INTO {_versions(names).replace('%', '%%')} (version, applied_at) "
             "VALUES (%s, %s::timestamptz AT TIME ZONE 'UTC')",
             (migration.version, now),
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from pgjobs.adapters.callers import carrying
 from pgjobs.adapters.postgres import connect, conversation
 from pgjobs.adapters.postgres import migrations as migrating
 from pgjobs.adapters.postgres.failures import misplaced, translated
@@ -86,6 +87,12 @@ class PostgresStore:
         finally:
             self._pool.give(line)
         return made.answer(rows)
+
+    def run_within(self, effect: Effect[T], connection: object) -> T:
+        return carrying.carry_out(plan(effect, self._names), connection)
+
+    async def run_within_async(self, effect: Effect[T], connection: object) -> T:
+        return await carrying.carry_out_async(plan(effect, self._names), connection)
 
     def session(self, name: str) -> Session:
         from pgjobs.adapters.postgres.session import PostgresSession

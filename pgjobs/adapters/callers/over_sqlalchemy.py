@@ -1,0 +1,120 @@
+"""How statements are carried out over SQLAlchemy 2: through the connection's own ``exec_driver_sql``.
+
+So a session or connection begins its transaction as it does for any statement, and its events,
+savepoints and rollback cover the job. An asynchronous one is SQLAlchemy's wrapper of a synchronous
+one, which ``run_sync`` gives; both are spoken to in one way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pgjobs.adapters.callers.autocommit import begun, in_transaction
+from pgjobs.adapters.callers.kinds import Kind, closed
+from pgjobs.adapters.callers.placeholders import named
+from pgjobs.adapters.callers.scalars import plain
+from pgjobs.adapters.postgres.failures import translated
+from pgjobs.adapters.postgres.rows import Row
+from pgjobs.adapters.postgres.statement import Statement
+from pgjobs.rules.errors import ConfigurationError, StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.orm import Session
+
+
+def carry_out(
+    kind: Kind, given: Connection | Session, statements: Sequence[Statement]
+) -> list[list[Row]]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        connection = _connection(kind, given)
+        if len(statements) > 1 and _in_autocommit(connection):
+            with begun(connection.exec_driver_sql):
+                return [_executed(connection, statement) for statement in statements]
+        return [_executed(connection, statement) for statement in statements]
+    except SQLAlchemyError as error:
+        cause = _cause(error)
+        raise _translated(cause) from cause
+    except OSError as error:  # asyncpg's, when a session opens its connection now
+        raise StoreUnavailableError(f"no connection could be opened: {error}") from error
+
+
+async def carry_out_async(
+    kind: Kind, given: Any, statements: Sequence[Statement]
+) -> list[list[Row]]:
+    from sqlalchemy.ext.asyncio import AsyncConnection, async_scoped_session
+
+    if isinstance(given, async_scoped_session):
+        given = given()
+    if isinstance(given, AsyncConnection) and (given.sync_connection is None or given.closed):
+        raise closed(kind)
+    rows: list[list[Row]] = await given.run_sync(lambda inner: carry_out(kind, inner, statements))
+    return rows
+
+
+def _connection(kind: Kind, given: Connection | Session) -> Connection:
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.exc import UnboundExecutionError
+
+    if isinstance(given, Connection):
+        if given.closed:
+            raise closed(kind)
+        connection = given
+    else:
+        try:
+            connection = given.connection()
+        except UnboundExecutionError as error:
+            raise ConfigurationError(
+                "the session has several engines, or none, and does not say which the job goes to: "
+                'give session.connection(bind_arguments={"bind": engine})'
+            ) from error
+    dialect = connection.dialect
+    if dialect.name != "postgresql" or dialect.paramstyle not in ("pyformat", "numeric_dollar"):
+        raise ConfigurationError(
+            "connection takes SQLAlchemy on PostgreSQL with the driver psycopg, psycopg2 or asyncpg; "
+            f"this one is {dialect.name}+{dialect.driver}"
+        )
+    return connection
+
+
+def _in_autocommit(connection: Connection) -> bool:
+    """Whether each statement would be a transaction of its own."""
+    pooled = connection.connection
+    return bool(getattr(pooled.dbapi_connection, "autocommit", False)) and not in_transaction(
+        pooled.driver_connection
+    )
+
+
+def _executed(connection: Connection, statement: Statement) -> list[Row]:
+    sql: str
+    parameters: Any
+    if connection.dialect.paramstyle == "pyformat":
+        sql, parameters = named(statement)
+    else:
+        sql, parameters = statement.sql, statement.parameters
+    result = connection.exec_driver_sql(
+        sql, parameters, execution_options={"stream_results": False}
+    )
+    assert result.cursor is not None, "every statement of a plan gives rows"
+    description = result.cursor.description
+    return plain(result.fetchall(), description)
+
+
+def _cause(error: Exception) -> Exception:
+    """The driver's own exception, where there is one below SQLAlchemy's."""
+    found = getattr(error, "orig", None)
+    if not isinstance(found, Exception):
+        return error
+    below = found.__cause__  # asyncpg's, below that of SQLAlchemy's adapter
+    return below if isinstance(below, Exception) else found
+
+
+def _translated(error: Exception) -> StoreError:
+    from sqlalchemy.exc import TimeoutError as NoConnectionInTime
+
+    if isinstance(error, NoConnectionInTime):
+        return StoreUnavailableError(str(error))
+    return translated(error)
