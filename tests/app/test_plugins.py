@@ -13,7 +13,7 @@ from pgjobs import Cron, LeaderTasks, PgJobs, Pruner, Stalled, worker
 from pgjobs.plugins import DEFAULT, beat_interval
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import Job, NewJob
-from pgjobs_testing import harness
+from pgjobs_testing import capture, harness
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -117,15 +117,21 @@ def test_recurring_plugins_act_only_while_time_passes():
 
 
 def test_an_application_is_tested_with_its_own_plugins():
-    app = PgJobs(plugins=[Cron([("*/15 * * * *", tick.new({"from": "cron"}))])])
-    with harness(start=START) as jobs:
+    app = PgJobs(
+        "postgresql://localhost/cronned",
+        name="cronned",
+        plugins=[Cron([("*/15 * * * *", tick.new({"from": "cron"}))])],
+    )
+    with harness(start=START) as every:
+        jobs = every["cronned"]
         jobs.advance(3600)
         found = jobs.all_jobs(args={"from": "cron"})
         assert ["completed"] * 4 == [job.state for job in found]
     assert app.plugins
 
 
-def test_the_harness_alone_has_no_plugins():
+def test_the_harness_alone_has_no_plugins(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(capture, "applications", list)  # other tests' may not be collected yet
     with harness(start=START) as jobs:
         jobs.insert(tick.new())
         jobs.advance(30 * 86_400)

@@ -593,7 +593,6 @@ def test_a_forked_child_refuses_as_well(project: Project) -> None:
         ("jitter=1", "*jitter takes True or False, not 1*"),
         ("freeze=True", "*the option 'freeze' comes with a later version*"),
         ("strict=True", "*the option 'strict' comes with a later version*"),
-        ("plugins=[]", "*the option 'plugins' comes with a later version*"),
     ],
 )
 def test_a_marker_that_would_not_be_obeyed_is_an_error(
