@@ -18,7 +18,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, TypeVar
 
 from pgjobs import client
-from pgjobs.adapters.executors import Here, LiveExecutor
+from pgjobs.adapters.executors import Here, LiveExecutor, in_worker_thread
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.adapters.system import SystemClock, SystemRng, node_name
 from pgjobs.calls import Calls
@@ -158,6 +158,11 @@ class PgJobs(Calls):
         runner = self._runner
         if runner is not None and runner.alive:
             _refuse_in_loop("stop")
+            if in_worker_thread():
+                raise BlockingCallError(
+                    "stop waits for running jobs, and was called by one: call it from another "
+                    "thread, or send the process SIGTERM where `pgjobs run` serves"
+                )
             runner.stop(span)
         runtime.store.close()
 

@@ -208,7 +208,16 @@ class LiveExecutor:
             self._pool.shutdown(wait=True)
 
     def _in_thread(self, run: Run) -> None:
+        _thread.working = True
         self._outbox.put((run, perform(run)))
+
+
+_thread = threading.local()
+
+
+def in_worker_thread() -> bool:
+    """Whether this is one of the threads that run jobs."""
+    return getattr(_thread, "working", False)
 
 
 class Here:

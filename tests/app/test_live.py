@@ -481,3 +481,17 @@ def test_a_time_limit_of_years_lets_the_engine_wait():
         runner: Any = Runner(Idle(due), Waiting(), None, SystemClock())  # type: ignore[arg-type]  # stand-ins
         runner._turn()
     assert waits == [LONGEST_WAIT_S, LONGEST_WAIT_S]
+
+
+def test_a_worker_that_stops_its_own_node_is_refused_instead_of_waiting_for_itself(watch: Watch):
+    def suicidal(job: Job) -> None:
+        jobs.stop()
+
+    jobs = live()
+    with jobs.running():
+        jobs.insert(defined(suicidal).new())
+        watch.until("job.exception")
+    (job,) = jobs.all_jobs()
+    assert "BlockingCallError: stop waits for running jobs, and was called by one" in str(
+        job.last_error
+    )
