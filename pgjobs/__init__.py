@@ -3,7 +3,7 @@
 from pgjobs import telemetry
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.app import PgJobs, next_at
-from pgjobs.client import QueueStatus
+from pgjobs.client import QueueStatus, WindowStatus
 from pgjobs.engine.drain import DrainResult
 from pgjobs.plugins import Cron, LeaderTasks, Pruner, Stalled
 from pgjobs.preview import cron_preview
@@ -26,7 +26,7 @@ from pgjobs.rules.errors import (
     UnknownWorkerError,
 )
 from pgjobs.rules.job import Cancel, Discard, Job, JobState, NewJob, Retry, Snooze
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.worker import Worker, worker
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Pruner",
     "Queue",
     "QueueStatus",
+    "RateLimit",
     "RemoteError",
     "Retry",
     "Snooze",
@@ -61,6 +62,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "UnknownWorkerError",
+    "WindowStatus",
     "Worker",
     "backoff",
     "cron_preview",

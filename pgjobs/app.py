@@ -213,6 +213,7 @@ class PgJobs(Calls):
     ) -> DrainResult:
         """Run due work of one queue, or of all, in this thread, in order, until none is left.
 
+        One job at a time, whether its queue is paused or limited: pauses and limits bind nodes only.
         ``with_scheduled`` also runs jobs that are due later (True: all; until an instant, or for a
         duration from now); the clock stays where it is. ``with_recursion`` runs what the jobs insert.
         Without ``with_safety`` an exception that a worker raised is raised here, after its attempt

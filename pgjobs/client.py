@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pgjobs import effects
 from pgjobs.effects import Effect
 from pgjobs.ports import Clock, Store
-from pgjobs.rules import lifecycle, options, selection
+from pgjobs.rules import lifecycle, options, ratelimit, selection
 from pgjobs.rules.control import EVERY_QUEUE, Control, effective
 from pgjobs.rules.errors import (
     ConfigurationError,
@@ -22,7 +22,8 @@ from pgjobs.rules.errors import (
     reject_unknown,
 )
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import Queue, RateLimit
+from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.telemetry import Telemetry
@@ -68,10 +69,23 @@ async def drive_async(store: Store, program: Program[T], connection: object = No
 
 
 @dataclass(frozen=True, slots=True)
+class WindowStatus:
+    """A rate limit in use: ``used`` of ``allowed`` starts lie within the ``period`` that ends now.
+
+    ``opens_at`` is when a job may start next, None where one may now.
+    """
+
+    allowed: int
+    period: timedelta
+    used: int
+    opens_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStatus:
     """What one queue looks like: as configured and set by hand, and what is in it.
 
-    ``running`` counts executing jobs on all nodes, ``available`` those that could start now.
+    ``running`` counts executing jobs on all nodes, ``available`` those that wait to start.
     """
 
     queue: str
@@ -79,6 +93,9 @@ class QueueStatus:
     paused: bool
     running: int
     available: int
+    global_concurrency: int | None = None
+    rate_limit: RateLimit | None = None
+    window: WindowStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +216,19 @@ class Client:
         states = (JobState.AVAILABLE, JobState.EXECUTING)
         chosen = Selection((OneOf("state", states), OneOf("queue", (queue,))))
         counts = yield effects.Count(chosen, "state")
+        limit, window = served.rate_limit, None
+        if limit is not None:
+            windows: Mapping[str, Window] = yield effects.Windows()
+            window = window_status(limit, windows.get(queue, ()), self.clock.now())
         return QueueStatus(
             queue,
             served.concurrency,
             served.paused,
             counts.get(JobState.EXECUTING, 0),
             counts.get(JobState.AVAILABLE, 0),
+            served.global_concurrency,
+            limit,
+            window,
         )
 
     def _reference(self, after: object) -> Program[Job]:
@@ -246,6 +270,16 @@ class Client:
         if self.telemetry.wanted(name):
             metadata = {"job": job, "worker": job.worker, "queue": job.queue}
             self.telemetry.emit(name, {}, metadata)
+
+
+def window_status(limit: RateLimit, window: Window, now: datetime) -> WindowStatus:
+    """How a rate limit stands at ``now``."""
+    return WindowStatus(
+        limit.allowed,
+        limit.period,
+        ratelimit.used(limit, window, now),
+        ratelimit.opens_at(limit, window, now),
+    )
 
 
 def filtered(filters: Mapping[str, Any]) -> Selection:

@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 from pgjobs.rules.control import Control
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.lifecycle import Change, Settlement
+from pgjobs.rules.limits import Limits
+from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.selection import Selection
 
 T_co = TypeVar("T_co", covariant=True)
@@ -41,6 +43,34 @@ class Claim(Effect[list[Job]]):
     selection: Selection
     demand: int
     change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimWithin(Effect["Claimed"]):
+    """As ``Claim``, of one queue and within ``limits``, which hold over all who claim so.
+
+    Claims of one queue take turns. Jobs start at ``change.at``, or at the last start that the rate
+    remembers if that is later.
+    """
+
+    queue: str
+    selection: Selection
+    demand: int
+    change: Change
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer to ``ClaimWithin``: ``jobs`` in claim order, and how the limits stand after it.
+
+    ``opens_at`` is when the rate lets a job start again, where it lets none now. ``running`` counts the
+    queue's executing jobs on all nodes where that is limited, and no further than it matters.
+    """
+
+    jobs: list[Job]
+    opens_at: datetime | None
+    running: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +136,7 @@ class SetControl(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class ResetControl(Effect[None]):
-    """Forget what was set by hand for ``queue``, and tell every node."""
+    """Forget what was set by hand for ``queue``, and tell every node. Its window stays."""
 
     queue: str
     now: datetime
@@ -114,7 +144,12 @@ class ResetControl(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class Controls(Effect[dict[str, Control]]):
-    """Read what was set by hand, for every queue."""
+    """Read what was set by hand, for every queue where that is anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows(Effect[dict[str, Window]]):
+    """Read what rate limits remember, of every queue where that is anything."""
 
 
 @dataclass(frozen=True, slots=True)

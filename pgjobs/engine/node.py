@@ -225,6 +225,7 @@ class Node:
             self._may_claim,
             self.runs.start,
             self.runs.of(queue),
+            self.stager.suspect,
         )
         return QueueDuty(queue, self.name, configured, ports, self._patience(f"queue:{queue}"))
 
@@ -285,6 +286,8 @@ class Node:
         self._control(polled.controls)
         for name in (*polled.ready, *dict.fromkeys(queue for _, queue in polled.staged)):
             self._feed(name)
+        for queue in self.queues.values():
+            queue.free()
         if polled.lost:
             self.runs.lose(polled.lost, effect.held)
 
@@ -311,6 +314,7 @@ class Node:
 
     def _saved(self, ending: Ending, counted: bool, now: datetime) -> None:
         self.runs.saved(ending, counted)
+        self.queues[ending.run.queue].saved()
 
     def _unsavable(self, ending: Ending, error: Exception, now: datetime) -> Ending:
         return self.runs.unsavable(ending, error, now)

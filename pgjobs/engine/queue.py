@@ -3,6 +3,10 @@
 A slot is taken from the claim until the run has really ended: a thread that ignores its deadline
 keeps its slot, so that running and free slots always add up to the concurrency. A claim whose answer
 was lost may have happened: its token is looked up, and what it took is run.
+
+A queue that is limited over all nodes is not asked in vain. Where its rate lets nothing start, the next
+claim is due when the rate's window opens. Where runs on all nodes are as many as may be, it waits until
+one of this node's is saved, or until the next poll, as others' runs may have ended by then.
 """
 
 from __future__ import annotations
@@ -12,11 +16,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pgjobs.effects import Claim, Effect, Find
+from pgjobs.effects import Claim, Claimed, ClaimWithin, Effect, Find
 from pgjobs.engine.duty import Patience
 from pgjobs.ports import Run
 from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.job import Job
+from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import Queue
 
 CLAIM_LIMIT = 1_000
@@ -32,6 +37,8 @@ class QueuePorts:
     may_claim: Callable[[datetime], bool]
     hand_over: Callable[[str, list[Job], datetime], None]
     running: Mapping[Run, None]
+    suspect: Callable[[datetime], None]
+    """Something will happen that no signal tells."""
 
 
 class QueueDuty:
@@ -48,13 +55,25 @@ class QueueDuty:
         self._ports = ports
         self._patience = patience
         self._hungry = True
-        self._claiming: Claim | None = None
-        self._unsure: Claim | None = None
+        self._opens_at: datetime | None = None
+        self._full = self._freed = False
+        self._unsaved = 0
+        self._claiming: Claim | ClaimWithin | None = None
+        self._unsure: Claim | ClaimWithin | None = None
         self._closed = False
 
     def feed(self) -> None:
         """There may be available jobs."""
         self._hungry = True
+
+    def free(self) -> None:
+        """Runs of other nodes may have ended since the last claim."""
+        self._freed, self._full = True, False
+
+    def saved(self) -> None:
+        """A run of this node has ended for all to see."""
+        self._unsaved -= 1
+        self.free()
 
     def close(self) -> None:
         """Claim nothing any more."""
@@ -77,38 +96,69 @@ class QueueDuty:
             return False
         if self._unsure is not None:
             return True
-        return self._hungry and self.demand > 0 and self._ports.may_claim(now)
+        if self._full or not self._hungry or self.demand == 0:
+            return False
+        return self._ports.may_claim(now)
 
     def next_due(self, now: datetime) -> datetime | None:
-        return self._patience.not_before(now) if self._ready(now) else None
+        if not self._ready(now):
+            return None
+        due = self._patience.not_before(now)
+        if self._opens_at is not None and self._unsure is None:
+            return max(due, self._opens_at)
+        return due
 
     def step(self, now: datetime) -> None:
-        if not self._ready(now) or not self._patience.allows(now):
+        due = self.next_due(now)
+        if due is None or due > now:
             return
         if self._unsure is not None:
             self._claiming = self._unsure
             self._ports.submit(Find(selection.claimed_under(self._token(self._unsure), self.name)))
             return
-        self._hungry = False
-        change = lifecycle.claim(self._node, self._ports.token(), now)
-        self._claiming = Claim(selection.claimable(self.name), self.demand, change)
+        self._hungry = self._freed = False
+        self._claiming = self._claim(now)
         self._ports.submit(self._claiming)
+
+    def _claim(self, now: datetime) -> Claim | ClaimWithin:
+        change = lifecycle.claim(self._node, self._ports.token(), now)
+        chosen = selection.claimable(self.name)
+        limits = Limits(self.effective.rate_limit, self.effective.global_concurrency)
+        if limits == Limits():
+            return Claim(chosen, self.demand, change)
+        return ClaimWithin(self.name, chosen, self.demand, change, limits)
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
         assert self._claiming is not None
         claim, self._claiming, self._unsure = self._claiming, None, None
+        jobs: list[Job] = answer.jobs if isinstance(answer, Claimed) else answer
+        self._unsaved += len(jobs)
         if isinstance(effect, Find):  # it says nothing of claims, which may fail again
             self._hungry = True
         else:
             self._patience.regain()
-            self._hungry = self._hungry or len(answer) >= claim.demand
-        self._ports.hand_over(self.name, answer, now)
+            self._hungry = self._hungry or len(jobs) >= claim.demand
+        if isinstance(answer, Claimed):
+            assert isinstance(claim, ClaimWithin)
+            self._hold_back(claim, answer, now)
+        self._ports.hand_over(self.name, jobs, now)
+
+    def _hold_back(self, claim: ClaimWithin, answer: Claimed, now: datetime) -> None:
+        """Note what the limits kept from this claim, to ask again when they may give it."""
+        self._opens_at = answer.opens_at
+        limit = claim.limits.concurrency
+        full = limit is not None and answer.running >= limit and len(answer.jobs) < claim.demand
+        if full:
+            self._full = not self._freed
+            if answer.running > self._unsaved:
+                self._ports.suspect(now)
+        self._hungry = self._hungry or full or answer.opens_at is not None
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
         self._unsure, self._claiming = self._claiming, None
         self._patience.lose(now)
 
     @staticmethod
-    def _token(claim: Claim) -> str:
+    def _token(claim: Claim | ClaimWithin) -> str:
         assert claim.change.attempted_by is not None
         return claim.change.attempted_by[1]

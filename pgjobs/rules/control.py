@@ -42,9 +42,7 @@ def effective(queue: str, configured: Queue, controls: Mapping[str, Control]) ->
 
 def merged(old: Control | None, new: Control) -> Control:
     """``new`` over ``old``: a value given with its ``_over`` replaces both."""
-    if old is None:
-        return new
-    result = old
+    result = old or Control()
     if new.paused is not None:
         result = replace(result, paused=new.paused, paused_over=new.paused_over)
     if new.concurrency is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,28 +22,51 @@ EVERY_QUEUE = "*"
 NAME_LIMIT = 127
 LOWEST_PRIORITY = 9
 MAX_CONCURRENCY = 100_000
+MAX_ALLOWED = 1_000_000
+LEAST_PERIOD_S = 0.001
 LARGE_ARGS_BYTES = 1_024
 
 log = logging.getLogger("pgjobs")
 
 
+@dataclass(frozen=True, slots=True, init=False)
+class RateLimit:
+    """At most ``allowed`` starts in any half-open window of ``period`` (seconds or a timedelta)."""
+
+    allowed: int
+    period: timedelta
+
+    def __init__(self, allowed: int, period: float | timedelta) -> None:
+        whole(allowed, "the allowed of a rate limit", 1, MAX_ALLOWED)
+        span = duration(period, "the period of a rate limit", least_s=LEAST_PERIOD_S)
+        object.__setattr__(self, "allowed", allowed)
+        object.__setattr__(self, "period", span)
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """How a node serves a queue: ``concurrency`` runs at a time, and whether it starts paused."""
+    """How a node serves a queue: ``concurrency`` runs at a time, and whether it starts paused.
+
+    ``global_concurrency`` and ``rate_limit`` hold over all nodes, each of which is to be given the same.
+    """
 
     concurrency: int = 10
     paused: bool = False
-    global_concurrency: InitVar[None] = None
-    rate_limit: InitVar[None] = None
+    global_concurrency: int | None = None
+    rate_limit: RateLimit | None = None
 
-    def __post_init__(self, global_concurrency: None, rate_limit: None) -> None:
-        if global_concurrency is not None or rate_limit is not None:
-            raise ConfigurationError(
-                "global_concurrency and rate_limit come with a later version: leave them out"
-            )
+    def __post_init__(self) -> None:
         whole(self.concurrency, "the concurrency of a queue", 1, MAX_CONCURRENCY)
         if not isinstance(self.paused, bool):
             raise ConfigurationError(f"paused takes True or False, not {self.paused!r}")
+        if self.global_concurrency is not None:
+            limit = self.global_concurrency
+            whole(limit, "the global_concurrency of a queue", 1, MAX_CONCURRENCY)
+        if self.rate_limit is not None and not isinstance(self.rate_limit, RateLimit):
+            raise ConfigurationError(
+                "rate_limit takes RateLimit(allowed=50, period=60), or None, not "
+                f"{self.rate_limit!r}"
+            )
 
 
 def queues(given: object) -> dict[str, Queue]:

@@ -22,6 +22,7 @@ from pgjobs_testing.conformance.controlling import Controlling
 from pgjobs_testing.conformance.given import Plant
 from pgjobs_testing.conformance.inserting import Inserting
 from pgjobs_testing.conformance.leading import Leading
+from pgjobs_testing.conformance.limits import Limited
 from pgjobs_testing.conformance.moving import Moving
 from pgjobs_testing.conformance.polling import Polling
 from pgjobs_testing.conformance.programs import Programs
@@ -35,6 +36,7 @@ __all__ = ["Plant", "StoreConformance"]
 class StoreConformance(
     Inserting,
     Claiming,
+    Limited,
     Settling,
     Moving,
     Selecting,

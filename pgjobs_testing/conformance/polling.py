@@ -119,8 +119,8 @@ class Polling:
 
     def test_a_poll_tells_what_was_set_by_hand(self, store: Store) -> None:
         store.run(SetControl("mail", Control(paused=True, concurrency=3), NOW))
-        store.run(SetControl("a", Control(paused_over=True), NOW))
-        expected = {"a": Control(paused_over=True), "mail": Control(paused=True, concurrency=3)}
+        store.run(SetControl("a", Control(concurrency=2), NOW))
+        expected = {"a": Control(concurrency=2), "mail": Control(paused=True, concurrency=3)}
         polled = poll(store)
         assert expected == polled.controls
         assert list(polled.controls) == ["a", "mail"]

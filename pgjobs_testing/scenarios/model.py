@@ -15,10 +15,12 @@ from pydantic_core import PydanticCustomError
 
 from pgjobs.rules import backoff
 from pgjobs.rules.backoff import Backoff
+from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs_testing.scenarios.mistakes import did_you_mean
 from pgjobs_testing.scenarios.values import (
     START,
+    Allowed,
     Args,
     Attempts,
     Concurrency,
@@ -78,12 +80,26 @@ class Part(BaseModel):
         return {name: getattr(self, name) for name in names if name in self.model_fields_set}
 
 
+class RateSpec(Part):
+    """At most ``allowed`` starts in any half-open window of ``period``."""
+
+    allowed: Allowed
+    period: PositiveDuration
+
+
 class QueueSpec(Part):
     """How the node serves a queue."""
 
-    LATER = ("rate_limit", "global_concurrency")
     concurrency: Concurrency = 10
     paused: Flag = False
+    global_concurrency: Maybe[Concurrency] = None
+    rate_limit: Maybe[RateSpec] = None
+
+    def made(self) -> Queue:
+        """The queue that is meant."""
+        rate = self.rate_limit
+        limit = None if rate is None else RateLimit(rate.allowed, rate.period)
+        return Queue(self.concurrency, self.paused, self.global_concurrency, limit)
 
 
 class InsertSpec(Part):

@@ -169,9 +169,7 @@ class _Play:
         self._progress = progress
         self._place = source.place(("name",))
         self._registry = scripted.registry(scenario.workers)
-        queues = {
-            name: Queue(spec.concurrency, spec.paused) for name, spec in scenario.queues.items()
-        }
+        queues = {name: spec.made() for name, spec in scenario.queues.items()}
         self._client = Client(self.clock, self.recorder, queues)
         self._executor = scripted.ScriptedExecutor(self.clock, scenario.workers, self._insert)
         session = store.session(scenario.nodes[0])

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import MAX_ATTEMPTS, JobState
 from pgjobs.rules.jsonb import normal_object
-from pgjobs.rules.options import LOWEST_PRIORITY, MAX_CONCURRENCY, NAME_LIMIT
+from pgjobs.rules.options import LOWEST_PRIORITY, MAX_ALLOWED, MAX_CONCURRENCY, NAME_LIMIT
 from pgjobs.rules.schedule import instant
 from pgjobs_testing.scenarios.mistakes import did_you_mean
 
@@ -314,6 +314,7 @@ Meta = Annotated[dict[str, Any], _json_object("meta"), WithJsonSchema({"type": "
 Priority = _whole_type(0, LOWEST_PRIORITY)
 Attempts = _whole_type(1, MAX_ATTEMPTS)
 Concurrency = _whole_type(1, MAX_CONCURRENCY)
+Allowed = _whole_type(1, MAX_ALLOWED)
 Whole = _whole_type(0, 2**31 - 1)
 Seed = _whole_type(0, 2**64 - 1)
 Share = Annotated[

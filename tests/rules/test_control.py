@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pgjobs.rules.control import EVERY_QUEUE, Control, effective, merged
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import Queue, RateLimit
 
 
 def test_without_a_hand_the_configuration_holds():
@@ -58,3 +60,13 @@ def test_a_new_value_replaces_the_old_together_with_what_it_was_set_over():
     assert Control(False, None, 7, 3) == merged(old, Control(paused=False))
     assert Control(True, False, 9, 4) == merged(old, Control(concurrency=9, concurrency_over=4))
     assert Control(paused=False) == merged(None, Control(paused=False))
+
+
+def test_what_a_value_was_set_over_is_nothing_without_the_value():
+    assert Control() == merged(None, Control(paused_over=True, concurrency_over=3))
+
+
+def test_the_hand_leaves_the_limits_over_all_nodes_alone():
+    limited = Queue(3, global_concurrency=5, rate_limit=RateLimit(1, 60))
+    controls = {"a": Control(concurrency=7)}
+    assert replace(limited, concurrency=7) == effective("a", limited, controls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from pgjobs.rules import options
 from pgjobs.rules.control import EVERY_QUEUE
 from pgjobs.rules.errors import ConfigurationError, PgJobsError, nearest, reject_unknown
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import Queue, RateLimit
 from tests.rules.factory import NOW
 
 
@@ -146,7 +147,37 @@ def test_where_nothing_is_known_nothing_is_suggested():
     assert "" == nearest("a", ())
 
 
-@pytest.mark.parametrize("later", [{"rate_limit": 5}, {"global_concurrency": 3}])
-def test_limits_that_come_later_are_refused_as_such(later: Any):
-    with pytest.raises(ConfigurationError, match="later version"):
-        Queue(1, **later)
+def test_a_rate_limit_is_equal_by_what_it_means():
+    assert RateLimit(50, 60) == RateLimit(allowed=50, period=timedelta(minutes=1))
+    assert RateLimit(50, 60) != RateLimit(50, 61)
+    assert timedelta(seconds=60) == RateLimit(50, 60).period
+    assert RateLimit(50, 60) == pickle.loads(pickle.dumps(RateLimit(50, 60)))
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ((0, 60), "the allowed of a rate limit is a whole number from 1 to 1000000: 0"),
+        ((1_000_001, 60), "from 1 to 1000000"),
+        ((True, 60), "whole number"),
+        ((1, 0), "the period of a rate limit must be 0.001 s or more, not 0"),
+        ((1, timedelta(0)), "0.001 s or more"),
+        ((1, "60s"), "the period of a rate limit takes seconds or a timedelta, not '60s'"),
+    ],
+)
+def test_a_bad_rate_limit_is_refused(bad: Any, message: str):
+    with pytest.raises(ConfigurationError, match=message):
+        RateLimit(*bad)
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ({"rate_limit": 5}, r"rate_limit takes RateLimit\(allowed=50, period=60\), or None, not 5"),
+        ({"global_concurrency": 0}, "the global_concurrency of a queue is a whole number from 1"),
+        ({"global_concurrency": "3"}, "whole number"),
+    ],
+)
+def test_bad_limits_of_a_queue_are_refused(bad: Any, message: str):
+    with pytest.raises(ConfigurationError, match=message):
+        Queue(1, **bad)

@@ -88,7 +88,6 @@ def test_what_is_no_plain_yaml_is_a_mistake(text, expected):
         ("plugins: {}", "5:1: 'plugins' comes with a later version, which can replay it; remove it until then"),
         ("queues: {q: 1}", "5:13: queues.q: found 1; accepted: a mapping"),
         ("queues: {q: {concurrency: 0}}", "5:27: queues.q.concurrency: found 0; accepted: a whole number from 1 to 100000"),
-        ("queues: {q: {rate_limit: {}}}", "5:14: 'rate_limit' in queues.q comes with a later version, which can replay it; remove it until then"),
         ("expect: [{at: 1s, job: x}]", "5:10: expect[0]: says nothing of the job; accepted: state, attempt, ..."),
         ("expect: [{at: 1s, job: y, attempt: 1}]", "5:24: expect[0].job: no job is named 'y'; known are x"),
         ("expect: [{at: ned, job: x, attempt: 1}]", f"5:15: expect[0].at: found 'ned'; accepted: {AN_INSTANT}, or end; did you mean 'end'?"),

@@ -23,4 +23,9 @@ def reset_control(tables: Tables, effect: effects.ResetControl) -> None:
 
 
 def controls(tables: Tables, _: effects.Controls) -> dict[str, Control]:
-    return dict(sorted(tables.controls.items()))
+    return by_queue(tables)
+
+
+def by_queue(tables: Tables) -> dict[str, Control]:
+    """The controls that hold anything, in order."""
+    return {queue: set_ for queue, set_ in sorted(tables.controls.items()) if set_ != Control()}

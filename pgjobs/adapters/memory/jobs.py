@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pgjobs import effects
+from pgjobs.adapters.memory.controlling import by_queue
 from pgjobs.adapters.memory.rows import first
 from pgjobs.adapters.memory.tables import Tables
 from pgjobs.rules import lifecycle
@@ -80,7 +81,7 @@ def poll(tables: Tables, effect: effects.Poll) -> effects.Polled:
         ready=tuple(queue for queue in effect.queues if rows.available.get(queue)),
         next_due=rows.due[0][0] if rows.due else None,
         lost=tuple(job_id for job_id, token in effect.held if not rows.holds(job_id, token)),
-        controls=dict(sorted(tables.controls.items())),
+        controls=by_queue(tables),
     )
 
 

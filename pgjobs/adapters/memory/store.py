@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from pgjobs import effects, leading
 from pgjobs.adapters.local import LocalStore
-from pgjobs.adapters.memory import controlling, jobs, nodes
+from pgjobs.adapters.memory import controlling, jobs, limits, nodes
 from pgjobs.adapters.memory.tables import Tables
 from pgjobs.effects import Effect
 from pgjobs.rules.errors import StoreError
@@ -43,6 +43,7 @@ class MemoryStore(LocalStore):
 _CARRY_OUT: dict[type[Any], Callable[[Tables, Any], Any]] = {
     effects.Insert: jobs.insert,
     effects.Claim: jobs.claim,
+    effects.ClaimWithin: limits.claim_within,
     effects.Settle: jobs.settle,
     effects.Transition: jobs.transition,
     effects.Delete: jobs.delete,
@@ -52,6 +53,7 @@ _CARRY_OUT: dict[type[Any], Callable[[Tables, Any], Any]] = {
     effects.SetControl: controlling.set_control,
     effects.ResetControl: controlling.reset_control,
     effects.Controls: controlling.controls,
+    effects.Windows: limits.windows,
     leading.Beat: nodes.beat,
     leading.Leave: nodes.leave,
     leading.Heartbeats: nodes.heartbeats,

@@ -1,4 +1,7 @@
-"""How what an operator set by hand is kept: ``control.merged``, as one upsert."""
+"""How what an operator set by hand is kept: ``control.merged``, as one upsert.
+
+A queue's row is also where its rate limit remembers starts, so that a reset empties it and leaves it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,17 @@ from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, controlled, single, told
 from pgjobs.adapters.postgres.values import Parameters
-from pgjobs.rules.control import EVERY_QUEUE, Control
+from pgjobs.rules.control import EVERY_QUEUE, Control, merged
 
 _PAIRS = (("paused", "paused_over"), ("concurrency", "concurrency_over"))
+SET_BY_HAND = "num_nonnulls(paused, paused_over, concurrency, concurrency_over) > 0"
+"""Whether a queue's row is a control."""
 
 
 def set_control(effect: effects.SetControl, names: Names) -> Plan[None]:
     """A value and what it overrides are replaced together, where a value is given."""
     given = Parameters()
-    control = effect.control
+    control = merged(None, effect.control)
     queue = given.text(effect.queue)
     at = given.instant(effect.now)
     kept = ", ".join(
@@ -49,15 +54,20 @@ WITH {cleared}stored AS (
 def reset_control(effect: effects.ResetControl, names: Names) -> Plan[None]:
     given = Parameters()
     queue = given.text(effect.queue)
+    emptied = ", ".join(f"{column} = NULL" for pair in _PAIRS for column in pair)
     sql = f"""
-WITH removed AS (DELETE FROM {names.queues} WHERE queue = {queue})
+WITH emptied AS (
+  UPDATE {names.queues} SET {emptied}, updated_at = {given.instant(effect.now)}
+  WHERE queue = {queue}
+)
 {told(given, [(controlled(names, queue), "")])}"""
     return single(sql, given, lambda _: None)
 
 
 def controls(_: effects.Controls, names: Names) -> Plan[dict[str, Control]]:
     sql = f"""
-SELECT queue, paused, paused_over, concurrency, concurrency_over FROM {names.queues}"""
+SELECT queue, paused, paused_over, concurrency, concurrency_over FROM {names.queues}
+WHERE {SET_BY_HAND}"""
     return single(sql, Parameters(), by_queue)
 
 

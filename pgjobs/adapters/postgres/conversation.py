@@ -8,7 +8,7 @@ in their own ways, and the conversation with the server is written once, over li
 from __future__ import annotations
 
 import select
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
@@ -36,24 +36,28 @@ def carry_out(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared) -> Con
 
 
 def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any]) -> Conversation:
+    """Each statement sees what was committed before it, whatever the database's default says."""
     import psycopg
 
-    found: list[pq.abc.PGresult] = []
-    yield from _unnamed(pgconn, Statement("BEGIN"))
+    found: list[list[Row]] = []
+    yield from _unnamed(pgconn, Statement("BEGIN ISOLATION LEVEL READ COMMITTED"))
     try:
-        for statement in plan.statements:
+        for statement in _statements(plan, found):
             result = yield from _unnamed(pgconn, statement)
-            found.append(result)
-        more = plan.then([rows_of(result) for result in found]) if plan.then is not None else ()
-        for statement in more:
-            result = yield from _unnamed(pgconn, statement)
-            found.append(result)
+            found.append(rows_of(result))
     except Exception:
         if pgconn.status == psycopg.pq.ConnStatus.OK:
             yield from _unnamed(pgconn, Statement("ROLLBACK"))
         raise
     yield from _unnamed(pgconn, Statement("COMMIT"))
-    return [rows_of(result) for result in found]
+    return found
+
+
+def _statements(plan: Plan[Any], found: Sequence[list[Row]]) -> Iterator[Statement]:
+    """The plan's statements, and those that follow from what was ``found`` meanwhile."""
+    yield from plan.statements
+    while plan.then is not None and (following := plan.then(found)) is not None:
+        yield following
 
 
 def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> Exchange:

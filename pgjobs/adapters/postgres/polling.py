@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from pgjobs.adapters.postgres import changes
-from pgjobs.adapters.postgres.controlling import by_queue
+from pgjobs.adapters.postgres.controlling import SET_BY_HAND, by_queue
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, arrival, single, told
@@ -74,7 +74,8 @@ SELECT
       SELECT job.state::text = 'executing' AND coalesce(job.attempted_by[2], '') = h.token
       FROM {names.jobs} AS job WHERE job.id = h.id) IS NOT TRUE),
   (SELECT json_agg(json_build_array(
-      queue, paused, paused_over, concurrency, concurrency_over))::text FROM {names.queues}),
+      queue, paused, paused_over, concurrency, concurrency_over))::text FROM {names.queues}
+    WHERE {SET_BY_HAND}),
   told.sent
 FROM ({told(given, [arrivals])}) AS told"""
     return single(sql, given, _polled, often=True)

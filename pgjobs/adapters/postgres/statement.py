@@ -6,7 +6,7 @@ A plan knows nothing of drivers. Whoever carries it out sends each statement's S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,13 +30,17 @@ class Statement:
 class Plan(Generic[T]):
     """The statements of one effect, and how their rows make its answer.
 
-    ``then`` makes further statements of the same transaction from the rows of the first ones: so
-    that what was read under a lock can be decided upon by a rule.
+    ``then`` is given the rows of all statements so far, and says which statement comes next; none when
+    it is None, or says None. Such a plan is one transaction however few statements it has.
     """
 
     statements: tuple[Statement, ...]
     answer: Callable[[Sequence[list[Row]]], T]
-    then: Callable[[Sequence[list[Row]]], Sequence[Statement]] | None = None
+    then: Callable[[Sequence[list[Row]]], Statement | None] | None = None
+
+
+Steps = Generator[Statement, list[Row], T]
+"""Yields statements, is sent the rows of each, and returns an answer."""
 
 
 def single(
@@ -44,6 +48,36 @@ def single(
 ) -> Plan[T]:
     """A plan of one statement."""
     return Plan((Statement(sql, parameters.values, often),), lambda results: parse(results[0]))
+
+
+def stepwise(begin: Callable[[], Steps[T]]) -> Plan[T]:
+    """A plan whose statements depend on the rows of earlier ones.
+
+    The steps are begun anew for each question, so that the plan stays a value without a state.
+    """
+
+    def then(found: Sequence[list[Row]]) -> Statement | None:
+        following = _after(begin(), found)
+        return following if isinstance(following, Statement) else None
+
+    def answer(found: Sequence[list[Row]]) -> T:
+        ended = _after(begin(), found)
+        assert not isinstance(ended, Statement), "a plan ends when its steps do"
+        return ended
+
+    return Plan((next(begin()),), answer, then)
+
+
+def _after(steps: Steps[T], found: Sequence[list[Row]]) -> Statement | T:
+    """The statement that follows those whose rows were found, or the answer."""
+    try:
+        following = next(steps)
+        for rows in found:
+            following = steps.send(rows)
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+    return following
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""Which statements carry out an effect: one, and so one round trip (a large insert takes several, in
-one transaction).
+"""Which statements carry out an effect: one, and so one round trip (a large insert and a limited claim
+take several, in one transaction).
 
 No statement reads the server's clock or leaves a column to its default.
 """
@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from pgjobs import effects, leading
 from pgjobs.adapters.postgres import (
     controlling,
+    limits,
     nodes,
     polling,
     reading,
@@ -45,6 +46,7 @@ def plan(effect: Effect[T], names: Names) -> Plan[T]:
 _PLANS: dict[type[Any], Callable[[Any, Names], Plan[Any]]] = {
     effects.Insert: writing.insert,
     effects.Claim: writing.claim,
+    effects.ClaimWithin: limits.claim_within,
     effects.Settle: writing.settle,
     effects.Transition: writing.transition,
     effects.Delete: writing.delete,
@@ -53,6 +55,7 @@ _PLANS: dict[type[Any], Callable[[Any, Names], Plan[Any]]] = {
     effects.SetControl: controlling.set_control,
     effects.ResetControl: controlling.reset_control,
     effects.Controls: controlling.controls,
+    effects.Windows: limits.windows,
     effects.Poll: polling.poll,
     leading.Beat: nodes.beat,
     leading.Leave: nodes.leave,

@@ -58,9 +58,10 @@ WITH {fence}, moved AS (
 SELECT (SELECT count(*) FROM fence), (SELECT count(*) FROM moved)"""
     inserting = writing.insert(Insert(effect.jobs, effect.fence.now), names)
 
-    def then(results: Sequence[list[Row]]) -> Sequence[Statement]:
+    def then(results: Sequence[list[Row]]) -> Statement | None:
         ((fences, moved),) = results[0]
-        return inserting.statements if fences and moved else ()
+        left = inserting.statements[len(results) - 1 :]
+        return left[0] if fences and moved and left else None
 
     def answer(results: Sequence[list[Row]]) -> list[Job] | None:
         ((fences, moved),) = results[0]

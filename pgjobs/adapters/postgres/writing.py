@@ -109,19 +109,34 @@ WHERE told.sent >= 0"""
 
 def claim(effect: effects.Claim, names: Names) -> Plan[list[Job]]:
     given = Parameters()
-    chosen = effect.selection.leaving(effect.change.event)
     sql = f"""
-WITH chosen AS MATERIALIZED (
+WITH {chosen(effect, names, given)}
+{claiming(effect, names, given)}
+RETURNING {job_columns("job")}"""
+    return single(sql, given, in_claim_order, often=True)
+
+
+def chosen(effect: effects.Claim, names: Names, given: Parameters) -> str:
+    """The part ``chosen``: what is to be claimed, locked."""
+    selection = effect.selection.leaving(effect.change.event)
+    return f"""chosen AS MATERIALIZED (
   SELECT id FROM {names.jobs}
-  WHERE {where(chosen, names, given)}
+  WHERE {where(selection, names, given)}
   ORDER BY priority, scheduled_at, id
   LIMIT {given.number(effect.demand)}
   FOR UPDATE SKIP LOCKED
-)
-UPDATE {names.jobs} AS job SET {changes.one(effect.change, names, given)}
-WHERE job.id = ANY (ARRAY(SELECT id FROM chosen))
-RETURNING {job_columns("job")}"""
-    return single(sql, given, lambda rows: sorted(map(job, rows), key=claim_order), often=True)
+)"""
+
+
+def claiming(effect: effects.Claim, names: Names, given: Parameters) -> str:
+    """The claim of what was chosen."""
+    return f"""UPDATE {names.jobs} AS job SET {changes.one(effect.change, names, given)}
+WHERE job.id = ANY (ARRAY(SELECT id FROM chosen))"""
+
+
+def in_claim_order(rows: list[Row]) -> list[Job]:
+    """The jobs that were claimed: UPDATE returns them in any order."""
+    return sorted(map(job, rows), key=claim_order)
 
 
 def settle(effect: effects.Settle, names: Names) -> Plan[list[bool]]:

@@ -1,0 +1,134 @@
+"""How jobs of a limited queue are claimed: the queue's row is its turn.
+
+The row is locked by one statement and the jobs are claimed by a later one, since a statement that waited
+for a lock still sees the table as it was before. What a claim may take is decided between the two, by
+``rules.limits``. Why it is done so: ``docs/decisions/0011-limits.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from pgjobs import effects
+from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.rows import Row, job_columns
+from pgjobs.adapters.postgres.statement import Plan, Statement, Steps, single, stepwise
+from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.adapters.postgres.where import where
+from pgjobs.adapters.postgres.writing import chosen, claim, claiming, in_claim_order
+from pgjobs.rules.job import JobState
+from pgjobs.rules.limits import Turn
+from pgjobs.rules.ratelimit import Window
+from pgjobs.rules.schedule import EPOCH
+from pgjobs.rules.selection import OneOf, Selection
+
+STALLED_MS = 5_000
+"""How long a claimer may stand still in its turn before the server ends its connection."""
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def claim_within(effect: effects.ClaimWithin, names: Names) -> Plan[effects.Claimed]:
+    """Lock the queue's row, count what runs where that is limited, and claim what there is room for."""
+
+    def steps() -> Steps[effects.Claimed]:
+        rows = yield _locked(effect, names)
+        if not rows:
+            rows = yield _made(effect, names)
+        window = _window(rows[0][0])
+        running = 0
+        if effect.limits.concurrency is not None:
+            ((running,),) = yield _counted(effect, effect.limits.concurrency, names)
+        turn = Turn(effect.limits, effect.demand, effect.change.at, window, running)
+        claimed = in_claim_order((yield _claimed(effect, turn, names)) if turn.room else [])
+        taken = len(claimed)
+        return effects.Claimed(claimed, turn.opens_at(taken), turn.running_after(taken))
+
+    return stepwise(steps)
+
+
+def windows(_: effects.Windows, names: Names) -> Plan[dict[str, Window]]:
+    sql = f"SELECT queue, starts::text FROM {names.queues} WHERE starts IS NOT NULL"
+    return single(sql, Parameters(), _by_queue)
+
+
+def _by_queue(rows: list[Row]) -> dict[str, Window]:
+    return {queue: _window(starts) for queue, starts in sorted(rows)}
+
+
+def _locked(effect: effects.ClaimWithin, names: Names) -> Statement:
+    """The queue's turn, until the end of the transaction; no row where the queue has none yet."""
+    given = Parameters()
+    sql = f"""
+SELECT starts::text, {_impatient(given)} FROM {names.queues}
+WHERE queue = {given.text(effect.queue)} FOR UPDATE"""
+    return Statement(sql, given.values)
+
+
+def _made(effect: effects.ClaimWithin, names: Names) -> Statement:
+    """The same, of a row that is made now, or was made meanwhile."""
+    given = Parameters()
+    sql = f"""
+INSERT INTO {names.queues} AS made (queue, updated_at)
+VALUES ({given.text(effect.queue)}, {given.instant(effect.change.at)})
+ON CONFLICT (queue) DO UPDATE SET queue = excluded.queue
+RETURNING made.starts::text, {_impatient(given)}"""
+    return Statement(sql, given.values)
+
+
+def _impatient(given: Parameters) -> str:
+    """From here on the server does not wait long for a claimer that stands still: others wait, too."""
+    timeout = given.text(str(STALLED_MS))
+    return f"set_config('idle_in_transaction_session_timeout', {timeout}, true)"
+
+
+def _counted(effect: effects.ClaimWithin, limit: int, names: Names) -> Statement:
+    """How many jobs of the queue execute, on whichever node; no further than it matters."""
+    given = Parameters()
+    executing = Selection((OneOf("state", (JobState.EXECUTING,)), OneOf("queue", (effect.queue,))))
+    sql = f"""
+SELECT count(*) FROM (
+  SELECT FROM {names.jobs} WHERE {where(executing, names, given)} LIMIT {given.number(limit)}
+) AS executing"""
+    return Statement(sql, given.values)
+
+
+def _claimed(effect: effects.ClaimWithin, turn: Turn, names: Names) -> Statement:
+    """The claim itself. It notes what it really took, so that nothing is used up by what was not there."""
+    within = effects.Claim(effect.selection, turn.room, turn.dated(effect.change))
+    if effect.limits.rate is None:
+        (statement,) = claim(within, names).statements
+        return statement
+    given = Parameters()
+    *before, (at, first) = turn.after(1)
+    last = f"{given.number(_microseconds(at))}, {given.number(first - 1)} + count(*)"
+    sql = f"""
+WITH {chosen(within, names, given)}, claimed AS (
+{claiming(within, names, given)}
+RETURNING job.*
+), noted AS (
+  UPDATE {names.queues} SET starts = {given.json(_starts(before))} || taken.starts
+  FROM (SELECT jsonb_build_array(jsonb_build_array({last})) AS starts, count(*) FROM claimed) AS taken
+  WHERE queue = {given.text(effect.queue)} AND taken.count > 0
+)
+SELECT {job_columns("claimed")} FROM claimed"""
+    return Statement(sql, given.values)
+
+
+def _window(starts: str | None) -> Window:
+    try:
+        return tuple((EPOCH + at * _MICROSECOND, n) for at, n in json.loads(starts or "[]"))
+    except (TypeError, ValueError, OverflowError) as error:
+        from psycopg import DataError
+
+        text = f"pgjobs_queues.starts holds {starts}, which is no window"
+        raise DataError(f"{text}: set it to NULL to forget it") from error
+
+
+def _starts(window: list[tuple[datetime, int]]) -> list[tuple[int, int]]:
+    return [(_microseconds(at), n) for at, n in window]
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - EPOCH) // _MICROSECOND
