@@ -80,7 +80,7 @@ class TestOnAServer:
         heard(ear)
         chosen = Selection((OneOf("id", (first.id, second.id + 1)),))
         assert 2 == len(postgres.run(Transition(chosen, lifecycle.cancel(NOW), 10)))
-        pkill = {"action": "pkill", "job_id": first.id}
+        pkill = {"action": "pkill", "job_id": first.id, "from": "pgjobs"}
         assert [("public.oban_signal", pkill)] == heard(ear)
         assert 3 == len(postgres.run(Delete(Selection(), 10)))
         assert [("public.oban_signal", pkill | {"job_id": second.id})] == heard(ear)
@@ -117,7 +117,7 @@ class TestOnAServer:
                 ("public.oban_signal", {"action": "pkill", "job_id": 2**40}),
             ):
                 oban.execute("SELECT pg_notify(%s, %s)", (channel, told(payload)))
-            last = Signal("cancel", job_id=2**40)
+            last = Signal("kill", job_id=2**40)
             found = until(session, lambda items: last in items)
             assert [Signal("insert", "mail"), last] == [
                 one for one in found if one.kind != "control"
@@ -146,6 +146,12 @@ class TestOnAServer:
 )
 def test_what_cannot_be_read_is_no_signal(channel, payload):
     assert signal_of(channel, payload, PUBLIC) is None
+
+
+@pytest.mark.parametrize("mark, kind", [({}, "kill"), ({"from": "pgjobs"}, "cancel")])
+def test_an_obans_pkill_asks_for_the_cancel_that_ours_only_tells_of(mark, kind):
+    payload = json.dumps({"action": "pkill", "job_id": 7} | mark)
+    assert Signal(kind, job_id=7) == signal_of("public.oban_signal", payload, PUBLIC)
 
 
 def test_channels_are_obans_where_its_names_fit_and_ours_where_they_do_not():

@@ -2,6 +2,9 @@
 
 Oban's ``oban_insert`` carries ``{"queue": "x"}``, its ``oban_signal`` ``{"action": "pkill", "job_id": 1}``
 among others that bind Oban's own nodes. What cannot be read, or says nothing to us, is no signal.
+
+A ``pkill`` of ours comes after the row was changed, and is marked as ours: a poll sees what it means. That
+of Oban for Python is the cancel itself: the row stays ``executing``, for the node that runs it to settle.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.statement import OURS
 from pgjobs.ports import Signal
 
 
@@ -25,7 +29,8 @@ def signal_of(channel: str, payload: str, names: Names) -> Signal | None:
         if channel == names.signal_channel:
             if content["action"] != "pkill":
                 return None
-            return Signal("cancel", job_id=int(content["job_id"]))
+            kind = "cancel" if content.get("from") == OURS else "kill"
+            return Signal(kind, job_id=int(content["job_id"]))
         if channel == names.own_channel:
             return _own(content)
     except (ValueError, KeyError, TypeError, EOFError, OSError):
