@@ -69,7 +69,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop bench lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pooler outage bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -124,6 +124,12 @@ interop: $(READY)
 		$(PIP) --requirement $(INTEROP) && touch $(VENV)/.interop; \
 	fi
 	$(BIN)/python -m pytest tests/interop --pgjobs-postgres embedded $(PYTEST_ARGS)
+
+test-pooler: $(READY) ## run the live tests through a PgBouncer in transaction mode (installs it as root on Debian)
+	$(BIN)/python tests/pooler/run.py $(PYTEST_ARGS)
+
+outage: $(READY) ## stop the server for a minute in the middle of a batch, and count what became of the jobs
+	$(BIN)/python -m tests.live.outage --seconds 60
 
 bench: $(READY) ## measure jobs per second
 	PATH="$(abspath $(BIN)):$$PATH" bash benchmarks/bench.sh

@@ -7,6 +7,7 @@ import json
 import psycopg
 import pytest
 
+from pgjobs import NewJob, PgJobs
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.signals import signal_of
 from pgjobs.effects import Delete, Poll, SetControl, Transition
@@ -64,6 +65,18 @@ class TestOnAServer:
     def test_a_large_insert_tells_each_queue_once(self, postgres, ear):
         insert(postgres, *[new(queue=f"q{n % 2}") for n in range(11_000)])
         assert 2 == len(heard(ear))
+
+    def test_ten_thousand_jobs_for_three_queues_send_three_small_notifications(
+        self, dsn, postgres, ear
+    ):
+        jobs = PgJobs(dsn, queues=False)
+        jobs.insert_all(NewJob("any", {"n": n}, queue=f"q{n % 3}") for n in range(10_000))
+        notes = heard(ear)
+        assert [("public.oban_insert", {"queue": f"q{n}"}) for n in range(3)] == sorted(
+            notes, key=str
+        )
+        assert max(len(json.dumps(payload)) for _, payload in notes) < 100
+        jobs.store.close()
 
     def test_a_retry_tells_its_queue(self, postgres, ear):
         insert(postgres, new(queue="a", schedule_in=SECOND), new(queue="a", schedule_in=SECOND))
@@ -137,7 +150,11 @@ class TestOnAServer:
         ("public.oban_signal", '{"action": "pkill", "job_id": "x"}'),
         ("public.oban_signal", '{"action": "scale", "queue": "x"}'),
         ("public.oban_leader", '{"queue": "x"}'),
+        ("public.oban_insert", '{"a":' * 1_500),
+        ("public.oban_signal", '{"action": "pkill", "job_id": 1e999}'),
+        ("public.oban_signal", base64.b64encode(gzip.compress(b"{}")[:10] + b"\xff" * 20).decode()),
         ("public.pgjobs", '{"due": "soon"}'),
+        ("public.pgjobs", '{"due": "2030-01-01T00:00:00"}'),
         ("public.pgjobs", '{"unknown": "x"}'),
         ("public.pgjobs", '{"due": "2030-01-01T00:00:00Z", "control": "x"}'),
         ("public.pgjobs", base64.b64encode(b"\x1f\x8b no gzip").decode()),
