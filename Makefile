@@ -57,7 +57,19 @@ touch $(READY)
 endef
 export SET_UP
 
-.PHONY: help replay test check test-docker have-docker bench lock clean
+# Python 3.12 or newer, for the neighbour that needs it; a shim of pyenv counts only if it runs.
+define FIND_NEWER_PYTHON
+for candidate in $(PYTHON) python3.14 python3.13 python3.12 \
+    $$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python 2>/dev/null | sort -rV); do
+    if "$$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
+        command -v "$$candidate"
+        exit
+    fi
+done
+endef
+export FIND_NEWER_PYTHON
+
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pooler outage bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -95,6 +107,29 @@ test-docker: have-docker ## run the tests that need a server against one in Dock
 have-docker: $(READY)
 	@if [ -x $(DOCKER_POSTGRES) ] && [ "$$(id -u)" = 0 ]; then $(DOCKER_POSTGRES) >/dev/null || true; fi
 	@$(BIN)/python -c "$$FIND_DOCKER"
+
+test-interop: ## run the tests beside Oban for Python, on a Python >= 3.12 in an environment of its own
+	@found=$$(sh -c "$$FIND_NEWER_PYTHON"); \
+	if [ -z "$$found" ]; then \
+		echo "make: skipped: Oban for Python needs Python 3.12 or newer, and none is found. Name one: make test-interop PYTHON=/path/to/python"; \
+	else \
+		$(MAKE) --no-print-directory interop PYTHON="$$found" VENV=.venv-interop; \
+	fi
+
+INTEROP := tests/interop/requirements.txt
+
+interop: $(READY)
+	@if [ ! $(VENV)/.interop -nt $(READY) ] || [ ! $(VENV)/.interop -nt $(INTEROP) ]; then \
+		echo "make: installing $(INTEROP) into $(VENV)" >&2; \
+		$(PIP) --requirement $(INTEROP) && touch $(VENV)/.interop; \
+	fi
+	$(BIN)/python -m pytest tests/interop --pgjobs-postgres embedded $(PYTEST_ARGS)
+
+test-pooler: $(READY) ## run the live tests through a PgBouncer in transaction mode (installs it as root on Debian)
+	$(BIN)/python tests/pooler/run.py $(PYTEST_ARGS)
+
+outage: $(READY) ## stop the server for a minute in the middle of a batch, and count what became of the jobs
+	$(BIN)/python -m tests.live.outage --seconds 60
 
 bench: $(READY) ## measure jobs per second
 	PATH="$(abspath $(BIN)):$$PATH" bash benchmarks/bench.sh

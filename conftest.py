@@ -26,6 +26,14 @@ _reason = pytest.StashKey[str]()
 _numbers = itertools.count()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pooler",
+        choices=("plain", "prepared"),
+        help="put a PgBouncer in transaction mode before the server (make test-pooler)",
+    )
+
+
 @pytest.fixture(scope="session")
 def server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """The PostgreSQL that ``--pgjobs-postgres`` means, started once for the session."""
@@ -38,8 +46,15 @@ def server(pytestconfig: pytest.Config) -> Iterator[Server]:
             raise
         pytest.skip(f"no PostgreSQL can be had here: {error}")
     pytestconfig.stash[_choice] = chosen
+    pooler: str | None = pytestconfig.getoption("--pooler")
     with chosen.server() as started:
-        yield started
+        if pooler is None:
+            yield started
+            return
+        from tests.pooler.pgbouncer import Pooled
+
+        with Pooled(started, pooler) as pooled:
+            yield pooled
 
 
 @pytest.fixture

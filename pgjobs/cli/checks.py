@@ -180,9 +180,11 @@ def neighbours(found: Iterable[Neighbour]) -> Finding:
         return Finding("neighbours", Level.OK, "no Oban works on this table", details)
     serving = f", serving {_some(producers)}" if producers else ""
     text = (
-        f"Oban works on this table ({_some(nodes)}{serving}). Limits and pauses of pgjobs do not "
-        "bind it, it rescues by age also what still runs here, and a node that serves the same queue "
-        "must know all of its workers"
+        f"Oban works on this table ({_some(nodes)}{serving}). What cannot hold beside it: limits, "
+        "windows and pauses of pgjobs do not bind it, nor its own a node of pgjobs; its time-based "
+        "rescue takes jobs that still run here once they have run for its rescue_after (5 minutes in "
+        "Oban for Python, 60 in Oban for Elixir), so set that beyond the longest job; and a node "
+        "that serves the same queue must know all of its workers"
     )
     return Finding("neighbours", Level.NOTE, text, details)
 

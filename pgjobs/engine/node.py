@@ -267,6 +267,8 @@ class Node:
         elif signal.kind == "due":
             if signal.at is not None:
                 self.stager.expect(signal.at)
+        elif signal.kind == "kill":
+            self.runs.kill(signal.job_id, now)
         elif signal.kind == "control":
             self._controls_asked = self.stager.ask(now)
         else:

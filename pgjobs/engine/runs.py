@@ -138,6 +138,13 @@ class Runs:
             if known and run.job.id in gone and not run.settled:
                 self._tell(run)
 
+    def kill(self, job_id: int | None, now: datetime) -> None:
+        """A neighbour asks for a run to end, and leaves it to its node to say so in the row."""
+        for run in self.all:
+            if run.job.id == job_id and not run.settled and not run.told:
+                self._tell(run)
+                self._settle(run, lifecycle.Outcome(Event.CANCEL), now, self._clock.monotonic())
+
     def give_back(self, now: datetime) -> None:
         """The grace of a stopping node is over: what can be stopped is stopped, and released."""
         self._gave_back = True

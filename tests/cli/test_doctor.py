@@ -155,7 +155,7 @@ def test_obans_that_work_here_are_noted_and_their_running_jobs_are_theirs(stored
     found = examined(stored, "--max-running", "60", code=0)
     assert "note" == found["neighbours"]["level"]
     assert {"nodes": ["node-2", "node-3"], "queues": ["pack"]} == found["neighbours"]["details"]
-    assert "Limits and pauses of pgjobs do not bind it" in found["neighbours"]["text"]
+    assert "limits, windows and pauses of pgjobs do not bind it" in found["neighbours"]["text"]
     assert [] == found["running"]["details"]["ids"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pgjobs.ports import Signal
 from pgjobs.rules.options import Queue
 from tests.engine.rig import Rig
 
@@ -57,6 +58,36 @@ def test_a_job_retried_by_hand_after_its_cancel_runs_beside_its_first_run():
     assert "executing" == rig.job(job).state
     rig.advance(20)
     assert ("completed", 110.0) == (rig.job(job).state, rig.at("completed")[0])
+
+
+@pytest.mark.parametrize("worker, late", [("task", []), ("thread", [100.0])])
+def test_a_neighbour_that_asks_for_a_cancel_has_the_node_save_it(worker: str, late: list[float]):
+    rig = Rig({"default": 3}, nodes=("a", "b"))
+    job, other = rig.insert(worker, takes=100), rig.insert(takes=50)
+    rig.advance(10)
+    for _ in range(2):  # doubled, as one to each of two nodes is
+        asked = Signal("kill", job_id=job.id)
+        for member in rig.flow.members:
+            member.session._hear(asked)
+    rig.advance()
+    after = rig.job(job)
+    assert ("cancelled", rig.clock.now(), ()) == (after.state, after.cancelled_at, after.errors)
+    (told,) = [run for n in (0, 1) for run in rig.executor_of(n).told]
+    assert (job.id, True) == (told.job.id, told.job.cancelled.is_set())
+    rig.advance(100)
+    assert ("cancelled", "completed") == (rig.job(job).state, rig.job(other).state)
+    assert late == rig.at("late")
+
+
+def test_a_neighbours_cancel_counts_for_the_run_that_it_met_and_no_later_one():
+    rig = Rig({"default": 1})
+    job = rig.insert(takes=10)
+    rig.advance(11)
+    rig.member.session._hear(Signal("kill", job_id=job.id))
+    rig.call(rig.client.retry(job))
+    rig.advance(11)
+    assert ("completed", 2) == (rig.job(job).state, rig.job(job).attempt)
+    assert [] == rig.executor.told
 
 
 def test_a_job_deleted_while_it_runs_is_told_and_stops_nothing():

@@ -7,6 +7,7 @@ import json
 import psycopg
 import pytest
 
+from pgjobs import NewJob, PgJobs
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.signals import signal_of
 from pgjobs.effects import Delete, Poll, SetControl, Transition
@@ -65,6 +66,18 @@ class TestOnAServer:
         insert(postgres, *[new(queue=f"q{n % 2}") for n in range(11_000)])
         assert 2 == len(heard(ear))
 
+    def test_ten_thousand_jobs_for_three_queues_send_three_small_notifications(
+        self, dsn, postgres, ear
+    ):
+        jobs = PgJobs(dsn, queues=False)
+        jobs.insert_all(NewJob("any", {"n": n}, queue=f"q{n % 3}") for n in range(10_000))
+        notes = heard(ear)
+        assert [("public.oban_insert", {"queue": f"q{n}"}) for n in range(3)] == sorted(
+            notes, key=str
+        )
+        assert max(len(json.dumps(payload)) for _, payload in notes) < 100
+        jobs.store.close()
+
     def test_a_retry_tells_its_queue(self, postgres, ear):
         insert(postgres, new(queue="a", schedule_in=SECOND), new(queue="a", schedule_in=SECOND))
         heard(ear)
@@ -80,7 +93,7 @@ class TestOnAServer:
         heard(ear)
         chosen = Selection((OneOf("id", (first.id, second.id + 1)),))
         assert 2 == len(postgres.run(Transition(chosen, lifecycle.cancel(NOW), 10)))
-        pkill = {"action": "pkill", "job_id": first.id}
+        pkill = {"action": "pkill", "job_id": first.id, "from": "pgjobs"}
         assert [("public.oban_signal", pkill)] == heard(ear)
         assert 3 == len(postgres.run(Delete(Selection(), 10)))
         assert [("public.oban_signal", pkill | {"job_id": second.id})] == heard(ear)
@@ -117,7 +130,7 @@ class TestOnAServer:
                 ("public.oban_signal", {"action": "pkill", "job_id": 2**40}),
             ):
                 oban.execute("SELECT pg_notify(%s, %s)", (channel, told(payload)))
-            last = Signal("cancel", job_id=2**40)
+            last = Signal("kill", job_id=2**40)
             found = until(session, lambda items: last in items)
             assert [Signal("insert", "mail"), last] == [
                 one for one in found if one.kind != "control"
@@ -137,7 +150,11 @@ class TestOnAServer:
         ("public.oban_signal", '{"action": "pkill", "job_id": "x"}'),
         ("public.oban_signal", '{"action": "scale", "queue": "x"}'),
         ("public.oban_leader", '{"queue": "x"}'),
+        ("public.oban_insert", '{"a":' * 1_500),
+        ("public.oban_signal", '{"action": "pkill", "job_id": 1e999}'),
+        ("public.oban_signal", base64.b64encode(gzip.compress(b"{}")[:10] + b"\xff" * 20).decode()),
         ("public.pgjobs", '{"due": "soon"}'),
+        ("public.pgjobs", '{"due": "2030-01-01T00:00:00"}'),
         ("public.pgjobs", '{"unknown": "x"}'),
         ("public.pgjobs", '{"due": "2030-01-01T00:00:00Z", "control": "x"}'),
         ("public.pgjobs", base64.b64encode(b"\x1f\x8b no gzip").decode()),
@@ -146,6 +163,12 @@ class TestOnAServer:
 )
 def test_what_cannot_be_read_is_no_signal(channel, payload):
     assert signal_of(channel, payload, PUBLIC) is None
+
+
+@pytest.mark.parametrize("mark, kind", [({}, "kill"), ({"from": "pgjobs"}, "cancel")])
+def test_an_obans_pkill_asks_for_the_cancel_that_ours_only_tells_of(mark, kind):
+    payload = json.dumps({"action": "pkill", "job_id": 7} | mark)
+    assert Signal(kind, job_id=7) == signal_of("public.oban_signal", payload, PUBLIC)
 
 
 def test_channels_are_obans_where_its_names_fit_and_ours_where_they_do_not():

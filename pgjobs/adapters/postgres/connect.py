@@ -47,12 +47,16 @@ def conninfo(dsn: str) -> str:
 
 
 def open_connection(dsn: str) -> psycopg.Connection[Any]:
-    """A connection in autocommit; ``StoreUnavailableError`` when there is none to be had."""
+    """A connection in autocommit; ``StoreUnavailableError`` when there is none to be had.
+
+    psycopg prepares nothing of its own on it: behind a transaction pooler its names would meet those
+    that another client left on the same server process.
+    """
     import psycopg
 
     guard.check(dsn)
     try:
-        return psycopg.Connection.connect(conninfo(dsn), autocommit=True)
+        return psycopg.Connection.connect(conninfo(dsn), autocommit=True, prepare_threshold=None)
     except psycopg.Error as error:
         raise translated(error) from error
 
@@ -63,7 +67,9 @@ async def open_async_connection(dsn: str) -> psycopg.AsyncConnection[Any]:
 
     guard.check(dsn)
     try:
-        return await psycopg.AsyncConnection.connect(conninfo(dsn), autocommit=True)
+        return await psycopg.AsyncConnection.connect(
+            conninfo(dsn), autocommit=True, prepare_threshold=None
+        )
     except psycopg.Error as error:
         raise translated(error) from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pgjobs.adapters.postgres.conversation import READ, WRITE, Conversation, carry_out
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names, quoted
+from pgjobs.adapters.postgres.pooler import keeps_its_process
 from pgjobs.adapters.postgres.preparing import Prepared, Preparing
 from pgjobs.adapters.postgres.signals import signal_of
 from pgjobs.adapters.postgres.statement import Plan
@@ -181,7 +182,8 @@ class Listener:
     """A connection that hears notifications.
 
     It is opened with the session's first effect, and again when the server has answered a poll;
-    where the server refuses it, after twice as many polls each time. The node is told to look for
+    where the server refuses it, or a pooler keeps no session, after twice as many polls each time,
+    and polls find what notifications would have told. The node is told to look for
     itself when the connection is lost, and when it is there again: it may have missed something.
     """
 
@@ -191,8 +193,10 @@ class Listener:
         selector: selectors.BaseSelector,
         connect: Callable[[Line], None],
         tell: Callable[[Signal], None],
+        another: Callable[[], Connection],
     ) -> None:
         self._names, self._selector, self._connect, self._tell = names, selector, connect, tell
+        self._another = another
         self._connection: Connection | None = None
         self._begun = self._connecting = False
         self._fileno = -1
@@ -214,6 +218,8 @@ class Listener:
             self._connect(self)
 
     def prepare(self, connection: Connection) -> None:
+        if not keeps_its_process(connection, self._another):
+            raise StoreError("a transaction pooler stands before the server: nothing can listen")
         for channel in self._names.channels:
             connection.execute(f"LISTEN {quoted(channel)}".encode())
 

@@ -52,7 +52,7 @@ class PostgresSession:
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
         self._claiming = Lane(names, preparing, self._selector, self._open, self._end)
         self._settling = Lane(names, preparing, self._selector, self._open, self._end)
-        self._listener = Listener(names, self._selector, self._open, self._tell)
+        self._listener = Listener(names, self._selector, self._open, self._tell, connect)
 
     def submit(self, effect: Effect[Any]) -> None:
         self._listener.begin()

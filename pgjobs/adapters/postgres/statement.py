@@ -88,6 +88,9 @@ class Note:
     payload: str
 
 
+OURS = "pgjobs"
+"""Marks a signal in Oban's form as ours; Obans ignore it."""
+
 LONGEST_PAYLOAD = 7_999
 """Bytes that ``pg_notify`` takes."""
 
@@ -100,9 +103,9 @@ def arrival(names: Names, queue: str) -> Note:
 
 
 def cancelled(names: Names, job_id: str) -> Note:
-    """The run of the job ``job_id`` (an SQL expression) is to end."""
+    """The run of the job ``job_id`` (an SQL expression) is to end: its row says so already."""
     if names.signal_channel is not None:
-        payload = f"jsonb_build_object('action', 'pkill', 'job_id', {job_id})"
+        payload = f"jsonb_build_object('action', 'pkill', 'job_id', {job_id}, 'from', '{OURS}')"
         return Note(names.signal_channel, payload)
     return Note(names.own_channel, f"jsonb_build_object('cancel', {job_id})")
 
