@@ -99,7 +99,7 @@ class Signal:
     """A notification. Signals are hints: a lost, doubled or late one costs a poll interval at most.
 
     ``kind`` is ``insert`` (``queue`` has available jobs), ``due`` (a job waits for ``at``), ``cancel``
-    (``job_id`` was cancelled or deleted) or ``control`` (something was set by hand).
+    (``job_id`` was cancelled or deleted; None: some were) or ``control`` (something was set by hand).
     """
 
     kind: str
