@@ -10,7 +10,6 @@ import json
 import sys
 import threading
 from datetime import UTC, datetime
-from random import Random
 from typing import Any
 
 import psycopg
@@ -19,6 +18,7 @@ from pgjobs import Unique, worker
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.statements import plan
 from pgjobs.effects import Insert
+from pgjobs_testing.clock import SeededRng
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
@@ -31,13 +31,12 @@ def raced(job: object) -> None: ...
 
 def raced_by(dsn: str, seed: int, fingerprints: int, told: list[Any]) -> None:
     """Insert a job of each fingerprint, in each mode, in an order of this connection's own."""
-    rng = Random(seed)
+    rng = SeededRng(seed)
     with psycopg.connect(dsn, autocommit=True) as connection:
         for mode in MODES:
-            numbers = list(range(fingerprints))
-            rng.shuffle(numbers)
+            numbers = sorted(range(fingerprints), key=lambda _: rng.random(f"order {mode}"))
             for n in numbers:
-                undone = mode != "autocommit" and rng.random() < 1 / 3
+                undone = mode != "autocommit" and rng.random(f"undone {mode}") < 1 / 3
                 told.append([mode, n, *one(connection, mode, n, undone)])
 
 
@@ -67,13 +66,14 @@ def main() -> None:
         threading.Thread(target=raced_by, args=(dsn, 2 * seed + k, fingerprints, told))
         for k in range(2)
     ]
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     sys.stdin.readline()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    print(json.dumps(told))
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Four processes with eight connections insert the same jobs at once: one of each is stored, no ghost is told."""
+"""Four processes with eight connections insert the same jobs at once: one of each is stored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_one_job_of_each_fingerprint_is_stored_at_every_isolation_level(database
     assert stored == winners
     figures = {mode: Counter(what for m, _, what, _ in told if m == mode) for mode in MODES}
     for mode, counts in figures.items():
-        print(f"{mode:<16} {dict(sorted(counts.items()))}")
+        sys.stdout.write(f"{mode:<16} {dict(sorted(counts.items()))}\n")
     committed = set(stored.values())
     ghosts = [each for each in told if each[2] == "conflict" and each[3] not in committed]
     assert ghosts == []
