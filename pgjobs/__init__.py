@@ -27,6 +27,7 @@ from pgjobs.rules.errors import (
 )
 from pgjobs.rules.job import Cancel, Discard, Job, JobState, NewJob, Retry, Snooze
 from pgjobs.rules.options import Queue, RateLimit
+from pgjobs.rules.unique import Unique
 from pgjobs.worker import Worker, worker
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Stalled",
     "StoreError",
     "StoreUnavailableError",
+    "Unique",
     "UnknownWorkerError",
     "WindowStatus",
     "Worker",

@@ -30,7 +30,11 @@ class Effect(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Insert(Effect[list[Job]]):
-    """Store new jobs, all or none; the answer is in the order given. Tells listeners of the queues."""
+    """Store new jobs, all or none; the answer is in the order given. Tells listeners of the queues.
+
+    In the place of a job that has a duplicate (the jobs before it count) the oldest one is answered,
+    with ``conflict``; changed as the new job's ``replace`` says, with ``replaced``.
+    """
 
     jobs: tuple[NewJob, ...]
     now: datetime
@@ -75,7 +79,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Settle(Effect[list[bool]]):
-    """Apply each settlement whose fence holds; say for each, in order, whether it did."""
+    """Apply each settlement whose fence holds; say for each, in order, whether it did.
+
+    They are applied as ``lifecycle.in_order`` says. One that counts and has a ``group`` cancels the
+    unfinished jobs with that fingerprint, and tells those that are executing to stop.
+    """
 
     settlements: tuple[Settlement, ...]
 

@@ -99,8 +99,9 @@ class Signal:
     """A notification. Signals are hints: a lost, doubled or late one costs a poll interval at most.
 
     ``kind`` is ``insert`` (``queue`` has available jobs), ``due`` (a job waits for ``at``), ``cancel``
-    (``job_id`` was cancelled or deleted), ``kill`` (a neighbour asks whoever runs ``job_id`` to cancel
-    it; nothing is stored, and where it is lost nobody knows) or ``control`` (something was set by hand).
+    (``job_id`` was cancelled or deleted; None: some were), ``kill`` (a neighbour asks whoever runs
+    ``job_id`` to cancel it; nothing is stored, and where it is lost nobody knows) or ``control``
+    (something was set by hand).
     """
 
     kind: str

@@ -8,6 +8,8 @@ they hand over.
 | event | when | measurements | metadata |
 |---|---|---|---|
 | ``pgjobs.job.insert`` | stored by a client, or by a cron entry (then with node) | | job worker queue |
+| ``pgjobs.job.conflict`` | a duplicate, so that nothing was stored | | job (the one there) worker queue |
+| ``pgjobs.job.replace`` | the same, and the job there was changed | | job (as changed) worker queue |
 | ``pgjobs.job.stage`` | due, became available | | id queue node |
 | ``pgjobs.job.start`` | claimed and handed to its worker | queue_time | job worker queue attempt node |
 | ``pgjobs.job.stop`` | completed, snoozed, cancelled, discarded | duration, queue_time | and state, error |
@@ -38,6 +40,8 @@ Handler = Callable[[str, Mapping[str, float], Mapping[str, Any]], object]
 
 EVENTS = (
     "pgjobs.job.insert",
+    "pgjobs.job.conflict",
+    "pgjobs.job.replace",
     "pgjobs.job.stage",
     "pgjobs.job.start",
     "pgjobs.job.stop",
@@ -64,7 +68,11 @@ EVENTS = (
     "pgjobs.store.error",
 )
 
-LOGGED = tuple(name for name in EVENTS if name not in ("pgjobs.job.insert", "pgjobs.job.stage"))
+LOGGED = tuple(
+    name
+    for name in EVENTS
+    if name not in ("pgjobs.job.insert", "pgjobs.job.conflict", "pgjobs.job.stage")
+)
 """What ``log`` writes unless told otherwise."""
 
 _log = logging.getLogger("pgjobs")

@@ -52,6 +52,8 @@ _TROUBLE = (
 )
 _DONE = {
     "insert": "inserted",
+    "conflict": "found in the place of a duplicate",
+    "replace": "replaced in the place of a duplicate",
     "stage": "due",
     "start": "started",
     "late": "ended after its claim was lost",

@@ -19,14 +19,18 @@ from pgjobs.rules import options
 from pgjobs.rules.errors import ConfigurationError, UnknownWorkerError, nearest, reject_unknown
 from pgjobs.rules.job import Job, NewJob, revised
 from pgjobs.rules.jsonb import copied, normal_object
+from pgjobs.rules.jsonb import merged as with_meta
+from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.typed import model_of
+from pgjobs.rules.unique import META_KEY, Unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 log = logging.getLogger("pgjobs")
 
+DEFAULT_QUEUE = "default"
 EXECUTORS = ("async", "thread", "process")
 _OWN_OPTIONS = ("timeout", "backoff", "name", "executor", "args")
 _NOT_WORKER_OPTIONS = {
@@ -53,6 +57,9 @@ class Worker(Generic[P, R]):
         self.name: str = options.name(chosen_name, "a worker's name")
         chosen = {key: given[key] for key in options.WORKER_OPTIONS if key in given}
         self.defaults: dict[str, Any] = options.job_options(chosen)
+        self.unique: Unique | None = self.defaults.pop("unique", None)
+        self.replace: Replace = self.defaults.pop("replace", ())
+        options.reject_lone_replace(self.unique, self.replace)
         self.is_class = inspect.isclass(wrapped)
         perform = getattr(wrapped, "perform", None) if self.is_class else wrapped
         if not callable(perform):
@@ -75,6 +82,7 @@ class Worker(Generic[P, R]):
                 'make it `async def`, or give executor="process"',
                 self.name,
             )
+        self._warn_of_gaps()
         self._warned_of_size = False
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -88,14 +96,14 @@ class Worker(Generic[P, R]):
 
         ``args`` is a mapping that JSON can hold; for a worker with ``args=Model`` an instance of that
         model, or a mapping that makes one.
-        Options override the worker's: ``queue max_attempts priority tags meta``, and one of
+        Options override the worker's: ``queue max_attempts priority tags meta replace``, and one of
         ``scheduled_at`` (an aware datetime) or ``schedule_in`` (seconds or a timedelta, counted from
-        the insert). ``ConfigurationError`` for an unknown or impossible option, ``InvalidJobError``
-        for args that JSON, or the model, cannot hold.
+        the insert). ``unique`` takes what it leaves out from the worker's; None switches it off.
+        ``ConfigurationError`` for an unknown or impossible option, ``InvalidJobError`` for args that
+        JSON, or the model, cannot hold.
         """
         if "args" in given:
             raise ConfigurationError(f"args come first, without a name: {self.name}.new({{...}})")
-        options.reject_later(given)
         reject_unknown(given, options.JOB_OPTIONS, "option of a job")
         args = {} if args is None else args
         normal = normal_object(args, "args") if self._model is None else self._model.stored(args)
@@ -103,7 +111,27 @@ class Worker(Generic[P, R]):
         merged: dict[str, Any] = self.defaults | options.job_options(given)
         if "meta" not in given and "meta" in merged:
             merged["meta"] = copied(merged["meta"])
+        self._make_unique(normal, merged)
         return NewJob(self.name, normal, **merged)
+
+    def _make_unique(self, args: Mapping[str, Any], merged: dict[str, Any]) -> None:
+        """Put the rule of this job in the place of its options, and its fingerprint into ``meta``.
+
+        A fingerprint that came along in ``meta``, as in that of another job, is not this one's.
+        """
+        unique = self.unique
+        if "unique" in merged:
+            own: Unique | None = merged.pop("unique")
+            unique = None if own is None else own.over(self.unique)
+        if "replace" in merged:
+            options.reject_lone_replace(unique, merged["replace"])
+        if unique is not None:
+            rule = unique.rule(self.name, merged.get("queue", DEFAULT_QUEUE), args)
+            merged["unique"] = rule
+            merged.setdefault("replace", self.replace)
+            merged["meta"] = with_meta(merged.get("meta", {}), {META_KEY: rule.fingerprint})
+        elif META_KEY in merged.get("meta", ()):
+            del merged["meta"][META_KEY]
 
     def bound(self) -> Callable[[Job], Any]:
         """What is called with the job: the function, or ``perform`` of a new instance.
@@ -154,7 +182,6 @@ class Worker(Generic[P, R]):
         for name, remedy in _NOT_WORKER_OPTIONS.items():
             if name in given:
                 raise ConfigurationError(f"worker has no option {name!r}: {remedy}")
-        options.reject_later(given)
         reject_unknown(given, (*options.WORKER_OPTIONS, *_OWN_OPTIONS), "option of worker")
 
     def _checked_executor(self, given: object) -> str:
@@ -182,6 +209,16 @@ class Worker(Generic[P, R]):
                 f"backoff.linear(60), not {given!r}"
             )
         return given
+
+    def _warn_of_gaps(self) -> None:
+        gaps = () if self.unique is None else self.unique.gaps()
+        if gaps:
+            log.warning(
+                "worker %s: the states of unique leave out %s: a job in it does not count, so a duplicate "
+                "can be inserted beside one that is not done yet; name it too, or leave states out",
+                self.name,
+                ", ".join(gaps),
+            )
 
     def _warn_of_size(self, args: Mapping[str, Any]) -> None:
         if self._warned_of_size or len(args) == 0:
@@ -230,11 +267,12 @@ def worker(wrapped: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     """Make a function ``f(job)``, or a class with ``perform(self, job)``, a worker.
 
     Options: ``queue`` ("default"), ``max_attempts`` (20), ``priority`` (0 highest to 9), ``tags``,
-    ``meta``, ``timeout`` (seconds or timedelta), ``backoff`` (see ``pgjobs.backoff``, or a function
-    of the failed attempt's number), ``name`` (default ``module.qualname``), ``executor`` ("async" for
-    ``async def``, "thread" for ``def``, or "process"), ``args`` (a dataclass or pydantic model, which
-    ``new`` checks and ``perform`` gets as ``job.data``). A class may have ``backoff(self, job)`` and
-    ``timeout(self, job)``, which win over the options.
+    ``meta``, ``unique`` (a ``Unique``), ``replace`` (a mapping of states to fields), ``timeout`` (seconds
+    or timedelta), ``backoff`` (see ``pgjobs.backoff``, or a function of the failed attempt's number),
+    ``name`` (default ``module.qualname``), ``executor`` ("async" for ``async def``, "thread" for ``def``, or
+    "process"), ``args`` (a dataclass or pydantic model, which ``new`` checks and ``perform`` gets as
+    ``job.data``). A class may have ``backoff(self, job)`` and ``timeout(self, job)``, which win over the
+    options.
     """
 
     def define(function: Callable[..., Any]) -> Worker[Any, Any]:

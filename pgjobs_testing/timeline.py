@@ -18,6 +18,7 @@ from pgjobs.telemetry import PROCESS, Telemetry
 CLIENT = "-"
 """The node of what a client did."""
 
+INSERTS = ("pgjobs.job.insert", "pgjobs.job.replace")
 NAMED_BY_STATE = ("pgjobs.job.stop", "pgjobs.job.exception")
 
 
@@ -146,7 +147,7 @@ def elapsed(span: timedelta) -> str:
 
 def _detail(event: str, metadata: Mapping[str, Any], start: datetime) -> str:
     job: Job | None = metadata.get("job")
-    if event == "pgjobs.job.insert" and job is not None:
+    if event in INSERTS and job is not None:
         return _joined(
             (job.worker, f"into {job.queue}", f"priority {job.priority}", _when(job, start))
         )

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pgjobs.adapters.callers.kinds import checked, kind_of
-from pgjobs.effects import Delete, Effect, Insert, ResetControl, SetControl, Transition
+from pgjobs.effects import Delete, Effect, Insert, ResetControl, SetControl, Settle, Transition
 from pgjobs.leading import Rescue, Tick
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
@@ -26,7 +26,11 @@ T = TypeVar("T")
 def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
     """What a store tells its listeners after an effect; each queue once."""
     if isinstance(effect, Insert):
-        return _arrivals(answer)
+        return _arrivals([job for job in answer if job.replaced or not job.conflict])
+    if isinstance(effect, Settle):
+        groups = (each.group is not None for each in effect.settlements)
+        stopped = any(group and counted for group, counted in zip(groups, answer, strict=True))
+        return [Signal("cancel")] if stopped else []
     if isinstance(effect, Transition):
         if effect.change.event is Event.RETRY:
             return _arrivals(answer)
@@ -46,7 +50,8 @@ def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
 def _arrivals(jobs: list[Any]) -> list[Signal]:
     ready = dict.fromkeys(job.queue for job in jobs if job.state is JobState.AVAILABLE)
     found = [Signal("insert", queue) for queue in ready]
-    later = [job.scheduled_at for job in jobs if job.state is JobState.SCHEDULED]
+    waits = (JobState.SCHEDULED, JobState.RETRYABLE)
+    later = [job.scheduled_at for job in jobs if job.state in waits]
     if later:
         found.append(Signal("due", at=min(later)))
     return found

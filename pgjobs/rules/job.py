@@ -13,9 +13,13 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from pgjobs.rules.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pgjobs.rules.replacing import Replace
+    from pgjobs.rules.unique import UniqueRule
 
 MAX_ATTEMPTS = 32_767
 """The largest ``attempt`` and ``max_attempts`` that the table's smallint columns hold."""
@@ -72,7 +76,11 @@ class CancelFlag:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as it was read from the store; a later change of the row does not show here."""
+    """One job as it was read from the store; a later change of the row does not show here.
+
+    Of what an insert returned, ``conflict`` says that the job was there before, and ``replaced``
+    that it was changed by the insert.
+    """
 
     id: int
     state: JobState
@@ -93,6 +101,7 @@ class Job:
     discarded_at: datetime | None = None
     cancelled_at: datetime | None = None
     conflict: bool = False
+    replaced: bool = False
     cancelled: CancelFlag = field(default_factory=CancelFlag, compare=False, repr=False)
     data: Any = field(default=None, compare=False, repr=False)
     """The args as the worker's ``args=`` model, while it runs; None for a worker without one."""
@@ -143,6 +152,7 @@ class _Open:
         discarded_at: datetime | None,
         cancelled_at: datetime | None,
         conflict: bool,
+        replaced: bool,
         cancelled: CancelFlag,
         data: Any = None,
     ) -> None:
@@ -165,6 +175,7 @@ class _Open:
         self.discarded_at = discarded_at
         self.cancelled_at = cancelled_at
         self.conflict = conflict
+        self.replaced = replaced
         self.cancelled = cancelled
         self.data = data
 
@@ -213,7 +224,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job that is not stored yet, as ``worker.new`` makes it; insert it as often as you like."""
+    """A job that is not stored yet, as ``worker.new`` makes it; insert it as often as you like.
+
+    ``unique`` is what its insert looks for first, ``replace`` what a job that is found becomes.
+    """
 
     worker: str
     args: Mapping[str, Any]
@@ -224,6 +238,8 @@ class NewJob:
     meta: Mapping[str, Any] = field(default_factory=dict)
     scheduled_at: datetime | None = None
     schedule_in: timedelta | None = None
+    unique: UniqueRule | None = None
+    replace: Replace = ()
 
 
 class Result(Exception):

@@ -11,7 +11,7 @@ takes effect where the row has its id, is still ``executing``, and carries its t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +20,7 @@ from typing import Any
 from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, counter, revised
 from pgjobs.rules.jsonb import merged
 from pgjobs.rules.schedule import later
+from pgjobs.rules.unique import fingerprint_of
 
 A, S, E, R, C, D, X, P = (
     JobState.AVAILABLE,
@@ -116,11 +117,31 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A change for one claim: it counts only while row ``id`` executes under ``token``."""
+    """A change for one claim: it counts only while row ``id`` executes under ``token``.
+
+    Where it counts, and has a ``group``, it also cancels every unfinished job with that fingerprint.
+    """
 
     id: int
     token: str
     change: Change
+    group: str | None = None
+
+
+def in_order(settlements: Sequence[Settlement]) -> tuple[list[int], list[int]]:
+    """The places of the settlements that may count, in the order in which stores apply them.
+
+    First those that cancel a group, then the others: so none of a group's jobs outlives it. Of two
+    for one claim the first alone may count.
+    """
+    first: dict[tuple[int, str], int] = {}
+    for place, settlement in enumerate(settlements):
+        first.setdefault((settlement.id, settlement.token), place)
+    places = [*first.values()]
+    return (
+        [place for place in places if settlements[place].group is not None],
+        [place for place in places if settlements[place].group is None],
+    )
 
 
 def stage(now: datetime) -> Change:
@@ -135,7 +156,8 @@ def claim(node: str, token: str, now: datetime) -> Change:
 
 def settle(job: Job, outcome: Outcome, now: datetime, delay_s: float = 0.0) -> Settlement:
     """What an outcome makes of the job as it was claimed; ``delay_s`` is the backoff of a failure."""
-    return Settlement(job.id, job.token, _settled(job, outcome, now, delay_s))
+    group = fingerprint_of(job) if outcome.event is Event.CANCEL else None
+    return Settlement(job.id, job.token, _settled(job, outcome, now, delay_s), group)
 
 
 def _settled(job: Job, outcome: Outcome, now: datetime, delay_s: float) -> Change:

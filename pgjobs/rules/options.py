@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pgjobs.rules import replacing, unique
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import MAX_ATTEMPTS
 from pgjobs.rules.jsonb import normal_object
+from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration, instant
-
-LATER = ("unique", "replace")
-"""Options of a worker, and of a job, that come with a later version."""
+from pgjobs.rules.unique import Unique
 
 EVERY_QUEUE = "*"
 """The name under which ``pause_all_queues`` and ``resume_all_queues`` are kept."""
@@ -130,21 +130,13 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "meta": lambda value: normal_object(value, "meta"),
     "scheduled_at": lambda value: None if value is None else instant(value, "scheduled_at"),
     "schedule_in": lambda value: None if value is None else duration(value, "schedule_in"),
+    "unique": unique.unique,
+    "replace": replacing.replace,
 }
 JOB_OPTIONS = tuple(_CHECKS)
 """What ``worker.new`` takes beside the args."""
-WORKER_OPTIONS = ("queue", "max_attempts", "priority", "tags", "meta")
+WORKER_OPTIONS = ("queue", "max_attempts", "priority", "tags", "meta", "unique", "replace")
 """The options of ``worker`` that every job of the worker starts from."""
-
-
-def reject_later(given: Mapping[str, Any]) -> None:
-    """``ConfigurationError`` for an option that this version does not have yet."""
-    for option in LATER:
-        if option in given:
-            raise ConfigurationError(
-                f"the option {option!r} comes with a later version, and this one would not obey "
-                "it: leave it out until then"
-            )
 
 
 def job_options(given: Mapping[str, Any]) -> dict[str, datetime | timedelta | Any]:
@@ -152,6 +144,15 @@ def job_options(given: Mapping[str, Any]) -> dict[str, datetime | timedelta | An
     if given.get("scheduled_at") is not None and given.get("schedule_in") is not None:
         raise ConfigurationError("give scheduled_at or schedule_in, not both")
     return {option: _CHECKS[option](value) for option, value in given.items()}
+
+
+def reject_lone_replace(unique: Unique | None, replace: Replace) -> None:
+    """``ConfigurationError`` for ``replace`` where nothing is unique, hence nothing ever replaced."""
+    if replace and unique is None:
+        raise ConfigurationError(
+            "replace needs unique, by which the job to be replaced is found: give unique=Unique(...) "
+            "as well, or leave replace out"
+        )
 
 
 def _plain(value: str, option: str) -> str:

@@ -29,12 +29,14 @@ from pgjobs_testing.conformance.programs import Programs
 from pgjobs_testing.conformance.selecting import Selecting
 from pgjobs_testing.conformance.sessions import Sessions
 from pgjobs_testing.conformance.settling import Settling
+from pgjobs_testing.conformance.uniqueness import Uniqueness
 
 __all__ = ["Plant", "StoreConformance"]
 
 
 class StoreConformance(
     Inserting,
+    Uniqueness,
     Claiming,
     Limited,
     Settling,

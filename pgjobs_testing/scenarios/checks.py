@@ -186,6 +186,7 @@ class _Checks:
         jobs = [insert.get("as") for insert in self._inserts.values()]
         names = [name for name in jobs if isinstance(name, str)]
         self._reference((*path, "job"), given.get("job"), names, "job")
+        self._reference((*path, "conflict"), given.get("conflict"), names, "job")
         for n, name in enumerate(_items(given.get("order"))):
             self._reference((*path, "order", n), name, names, "job")
         self._reference((*path, "queue"), given.get("queue"), self._queues, "queue")

@@ -33,6 +33,7 @@ class Witness:
     client: Client
     recorder: Recorder
     names: Mapping[str, int]
+    answers: Mapping[str, Job]
 
     def look(self, expectation: ExpectationSpec, place: Place, at: datetime) -> Failure | None:
         """The failure of an expectation that looks now, at ``at``; None where it holds."""
@@ -64,11 +65,15 @@ class Witness:
                 missing = "not inserted yet" if job_id is None else "deleted"
                 yield Row(field, self._shown(expected), missing, holds=False)
                 continue
-            yield self._row(field, expected, job)
+            yield self._row(name, field, expected, job)
 
-    def _row(self, field: str, expected: Any, job: Job) -> Row:
+    def _row(self, name: str, field: str, expected: Any, job: Job) -> Row:
         actual: Any
-        if field == "node":
+        if field == "conflict":
+            actual = self._first(name)
+        elif field == "replaced":
+            actual = self.answers[name].replaced
+        elif field == "node":
             actual = job.attempted_by[0] if job.attempted_by else None
         elif field == "error":
             actual = job.last_error
@@ -83,6 +88,14 @@ class Witness:
         else:
             holds = actual == expected
         return Row(field, self._shown(expected), self._shown(actual), holds)
+
+    def _first(self, name: str) -> str | None:
+        """The name of the job that the insert of ``name`` found in its place; None where it was stored."""
+        answer = self.answers[name]
+        if not answer.conflict:
+            return None
+        known = (other for other, job_id in self.names.items() if job_id == answer.id)
+        return next(known, f"#{self.recorder.ordinal(answer.id)}")
 
     def _of_count(self, expectation: ExpectationSpec, chosen: FilterSpec) -> Iterator[Row]:
         actual = drive(self.store, self.client.count(None, _filters(chosen)))

@@ -17,6 +17,7 @@ from pgjobs.rules import backoff
 from pgjobs.rules.backoff import Backoff
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs.rules.unique import Unique
 from pgjobs_testing.scenarios.mistakes import did_you_mean
 from pgjobs_testing.scenarios.values import (
     START,
@@ -35,16 +36,21 @@ from pgjobs_testing.scenarios.values import (
     Maybe,
     Meta,
     Name,
+    NameOrNothing,
     Names,
+    PeriodOrNone,
     PositiveDuration,
     Priority,
     Raised,
+    ReplaceSpec,
     Seed,
     Share,
     State,
     States,
     Text,
     TextOrNothing,
+    Timestamp,
+    UniqueFields,
     Whole,
     Wholes,
     WrittenInstant,
@@ -102,10 +108,26 @@ class QueueSpec(Part):
         return Queue(self.concurrency, self.paused, self.global_concurrency, limit)
 
 
-class InsertSpec(Part):
-    """A job to insert; ``as`` names it for steps and expectations."""
+class UniqueSpec(Part):
+    """How duplicates are recognised: the options of ``pgjobs.Unique``; a period of null is for ever."""
 
-    LATER = ("unique", "replace")
+    period: PeriodOrNone = None
+    fields_: Maybe[UniqueFields] = Field(None, alias="fields")
+    keys: Maybe[Names] = None
+    states: Maybe[States] = None
+    timestamp: Maybe[Timestamp] = None
+
+    def made(self) -> Unique:
+        """The options that are meant."""
+        given = self.given("period", "keys", "states", "timestamp")
+        if "fields_" in self.model_fields_set:
+            given["fields"] = self.fields_
+        return Unique(**given)
+
+
+class InsertSpec(Part):
+    """A job to insert; ``as`` names it for steps and expectations. ``unique`` null switches it off."""
+
     name_as: Maybe[Name] = Field(None, alias="as")
     worker: Name
     args: Args = Field(default_factory=dict)
@@ -116,6 +138,8 @@ class InsertSpec(Part):
     meta: Meta = Field(default_factory=dict)
     schedule_in: Maybe[Duration] = None
     scheduled_at: Maybe[WrittenInstant] = None
+    unique: UniqueSpec | None = None
+    replace: Maybe[ReplaceSpec] = None
 
 
 class RunSpec(Part):
@@ -177,7 +201,7 @@ class BackoffSpec(Part):
 class WorkerSpec(Part):
     """A scripted worker: the options of ``pgjobs.worker``, and what each run does."""
 
-    LATER = ("unique", "replace", "use")
+    LATER = ("use",)
     queue: Name = "default"
     max_attempts: Attempts = 20
     priority: Priority = 0
@@ -185,6 +209,8 @@ class WorkerSpec(Part):
     meta: Meta = Field(default_factory=dict)
     timeout: Maybe[PositiveDuration] = None
     backoff: BackoffSpec = Field(default_factory=BackoffSpec)
+    unique: Maybe[UniqueSpec] = None
+    replace: Maybe[ReplaceSpec] = None
     runs: list[RunSpec] = Field(default_factory=lambda: [RunSpec()], min_length=1)
 
 
@@ -245,11 +271,11 @@ class ExpectationSpec(Part):
     """What must be true at an instant, after all that is due then: of a job, a count or an order.
 
     Of a job: ``error`` is contained in its last error, ``args`` and ``meta`` are contained in its
-    own, the rest is equal; null means empty. An order is that of first starts, and leaves out what
-    has not started.
+    own, the rest is equal; null means empty. ``conflict`` and ``replaced`` tell what its insert came to:
+    which job was there before, and whether it was changed. An order is that of first starts, and
+    leaves out what has not started.
     """
 
-    LATER = ("conflict", "replaced")
     at: InstantOrEnd
     job: Maybe[Name] = None
     state: Maybe[State] = None
@@ -264,6 +290,8 @@ class ExpectationSpec(Part):
     args: Maybe[Args] = None
     meta: Maybe[Meta] = None
     error: TextOrNothing | None = None
+    conflict: NameOrNothing | None = None
+    replaced: Maybe[Flag] = None
     inserted_at: InstantOrNothing | None = None
     scheduled_at: InstantOrNothing | None = None
     attempted_at: InstantOrNothing | None = None

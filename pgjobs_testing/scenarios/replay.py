@@ -166,6 +166,7 @@ class _Play:
         self.clock = VirtualClock(scenario.start)
         self.recorder = BoundedRecorder(self.clock)
         self._names: dict[str, int] = {}
+        self._answers: dict[str, Job] = {}
         self._progress = progress
         self._place = source.place(("name",))
         self._registry = scripted.registry(scenario.workers)
@@ -188,7 +189,9 @@ class _Play:
         )
         self._flow = Flow(store, self.clock)
         self._flow.members.append(Member(self._node, session, self._executor))
-        self._witness = Witness(scenario, store, self._client, self.recorder, self._names)
+        self._witness = Witness(
+            scenario, store, self._client, self.recorder, self._names, self._answers
+        )
 
     def run(self) -> None:
         """Play to the end, or to what makes going on pointless."""
@@ -306,6 +309,7 @@ class _Play:
         """Name a job; where a run inserts again and again, the name stays with its first."""
         if spec.name_as is not None:
             self._names.setdefault(spec.name_as, job.id)
+            self._answers.setdefault(spec.name_as, job)
 
     def _id(self, name: str) -> int:
         job_id = self._names.get(name)

@@ -21,7 +21,13 @@ from pgjobs.rules.lifecycle import Outcome
 from pgjobs.rules.schedule import later
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.scenarios.model import InsertSpec, RunSpec, Scenario, WorkerSpec
+from pgjobs_testing.scenarios.model import (
+    InsertSpec,
+    RunSpec,
+    Scenario,
+    UniqueSpec,
+    WorkerSpec,
+)
 
 
 def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
@@ -34,7 +40,11 @@ def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
 
 def new_job(spec: InsertSpec, known: Registry, scenario: Scenario) -> NewJob:
     """The job that an insert means."""
-    given = spec.given("queue", "priority", "max_attempts", "tags", "meta", "schedule_in")
+    given = spec.given(
+        "queue", "priority", "max_attempts", "tags", "meta", "schedule_in", "unique", "replace"
+    )
+    if isinstance(spec.unique, UniqueSpec):
+        given["unique"] = spec.unique.made()
     if spec.scheduled_at is not None:
         given["scheduled_at"] = scenario.instant(spec.scheduled_at)
     return known.by_name[spec.worker].new(spec.args, **given)
@@ -136,5 +146,7 @@ def _worker(name: str, spec: WorkerSpec) -> Worker[Any, Any]:
     async def perform(_: Job) -> None:
         raise AssertionError("a scripted worker is played, never called")
 
-    given = spec.given("queue", "max_attempts", "priority", "tags", "meta", "timeout")
+    given = spec.given("queue", "max_attempts", "priority", "tags", "meta", "timeout", "replace")
+    if spec.unique is not None:
+        given["unique"] = spec.unique.made()
     return Worker(perform, {**given, "name": name, "backoff": spec.backoff.made()})

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from pgjobs.rules import replacing, unique
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import MAX_ATTEMPTS, JobState
 from pgjobs.rules.jsonb import normal_object
@@ -157,6 +158,25 @@ def _state(value: object) -> JobState:
     if value not in _STATES:
         raise _wrong(f"one of {', '.join(_STATES)}", did_you_mean(value, _STATES))
     return JobState(str(value))
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if value not in names:
+            raise _wrong(f"one of {', '.join(names)}", did_you_mean(value, names))
+        return str(value)
+
+    return check
+
+
+def _replace(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong("a mapping of states to fields, or to true")
+    try:
+        replacing.replace(value)
+    except PgJobsError as error:
+        raise _wrong("a mapping of states to fields, or to true", f" ({error})") from None
+    return value
 
 
 def _exception(value: object) -> BaseException:
@@ -308,6 +328,45 @@ States = Annotated[
 Names = Annotated[tuple[str, ...], PlainValidator(one_or_more(_name)), _listed(_NAME_SCHEMA)]
 Wholes = Annotated[
     tuple[int, ...], PlainValidator(one_or_more(_whole(0, 2**31 - 1))), _listed(_WHOLE_SCHEMA)
+]
+NameOrNothing = Annotated[
+    str | None,
+    PlainValidator(lambda value: None if value is None else _name(value)),
+    WithJsonSchema({"anyOf": [_NAME_SCHEMA, {"type": "null"}]}),
+]
+PeriodOrNone = Annotated[
+    timedelta | None,
+    PlainValidator(lambda value: None if value is None else _positive(value)),
+    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"type": "null"}]}),
+]
+UniqueFields = Annotated[
+    tuple[str, ...],
+    PlainValidator(one_or_more(_one_of(unique.FIELDS))),
+    _listed({"type": "string", "enum": list(unique.FIELDS)}),
+]
+Timestamp = Annotated[
+    str,
+    PlainValidator(_one_of(unique.TIMESTAMPS)),
+    WithJsonSchema({"type": "string", "enum": list(unique.TIMESTAMPS)}),
+]
+ReplaceSpec = Annotated[
+    dict[str, Any],
+    PlainValidator(_replace),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"enum": list(_STATES)},
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "boolean"},
+                    {
+                        "type": "array",
+                        "items": {"type": "string", "enum": list(replacing.FIELDS)},
+                    },
+                ]
+            },
+        }
+    ),
 ]
 Args = Annotated[dict[str, Any], _json_object("args"), WithJsonSchema({"type": "object"})]
 Meta = Annotated[dict[str, Any], _json_object("meta"), WithJsonSchema({"type": "object"})]

@@ -66,8 +66,8 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
     "given, message",
     [
         ({"max_attempt": 3}, "unknown option of worker 'max_attempt': did you mean 'max_attempts'"),
-        ({"unique": True}, "the option 'unique' comes with a later version"),
-        ({"replace": {}}, "the option 'replace' comes with a later version"),
+        ({"unique": True}, r"unique takes Unique\(period=..., ...\), or None, not True"),
+        ({"replace": True}, "replace takes a mapping of states to fields"),
         ({"args": dict}, "args takes a dataclass or a pydantic model"),
         ({"zzz": 3}, "unknown option of worker 'zzz'; known are args, backoff, executor, "),
         (
@@ -121,7 +121,7 @@ def test_a_class_without_perform_is_no_worker():
     "given, message",
     [
         ({"priorty": 1}, "unknown option of a job 'priorty': did you mean 'priority'"),
-        ({"unique": None}, "the option 'unique' comes with a later version"),
+        ({"unique": 60}, r"unique takes Unique\(period=..., ...\), or None, not 60"),
         ({"timeout": 1}, "unknown option of a job 'timeout'"),
         ({"args": {}}, r"args come first, without a name: plain\.new"),
         ({"priority": 10}, "priority is a whole number from 0 to 9: 10"),

@@ -125,7 +125,7 @@ def test_a_set_of_values_becomes_one_selection_in_any_order():
 
 
 def test_every_stored_field_can_be_a_filter():
-    assert {"conflict", "cancelled", "data"} == set(Job.__slots__) - set(FILTERS)
+    assert {"conflict", "replaced", "cancelled", "data"} == set(Job.__slots__) - set(FILTERS)
 
 
 @pytest.mark.parametrize("state", JobState)

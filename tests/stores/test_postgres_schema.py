@@ -59,6 +59,7 @@ INDEXES = {
     "oban_jobs_completed_at_index",
     "oban_jobs_cancelled_at_index",
     "oban_jobs_discarded_at_index",
+    "pgjobs_jobs_unique",
 }
 
 STATES = [

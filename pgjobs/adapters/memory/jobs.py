@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from pgjobs import effects
 from pgjobs.adapters.memory.controlling import by_queue
-from pgjobs.adapters.memory.rows import first
+from pgjobs.adapters.memory.rows import Rows, first
 from pgjobs.adapters.memory.tables import Tables
-from pgjobs.rules import lifecycle
-from pgjobs.rules.job import Job
+from pgjobs.rules import lifecycle, replacing
+from pgjobs.rules.job import Job, NewJob, revised
+from pgjobs.rules.lifecycle import Change, Event, Settlement, sources
 
 
 def insert(tables: Tables, effect: effects.Insert) -> list[Job]:
     rows = tables.jobs
-    return [rows.read(rows.add(new, effect.now)) for new in effect.jobs]
+    return [_inserted(rows, new, effect.now) for new in effect.jobs]
+
+
+def _inserted(rows: Rows, new: NewJob, now: datetime) -> Job:
+    """The new job, or the oldest that stands in its way."""
+    rule = new.unique
+    found = () if rule is None else rows.group(rule.fingerprint)
+    job = next((job for job in found if rule is not None and rule.counts(job, now)), None)
+    if job is None:
+        return rows.read(rows.add(new, now))
+    replaced = replacing.replaced(job, new, now)
+    if replaced is not None:
+        rows.put(replaced)
+    found_now = rows.read(replaced or job)
+    return revised(found_now, {"conflict": True, "replaced": replaced is not None})
 
 
 def claim(tables: Tables, effect: effects.Claim) -> list[Job]:
@@ -26,14 +42,30 @@ def claim(tables: Tables, effect: effects.Claim) -> list[Job]:
 
 
 def settle(tables: Tables, effect: effects.Settle) -> list[bool]:
-    rows = tables.jobs
-    counted: list[bool] = []
-    for settlement in effect.settlements:
-        fenced = rows.holds(settlement.id, settlement.token)
-        if fenced:
-            rows.put(lifecycle.apply(settlement.change, rows.by_id[settlement.id]))
-        counted.append(fenced)
+    settlements = effect.settlements
+    of_groups, others = lifecycle.in_order(settlements)
+    counted = [False] * len(settlements)
+    ended: dict[str, Change] = {}
+    for place in of_groups:
+        counted[place] = _settled(tables.jobs, settlements[place])
+        group = settlements[place].group
+        if counted[place] and group is not None:
+            ended.setdefault(group, settlements[place].change)
+    for group, change in ended.items():
+        for job in tables.jobs.group(group):
+            if job.state in sources(Event.CANCEL):
+                tables.jobs.put(lifecycle.apply(change, job))
+    for place in others:
+        counted[place] = _settled(tables.jobs, settlements[place])
     return counted
+
+
+def _settled(rows: Rows, settlement: Settlement) -> bool:
+    """Apply a settlement; whether it counted."""
+    fenced = rows.holds(settlement.id, settlement.token)
+    if fenced:
+        rows.put(lifecycle.apply(settlement.change, rows.by_id[settlement.id]))
+    return fenced
 
 
 def transition(tables: Tables, effect: effects.Transition) -> list[Job]:

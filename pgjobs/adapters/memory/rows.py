@@ -17,13 +17,17 @@ from pgjobs.rules.jsonb import copied
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import OneOf, Selection, claim_order
+from pgjobs.rules.unique import fingerprint_of
 
 ClaimKey = tuple[int, datetime, int]
 DueKey = tuple[datetime, int]
 
 
 class Rows:
-    """Jobs by id. ``available`` holds each queue's in claim order, ``due`` what is to be staged."""
+    """Jobs by id. ``available`` holds each queue's in claim order, ``due`` what is to be staged.
+
+    ``groups`` holds the ids of each fingerprint, in order.
+    """
 
     def __init__(self, first_id: int) -> None:
         self.next_id = first_id
@@ -31,6 +35,7 @@ class Rows:
         self.available: dict[str, list[ClaimKey]] = {}
         self.due: list[DueKey] = []
         self.executing: dict[int, None] = {}
+        self.groups: dict[str, list[int]] = {}
 
     def add(self, new: NewJob, now: datetime) -> Job:
         """A new row."""
@@ -67,6 +72,8 @@ class Rows:
             self.executing[job.id] = None
         elif job.state in _DUE:
             insort(self.due, (job.scheduled_at, job.id))
+        if (fingerprint := fingerprint_of(job)) is not None:
+            insort(self.groups.setdefault(fingerprint, []), job.id)
 
     def remove(self, job: Job) -> None:
         """Forget a row."""
@@ -83,6 +90,10 @@ class Rows:
         """Whether the claim ``token`` still has the job."""
         job = self.by_id.get(job_id)
         return job is not None and job.state is JobState.EXECUTING and job.token == token
+
+    def group(self, fingerprint: str) -> list[Job]:
+        """The rows with a fingerprint, by id."""
+        return [self.by_id[job_id] for job_id in self.groups.get(fingerprint, ())]
 
     def matching(self, selection: Selection, order: Callable[[Job], Any]) -> Iterator[Job]:
         """The rows of a selection, sorted."""
@@ -123,6 +134,11 @@ class Rows:
             del self.executing[job.id]
         elif job.state in _DUE:
             del self.due[bisect_left(self.due, (job.scheduled_at, job.id))]
+        if (fingerprint := fingerprint_of(job)) is not None:
+            ids = self.groups[fingerprint]
+            del ids[bisect_left(ids, job.id)]
+            if not ids:
+                del self.groups[fingerprint]
 
     @staticmethod
     def read(job: Job) -> Job:

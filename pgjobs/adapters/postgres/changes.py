@@ -86,6 +86,15 @@ def each(
     return assignments, rows
 
 
+def cancelled(given: str, names: Names) -> str:
+    """The assignments to the row ``job`` of a cancellation whose instant and error are in ``given``."""
+    return (
+        f"state = 'cancelled'::{names.state}, cancelled_at = {given}.at, "
+        f"errors = CASE WHEN {given}.error IS NULL THEN job.errors "
+        f"ELSE job.errors || {_entry(f'{given}.at', f'{given}.error')} END"
+    )
+
+
 def _attempts(changes: Sequence[Change]) -> list[str | None]:
     return [str(change.attempt_by) if change.attempt_by else None for change in changes]
 

@@ -5,7 +5,7 @@
 | none | the connection failed or was lost: unavailable |
 | 08, 53, 57, 58 | connection, resources, shutdown or cancelled, the server's system: unavailable |
 | 25006, 40, 55P03, 55006 | read-only, deadlock or serialization, locked, in use: unavailable |
-| 3F000, 42P01, 42703, 42704 | no such schema, table, column or type: refused; migrate |
+| 3F000, 42P01, 42703, 42704, 42883 | no such schema, table, column, type or function: refused; migrate |
 | every other | refused |
 """
 
@@ -23,7 +23,7 @@ _PASSING_STATES = frozenset({"25006", "55P03", "55006"})
 _LOST = frozenset({"OperationalError", "InterfaceError"})
 _NAMES = _LOST | {"DataError", "IntegrityError", "InternalError", "NotSupportedError"}
 """Classes of PEP 249, which every driver has under these names."""
-_NOT_MIGRATED = frozenset({"3F000", "42P01", "42703", "42704"})
+_NOT_MIGRATED = frozenset({"3F000", "42P01", "42703", "42704", "42883"})
 
 
 def misplaced(error: psycopg.Error) -> bool:

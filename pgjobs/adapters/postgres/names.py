@@ -32,6 +32,8 @@ class Names:
     leases: str = field(init=False)
     ticks: str = field(init=False)
     producers: str = field(init=False)
+    unique: str = field(init=False)
+    insert_function: str = field(init=False)
     insert_channel: str | None = field(init=False)
     signal_channel: str | None = field(init=False)
     own_channel: str = field(init=False)
@@ -46,6 +48,8 @@ class Names:
             ("leases", "pgjobs_leases"),
             ("ticks", "pgjobs_ticks"),
             ("producers", "oban_producers"),
+            ("unique", "pgjobs_unique"),
+            ("insert_function", "pgjobs_insert"),
         ):
             object.__setattr__(self, attribute, f"{quoted(self.schema)}.{name}")
         insert, signal = (_channel(self.schema, kind) for kind in ("oban_insert", "oban_signal"))

@@ -31,6 +31,7 @@ _READ = {
 }
 _FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
 _BINARY_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_FIRST_STAMP = COLUMNS.index("inserted_at")
 _STATES = {state.value: state for state in JobState}
 
 
@@ -68,8 +69,26 @@ def job(row: Row) -> Job:
         tuple(row[11]),
         *row[12:18],
         False,
+        False,
         CancelFlag(),
     )
+
+
+def job_of_text(text: str) -> Job:
+    """The job of a row that SQL gave as one JSON array of ``job_columns``."""
+    row = json.loads(text)
+    row[_FIRST_STAMP:] = map(_instant, row[_FIRST_STAMP:])
+    return job(tuple(row))
+
+
+def _instant(text: str | None) -> datetime | None:
+    """A ``timestamp`` as JSON shows it; the first or the last one, where Python has no such instant."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        return _FIRST_INSTANT if text.startswith("-") or text.endswith("BC") else LAST_INSTANT
 
 
 def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, at: datetime) -> Job:
@@ -93,6 +112,7 @@ def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, at: d
         None,
         None,
         None,
+        False,
         False,
         CancelFlag(),
     )

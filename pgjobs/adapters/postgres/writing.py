@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pgjobs import effects
-from pgjobs.adapters.postgres import changes
+from pgjobs.adapters.postgres import changes, unique
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row, inserted_job, job, job_columns
 from pgjobs.adapters.postgres.statement import (
@@ -25,10 +25,11 @@ from pgjobs.adapters.postgres.statement import (
     single,
     told,
 )
-from pgjobs.adapters.postgres.values import Parameters, array_text, json_text
+from pgjobs.adapters.postgres.values import Parameters
 from pgjobs.adapters.postgres.where import where
+from pgjobs.rules import lifecycle
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
-from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.lifecycle import Event, Settlement
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import claim_order
 
@@ -40,6 +41,8 @@ _BESIDE = len(COLUMNS)
 
 
 def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
+    if any(new.unique is not None for new in effect.jobs):
+        return unique.insert(effect, names, INSERT_ROWS)
     now = effect.now
     rows = [(new, due_at(new, now)) for new in effect.jobs]
     chunks = [rows[start : start + INSERT_ROWS] for start in range(0, len(rows), INSERT_ROWS)]
@@ -64,17 +67,7 @@ def _insert(rows: Sequence[tuple[NewJob, datetime]], now: datetime, names: Names
     news = [new for new, _ in rows]
     states = [first_state(at, now) for _, at in rows]
     at = given.instant(now)
-    columns = {
-        "state": given.texts(states),
-        "queue": given.texts([new.queue for new in news]),
-        "worker": given.texts([new.worker for new in news]),
-        "args": given.jsons([json_text(dict(new.args)) for new in news]),
-        "meta": given.jsons([json_text(dict(new.meta)) for new in news]),
-        "tags": given.texts([array_text(new.tags) for new in news]),
-        "max_attempts": given.numbers(new.max_attempts for new in news),
-        "priority": given.numbers(new.priority for new in news),
-        "scheduled_at": given.instants([due_at for _, due_at in rows]),
-    }
+    columns = unique.new_columns(news, states, [due_at for _, due_at in rows], given)
     ready = dict.fromkeys(
         new.queue for new, state in zip(news, states, strict=True) if state is JobState.AVAILABLE
     )
@@ -140,28 +133,38 @@ def in_claim_order(rows: list[Row]) -> list[Job]:
 
 
 def settle(effect: effects.Settle, names: Names) -> Plan[list[bool]]:
-    """Where one claim is settled twice in a batch, only the first can count."""
-    first: dict[tuple[int, str], int] = {}
-    for place, settlement in enumerate(effect.settlements):
-        first.setdefault((settlement.id, settlement.token), place)
-    places = [*first.values()]
-    size = len(effect.settlements)
-    if not places:
-        return Plan((), lambda _: [])
+    """One statement; where groups are to be cancelled, their slots are locked and they come first."""
+    settlements = effect.settlements
+    of_groups, others = lifecycle.in_order(settlements)
+    parts = [part for part in (of_groups, others) if part]
+    statements: list[Statement] = []
+    if of_groups:
+        chosen = [settlements[place] for place in of_groups]
+        groups = [each.group for each in chosen if each.group is not None]
+        statements = [unique.lock(groups, names), unique.settle_groups(chosen, names)]
+    if others:
+        statements.append(_settle([settlements[place] for place in others], names))
+
+    def counted(results: Sequence[list[Row]]) -> list[bool]:
+        found = [False] * len(settlements)
+        for places, rows in zip(parts, results[len(results) - len(parts) :], strict=True):
+            for (n,) in rows:
+                found[places[n - 1]] = True
+        return found
+
+    return Plan(tuple(statements), counted)
+
+
+def _settle(settlements: Sequence[Settlement], names: Names) -> Statement:
     given = Parameters()
-    assignments, rows = changes.each([effect.settlements[p] for p in places], names, given)
+    assignments, rows = changes.each(settlements, names, given)
     sql = f"""
 UPDATE {names.jobs} AS job SET {assignments}
 FROM {rows}
 WHERE job.id = given.id AND job.state::text = 'executing'
   AND coalesce(job.attempted_by[2], '') = given.token
 RETURNING given.n"""
-
-    def counted(rows: list[Row]) -> list[bool]:
-        found = {places[n - 1] for (n,) in rows}
-        return [place in found for place in range(size)]
-
-    return single(sql, given, counted, often=True)
+    return Statement(sql, given.values, often=True)
 
 
 def transition(effect: effects.Transition, names: Names) -> Plan[list[Job]]:

@@ -1,0 +1,165 @@
+-- Uniqueness: the jobs of a fingerprint are found by an index, and whoever looks holds a lock on its slot.
+-- Why slots, and why one function does it all: docs/decisions/0010-uniqueness.md.
+
+CREATE TABLE IF NOT EXISTS {schema}.pgjobs_unique (
+    slot bigint PRIMARY KEY
+) WITH (fillfactor = 50);
+
+CREATE INDEX IF NOT EXISTS pgjobs_jobs_unique
+ON {schema}.oban_jobs ((meta ->> 'pgjobs_unique'), inserted_at)
+WHERE (meta ->> 'pgjobs_unique') IS NOT NULL;
+
+-- Each statement in here sees what was committed before it began, so also what the holder of a slot had
+-- inserted. Its plans are kept, hence the settings: they must not come of a table that was empty once.
+CREATE OR REPLACE FUNCTION {schema}.pgjobs_insert(
+    new_slots bigint[],
+    new_at timestamp,
+    new_states text[],
+    new_queues text[],
+    new_workers text[],
+    new_args jsonb[],
+    new_metas jsonb[],
+    new_tags text[],
+    new_max_attempts bigint[],
+    new_priorities bigint[],
+    new_scheduled timestamp[],
+    new_fingerprints text[],
+    new_twins boolean[],
+    new_counted text[],
+    new_inserted_after timestamp[],
+    new_scheduled_after timestamp[],
+    new_replacements jsonb[]
+)
+RETURNS TABLE (
+    n bigint, id bigint, outcome text, job text, queue text, state text, scheduled_at timestamp
+)
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $func$
+#variable_conflict use_column
+DECLARE
+    locked bigint[] := '{}';
+BEGIN
+    IF new_slots <> '{}' THEN
+        INSERT INTO {schema}.pgjobs_unique AS held (slot)
+        SELECT s FROM unnest(new_slots) AS s ORDER BY s
+        ON CONFLICT (slot) DO UPDATE SET slot = held.slot;
+    END IF;
+
+    -- What is going to be replaced must not change its state in between.
+    IF new_replacements <> '{}' THEN
+        locked := ARRAY(
+            SELECT (
+                SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
+                WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
+                  AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
+                  AND job.scheduled_at > coalesce(given.scheduled_after, '-infinity')
+                  AND job.state::text = ANY (given.counted::text[])
+            )
+            FROM unnest(
+                new_fingerprints, new_counted, new_inserted_after, new_scheduled_after,
+                new_replacements
+            ) AS given(fingerprint, counted, inserted_after, scheduled_after, replacement)
+            WHERE given.replacement IS NOT NULL
+        );
+        PERFORM FROM {schema}.oban_jobs AS job
+        WHERE job.id = ANY (locked) ORDER BY job.scheduled_at, job.id FOR UPDATE;
+    END IF;
+
+    RETURN QUERY
+    WITH looked AS MATERIALIZED (
+        SELECT given.*, (
+            -- "+ 0" keeps the planner from walking the primary key from its beginning.
+            SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
+            WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
+              AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
+              AND job.scheduled_at > coalesce(given.scheduled_after, '-infinity')
+              AND job.state::text = ANY (given.counted::text[])
+        ) AS oldest
+        FROM unnest(
+            new_states, new_queues, new_workers, new_args, new_metas, new_tags, new_max_attempts,
+            new_priorities, new_scheduled, new_fingerprints, new_twins, new_counted,
+            new_inserted_after, new_scheduled_after, new_replacements
+        ) WITH ORDINALITY AS given(
+            state, queue, worker, args, meta, tags, max_attempts, priority, scheduled_at,
+            fingerprint, twin, counted, inserted_after, scheduled_after, replacement, n
+        )
+    ), given AS MATERIALIZED (
+        SELECT looked.*,
+            looked.oldest IS NULL AND looked.twin IS NOT TRUE AS fresh,
+            CASE WHEN looked.replacement IS NOT NULL AND looked.oldest = ANY (locked) THEN
+                looked.replacement -> (
+                    SELECT job.state::text FROM {schema}.oban_jobs AS job
+                    WHERE job.id = looked.oldest
+                )
+            END AS change
+        FROM looked
+    ), inserted AS (
+        INSERT INTO {schema}.oban_jobs (
+            state, queue, worker, args, meta, tags, max_attempts, priority, scheduled_at,
+            inserted_at, attempt, errors, attempted_by, attempted_at, completed_at, discarded_at,
+            cancelled_at
+        )
+        SELECT given.state::{schema}.oban_job_state, given.queue, given.worker, given.args,
+            given.meta, given.tags::text[], given.max_attempts, given.priority, given.scheduled_at,
+            new_at, 0,
+            (SELECT (jsonb_populate_record(NULL::{schema}.oban_jobs, '{"errors": []}')).errors),
+            '{}', NULL, NULL, NULL, NULL
+        FROM given WHERE given.fresh
+        ORDER BY given.n
+        RETURNING id
+    ), replaced AS (
+        UPDATE {schema}.oban_jobs AS job SET
+            state = (given.change ->> 'state')::{schema}.oban_job_state,
+            args = CASE WHEN given.change -> 'fields' ? 'args' THEN given.args ELSE job.args END,
+            meta = CASE WHEN given.change -> 'fields' ? 'meta' THEN given.meta ELSE job.meta END,
+            tags = CASE WHEN given.change -> 'fields' ? 'tags' THEN given.tags::text[]
+                ELSE job.tags END,
+            queue = CASE WHEN given.change -> 'fields' ? 'queue' THEN given.queue
+                ELSE job.queue END,
+            priority = CASE WHEN given.change -> 'fields' ? 'priority' THEN given.priority
+                ELSE job.priority END,
+            scheduled_at = CASE WHEN given.change -> 'fields' ? 'scheduled_at'
+                THEN given.scheduled_at ELSE job.scheduled_at END,
+            max_attempts = CASE WHEN given.change -> 'fields' ? 'max_attempts'
+                THEN least(
+                    greatest(given.max_attempts, job.attempt + (given.change ->> 'spare')::bigint),
+                    32767
+                )
+                ELSE job.max_attempts END
+        FROM given
+        WHERE given.change IS NOT NULL AND job.id = given.oldest AND job.id = ANY (locked)
+        RETURNING given.n, job.*
+    )
+    SELECT job.n, job.id, 'replaced', json_build_array(
+            job.id, job.state::text, job.queue, job.worker, job.args::text,
+            coalesce(job.meta, '{}')::text, coalesce(job.tags, '{}'), to_jsonb(job.errors)::text,
+            job.attempt, job.max_attempts, job.priority, coalesce(job.attempted_by, '{}'),
+            job.inserted_at, job.scheduled_at, job.attempted_at, job.completed_at,
+            job.discarded_at, job.cancelled_at
+        )::text, job.queue::text, job.state::text, job.scheduled_at::timestamp
+    FROM replaced AS job
+    UNION ALL
+    SELECT given.n,
+        CASE WHEN given.fresh THEN
+            (SELECT array_agg(inserted.id ORDER BY inserted.id) FROM inserted)[
+                row_number() OVER (PARTITION BY given.fresh ORDER BY given.n)
+            ]
+        ELSE given.oldest END,
+        CASE WHEN given.fresh THEN 'inserted' ELSE 'conflict' END,
+        (
+            SELECT json_build_array(
+                job.id, job.state::text, job.queue, job.worker, job.args::text,
+                coalesce(job.meta, '{}')::text, coalesce(job.tags, '{}'),
+                to_jsonb(job.errors)::text, job.attempt, job.max_attempts, job.priority,
+                coalesce(job.attempted_by, '{}'), job.inserted_at, job.scheduled_at,
+                job.attempted_at, job.completed_at, job.discarded_at, job.cancelled_at
+            )::text
+            FROM {schema}.oban_jobs AS job WHERE job.id = given.oldest
+        ),
+        given.queue, given.state, given.scheduled_at
+    FROM given WHERE given.change IS NULL;
+END;
+$func$;
