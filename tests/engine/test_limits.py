@@ -35,9 +35,9 @@ def begun(rig: Rig, queue: str = "default") -> list[float]:
 
 
 def fullest(starts: list[float], period: timedelta) -> int:
-    """The most starts in any half-open window."""
-    span = period.total_seconds()
-    return max((sum(a <= b < a + span for b in starts) for a in starts), default=0)
+    """The most starts in any half-open window, counted in whole microseconds as instants are."""
+    instants = [timedelta(seconds=start) for start in starts]
+    return max((sum(a <= b < a + period for b in instants) for a in instants), default=0)
 
 
 class Counting(FaultyStore):
