@@ -17,10 +17,16 @@ from pgjobs.effects import Claim, Settle
 from pgjobs.leading import Beat, Prune, Rescue, Tick
 from pgjobs.plugins import Cron, Pruner, Stalled
 from pgjobs.rules import backoff
-from pgjobs.rules.job import NewJob
+from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.options import Queue, RateLimit
+from pgjobs.rules.unique import Unique
 from tests.engine.rig import START, Deaf, Fault, FaultyStore, Rig
 
 MINUTE = 60
+
+
+async def _perform(job: Job) -> None:
+    """Never called: the executor plays a script."""
 
 
 def test_edge_1_finished_jobs_stay_until_they_are_pruned_by_the_age_of_their_final_state():
@@ -67,10 +73,7 @@ def test_edge_2_the_default_backoff_is_the_guides_table():
 def test_edge_2_backoffs_never_are_negative_nor_overflow(chosen: Any, waits: list[float]):
     rig = Rig()
 
-    async def perform(job: Any) -> None:
-        """Never called."""
-
-    rig.worker("waiting", perform, backoff=chosen)
+    rig.worker("waiting", _perform, backoff=chosen)
     rig.insert("waiting", ends="fail", max_attempts=4)
     rig.advance(10 * MINUTE)
     starts = rig.at("start")
@@ -90,6 +93,69 @@ def test_edge_3_what_is_due_in_the_past_is_available_and_order_is_priority_insta
     assert [urgent.id, past.id, late[0].id, late[1].id] == [
         moment.job.id for moment in rig.of("start") if moment.job
     ]
+
+
+def test_edge_4_a_duplicate_is_answered_with_the_job_that_is_there_until_the_period_is_over():
+    rig = Rig(queues={"default": 1})
+    rig.worker("sync", _perform, unique=Unique(period=60, keys=("a.b",)))
+    sync = rig.registry.find("sync")
+
+    def insert(*args: dict[str, Any]) -> list[Job]:
+        return rig.call(rig.client.insert_all([sync.new(each) for each in args]))
+
+    first, again, other, absent = insert(
+        {"a": {"b": 1}, "n": 1}, {"a": {"b": 1.0}}, {"a": {"b": True}}, {"a": {}}
+    )
+    assert [False, True, False, False] == [j.conflict for j in (first, again, other, absent)]
+    assert (first.id, {"a": {"b": 1}, "n": 1}) == (again.id, again.args)
+    rig.advance(59.999999)
+    (duplicate,) = insert({"a": {"b": 1}})
+    assert (first.id, "completed", True) == (duplicate.id, duplicate.state, duplicate.conflict)
+    rig.advance(0.000001)
+    (fresh,) = insert({"a": {"b": 1}})
+    assert not fresh.conflict
+    assert 4 == sum(rig.states().values())
+
+
+def test_edge_5_a_conflict_may_replace_fields_and_the_state_follows_scheduled_at():
+    rig = Rig(queues={"other": 1})
+    rig.worker(
+        "sync",
+        _perform,
+        unique=Unique(period=None, fields=("worker",)),
+        replace={"scheduled": ("args", "scheduled_at"), "available": True},
+    )
+    sync = rig.registry.find("sync")
+    first = rig.call(rig.client.insert(sync.new({"n": 1}, schedule_in=600, tags=("old",))))
+    later = rig.call(rig.client.insert(sync.new({"n": 2}, schedule_in=60, tags=("new",))))
+    assert (first.id, True, True) == (later.id, later.conflict, later.replaced)
+    assert ({"n": 2}, ("old",), "scheduled") == (later.args, later.tags, later.state)
+    assert START + timedelta(seconds=60) == later.scheduled_at
+    now = rig.call(rig.client.insert(sync.new({"n": 3})))
+    assert (first.id, "available") == (now.id, now.state)
+    moved = rig.call(rig.client.insert(sync.new({"n": 4}, queue="other", schedule_in=5)))
+    assert ("other", "scheduled", {"n": 4}) == (moved.queue, moved.state, moved.args)
+    rig.advance(5)
+    assert ("completed", {"n": 4}) == (rig.job(first).state, rig.job(first).args)
+    ended = rig.call(rig.client.insert(sync.new({"n": 5})))
+    assert (True, False, {"n": 4}) == (ended.conflict, ended.replaced, ended.args)
+
+
+def test_edge_6_all_limits_hold_together_over_two_nodes():
+    limits = Queue(2, global_concurrency=3, rate_limit=RateLimit(allowed=5, period=60))
+    rig = Rig({"default": limits}, nodes=("a", "b"))
+    rig.call(rig.client.insert_all([NewJob("task", {"takes": 4, "n": n}) for n in range(12)]))
+    running: list[tuple[int, int]] = []
+    for _ in range(50):
+        rig.advance(0.5)
+        mine = [len(member.node.running) for member in rig.flow.members]
+        running.append((max(mine), sum(mine)))
+    rig.advance(200)
+    assert {"completed": 12} == rig.states()
+    assert (2, 3) == (max(most for most, _ in running), max(every for _, every in running))
+    starts = rig.at("start")
+    assert all(after - before >= 60 for before, after in zip(starts, starts[5:], strict=False))
+    assert 5 == sum(at < 60 for at in starts)
 
 
 def test_edge_7_a_timeout_is_a_failure_and_a_thread_keeps_its_slot_until_it_returns():

@@ -6,11 +6,12 @@ import psycopg
 import pytest
 
 from pgjobs.adapters.postgres.store import PostgresStore
-from pgjobs.effects import Claim, Controls, Count, Find, Insert, Poll, Settle
+from pgjobs.effects import Claim, ClaimWithin, Controls, Count, Find, Insert, Poll, Settle
 from pgjobs.ports import Done, Signal
 from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import JobState
+from pgjobs.rules.limits import Limits
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.conformance.given import NOW, claim, every, insert, new, row
 from pgjobs_testing.conformance.sessions import ended, listening, opened, until
@@ -139,6 +140,23 @@ class TestOnAServer:
             other.rollback()
             (polled,) = ended(session, POLL)
             assert polled.error is None
+
+    def test_nothing_waits_while_a_limited_claim_waits_for_its_turn(self, dsn, postgres):
+        insert(postgres, new(), new(queue="mail"))
+        change = lifecycle.claim("node", "token", NOW)
+        limits = Limits(None, 5)
+        limited = ClaimWithin("mail", selection.claimable("mail"), 1, change, limits)
+        postgres.run(limited)  # makes the row that takes turns
+        with opened(postgres) as session, psycopg.connect(dsn) as other:
+            outcome_of(session, Controls())
+            other.execute("SELECT FROM pgjobs_queues FOR UPDATE")
+            session.submit(limited)
+            claim = Claim(selection.claimable("default"), 1, change)
+            for effect in (POLL, claim, Settle((lifecycle.Settlement(1, "t", complete()),))):
+                assert outcome_of(session, effect).error is None
+            other.rollback()
+            (done,) = ended(session, limited)
+            assert done.error is None
 
     def test_wakes_from_many_threads_lose_nothing_and_block_nobody(self, postgres):
         with opened(postgres) as session:

@@ -1,7 +1,8 @@
 """One node's line to the server, driven by the node's own thread: three sockets and one ``select``.
 
-Two lanes carry effects: outcomes are saved on one while jobs are claimed on the other. A third
-connection listens. Nothing here blocks but ``wait``, and nothing sleeps: connections are opened by
+Two lanes carry effects: outcomes are saved on one while jobs are claimed on the other. Claims
+within limits wait for their turn on a lane of their own, opened when there is one. Another connection
+listens. Nothing here blocks but ``wait``, and nothing sleeps: connections are opened by
 short-lived threads, and whatever happens (an answer, a notification, a connection, a wake-up) ends
 the wait. Why it is built so, and what it costs: ``docs/decisions/0002-the-live-core.md``.
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.adapters.postgres.lines import Lane, Line, Listener
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.preparing import Preparing
-from pgjobs.effects import Effect, Poll, Settle
+from pgjobs.effects import ClaimWithin, Effect, Poll, Settle
 from pgjobs.ports import Done, Signal
 from pgjobs.rules.errors import PgJobsError, StoreError, StoreUnavailableError
 
@@ -52,12 +53,17 @@ class PostgresSession:
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
         self._claiming = Lane(names, preparing, self._selector, self._open, self._end)
         self._settling = Lane(names, preparing, self._selector, self._open, self._end)
+        self._queueing = Lane(names, preparing, self._selector, self._open, self._end)
         self._listener = Listener(names, self._selector, self._open, self._tell, connect)
 
     def submit(self, effect: Effect[Any]) -> None:
         self._listener.begin()
-        lane = self._settling if isinstance(effect, Settle) else self._claiming
-        lane.add(effect)
+        if isinstance(effect, Settle):
+            self._settling.add(effect)
+        elif isinstance(effect, ClaimWithin):
+            self._queueing.add(effect)
+        else:
+            self._claiming.add(effect)
 
     def collect(self) -> list[Done | Signal]:
         if not self._ended:
@@ -84,7 +90,7 @@ class PostgresSession:
         with self._lock:
             self._closed = True
             os.close(self._rope)
-        for line in (self._claiming, self._settling, self._listener):
+        for line in (self._claiming, self._settling, self._queueing, self._listener):
             line.drop()
         for _, connection, _ in self._arrivals:
             if connection is not None:
