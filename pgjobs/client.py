@@ -120,7 +120,7 @@ class Client:
             return []
         stored: list[Job] = yield effects.Insert(new, self.clock.now())
         for job in stored:
-            self._tell(_came_of(job), job)
+            self._tell(job.came_of, job)
         return stored
 
     def get(self, job: object) -> Program[Job]:
@@ -306,13 +306,6 @@ def horizon(with_scheduled: object, now: datetime) -> datetime:
             f"{with_scheduled!r}"
         )
     return instant(with_scheduled, "with_scheduled")
-
-
-def _came_of(job: Job) -> str:
-    """What an insert came to."""
-    if job.replaced:
-        return "replace"
-    return "conflict" if job.conflict else "insert"
 
 
 def _checked(job: object) -> NewJob:

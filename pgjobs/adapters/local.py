@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
     """What a store tells its listeners after an effect; each queue once."""
-    if isinstance(effect, Insert):
-        return _arrivals([job for job in answer if job.replaced or not job.conflict])
+    if isinstance(effect, Insert | Tick):
+        return _arrivals([job for job in answer or () if job.came_of != "conflict"])
     if isinstance(effect, Settle):
         groups = (each.group is not None for each in effect.settlements)
         stopped = any(group and counted for group, counted in zip(groups, answer, strict=True))
@@ -40,8 +40,8 @@ def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
         return [
             Signal("cancel", job_id=job.id) for job in answer if job.state is JobState.EXECUTING
         ]
-    if isinstance(effect, Tick | Rescue):
-        return _arrivals(answer or [])
+    if isinstance(effect, Rescue):
+        return _arrivals(answer)
     if isinstance(effect, SetControl | ResetControl):
         return [Signal("control", effect.queue)]
     return []

@@ -201,9 +201,11 @@ def workers(waiting: Mapping[str, int], registered: Collection[str]) -> Finding:
     return Finding("workers", Level.WARNING, text, details)
 
 
-def pool(concurrency: int, pool_size: int, server: Server) -> Iterator[Finding]:
+def pool(
+    concurrency: int, pool_size: int, server: Server, *, limited: bool = False
+) -> Iterator[Finding]:
     """One process has connections enough, and the server has them to give."""
-    wanted = pool_size + SESSION_LINES
+    wanted = pool_size + SESSION_LINES + limited
     details = {"concurrency": concurrency, "pool_size": pool_size, "connections": wanted}
     if wanted > server.connections:
         text = f"one process may open {wanted} connections; the server has {server.connections}"

@@ -169,7 +169,10 @@ class Examination:
             queues = [*self._jobs.queues]
             waiting = self._jobs.count_jobs(by="worker", state=WAITING, queue=queues)
             yield checks.workers(waiting, self._jobs.runtime().registry.by_name)
-            yield from checks.pool(self._concurrency(), store.pool_size, server)
+            limited = any(
+                queue.rate_limit or queue.global_concurrency for queue in self._jobs.queues.values()
+            )
+            yield from checks.pool(self._concurrency(), store.pool_size, server, limited=limited)
 
     def _old(self, now: datetime) -> list[Job]:
         long_ago = now - timedelta(seconds=self._running_s)

@@ -50,10 +50,11 @@ class Reporter:
         self._telemetry.emit("pgjobs.store.error", {}, metadata)
 
     def inserted(self, job: Job) -> None:
-        """A cron entry inserted this job."""
-        if self._telemetry.wanted("pgjobs.job.insert"):
+        """A cron entry inserted this job, or met the one that was there."""
+        event = f"pgjobs.job.{job.came_of}"
+        if self._telemetry.wanted(event):
             metadata = {"job": job, "worker": job.worker, "queue": job.queue, "node": self._node}
-            self._telemetry.emit("pgjobs.job.insert", {}, metadata)
+            self._telemetry.emit(event, {}, metadata)
 
     def rescued(self, job: Job) -> None:
         """This job was taken from a node that is gone."""

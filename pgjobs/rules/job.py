@@ -112,6 +112,13 @@ class Job:
         return counter(self.meta, "snoozed")
 
     @property
+    def came_of(self) -> str:
+        """What the insert that answered with this job came to: insert, conflict or replace."""
+        if self.replaced:
+            return "replace"
+        return "conflict" if self.conflict else "insert"
+
+    @property
     def token(self) -> str:
         """The token of this job's newest claim, or an empty string."""
         return self.attempted_by[1] if len(self.attempted_by) > 1 else ""

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pgjobs.leading import Tick
 from pgjobs.plugins import Cron
 from pgjobs.rules import crontab
-from pgjobs.rules.job import NewJob
+from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.unique import Unique
 from tests.engine.rig import START, Fault, FaultyStore, Rig
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -69,6 +70,22 @@ def test_a_template_keeps_its_options():
     (job,) = (moment.job for moment in rig.of("insert"))
     assert job is not None
     assert ("other", 3, ("x",), 1) == (job.queue, job.priority, job.tags, job.meta["mine"])
+
+
+def test_a_unique_job_that_is_there_is_met_and_not_inserted_again():
+    rig = Rig({"default": 1})
+    rig.worker("once", _perform, unique=Unique(period=None))
+    new = rig.registry.find("once").new({"takes": 150})
+    rig.suspend("a")
+    rig.add_node("b", plugins=(Cron([("* * * * *", new)]),))
+    rig.advance(5 * MINUTE)
+    assert 1 == len(fired(rig))
+    assert 4 == len(rig.of("conflict"))
+    assert {"completed": 1} == rig.states()
+
+
+async def _perform(job: Job) -> None:
+    """Never called: the executor plays a script."""
 
 
 def test_clocks_put_forward_and_back():

@@ -17,8 +17,8 @@ from pgjobs.adapters.postgres.values import Parameters
 if TYPE_CHECKING:
     from pgjobs.adapters.postgres.store import PostgresStore
 
-SESSION_LINES = 4
-"""Connections that a node holds beside its store's pool; three, where no queue has limits over all nodes."""
+SESSION_LINES = 3
+"""Connections that a node holds beside its store's pool; one more, where a queue has limits."""
 
 FRESH = timedelta(seconds=60)
 """A producer of Oban that was not refreshed for so long is gone, as Oban itself has it."""
