@@ -465,6 +465,9 @@ def json_schema() -> dict[str, Any]:
         for schema in part.get("properties", {}).values():
             if schema.get("default", "") is None:  # left out is what it means, not null
                 del schema["default"]
+            items = schema.get("items", {})
+            if isinstance(items, dict) and "prefixItems" in items:  # as draft-07 writes pairs
+                items["items"] = items.pop("prefixItems")
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **made,
