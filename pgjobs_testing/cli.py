@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,7 @@ def _play_all(
     from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
     from pgjobs_testing.scenarios.progress import progress
 
+    logging.getLogger("pgjobs").addHandler(logging.NullHandler())  # the timeline tells all
     held = failed = unreadable = 0
     with progress(len(paths), shown=not quiet) as show:
         for number, path in enumerate(paths):

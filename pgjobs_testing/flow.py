@@ -52,13 +52,35 @@ class VirtualExecutor(Executor, Protocol):
         ...
 
 
+class View(Protocol):
+    """A node's own clock, which may be off from the flow's."""
+
+    def now(self) -> datetime:
+        """What it shows."""
+        ...
+
+    def when(self, shown: datetime) -> datetime:
+        """The flow's instant at which it will show ``shown``; the present one where it does."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One node and its own outside."""
+    """One node and its own outside; without a ``view`` its clock is the flow's."""
 
     node: Node
     session: LocalSession
     executor: VirtualExecutor
+    view: View | None = None
+
+    def now(self, now: datetime) -> datetime:
+        """What the node's clock shows at ``now``."""
+        return now if self.view is None else self.view.now()
+
+    def node_due(self, now: datetime) -> datetime | None:
+        """When, by the flow's clock, the node has something to do."""
+        due = self.node.next_due(self.now(now))
+        return due if due is None or self.view is None else self.view.when(due)
 
 
 Program = Generator[Member, None, None]
@@ -79,7 +101,7 @@ class Flow:
             active = False
             for member in tuple(self.members):
                 if self._busy(member, now):
-                    member.node.step(now)
+                    member.node.step(member.now(now))
                     active = True
                 active = member.executor.turn(now) or active
                 while member.executor.wants_loop:
@@ -97,7 +119,7 @@ class Flow:
         now = self.clock.now()
         moments: list[datetime] = []
         for member in self.members:
-            both = (member.node.next_due(now), member.executor.next_due())
+            both = (member.node_due(now), member.executor.next_due())
             moments += [due for due in both if due is not None]
         return min(moments, default=None)
 
@@ -113,7 +135,7 @@ class Flow:
     def _busy(member: Member, now: datetime) -> bool:
         if member.session.pending or member.executor.pending:
             return True
-        due = member.node.next_due(now)
+        due = member.node_due(now)
         return due is not None and due <= now
 
 

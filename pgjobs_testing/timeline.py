@@ -21,6 +21,9 @@ CLIENT = "-"
 INSERTS = ("pgjobs.job.insert", "pgjobs.job.replace")
 NAMED_BY_STATE = ("pgjobs.job.stop", "pgjobs.job.exception")
 
+SIMULATED = "simulation."
+"""What is done to nodes from outside, which no telemetry tells: a crash, a suspension."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -74,6 +77,25 @@ class Recorder(Telemetry):
         self.start: datetime = clock.now()
         self._moments: list[tuple[datetime, str, Mapping[str, Any]]] = []
         self._ordinals: dict[int, int] = {}
+        self._shown: dict[str, str] = {}
+
+    def show(self, node: str, name: str) -> None:
+        """Show ``node`` under another name: that of the node whose later incarnation it is."""
+        self._shown[node] = name
+
+    def shown(self, node: str) -> str:
+        """The name under which a node is shown."""
+        return self._shown.get(node, node)
+
+    def note(self, event: str, node: str = CLIENT, detail: str = "") -> None:
+        """Record what was done to a node from outside, or to what they all share."""
+        metadata = {"node": node, "detail": detail}
+        self._moments.append((self._clock.now(), SIMULATED + event, metadata))
+
+    @property
+    def last(self) -> datetime:
+        """When the last event was; the start where there is none."""
+        return self._moments[-1][0] if self._moments else self.start
 
     def wanted(self, event: str) -> bool:
         return True
@@ -81,7 +103,8 @@ class Recorder(Telemetry):
     def emit(
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
     ) -> None:
-        self._moments.append((self._clock.now(), event, metadata))
+        kept = {**metadata, **measurements} if event == "pgjobs.plugin.prune" else metadata
+        self._moments.append((self._clock.now(), event, kept))
         job_id = self._job_id(metadata)
         if job_id is not None and job_id not in self._ordinals:
             self._ordinals[job_id] = len(self._ordinals) + 1
@@ -107,7 +130,7 @@ class Recorder(Telemetry):
             short = str(job.state)
         return Moment(
             at,
-            str(metadata.get("node", CLIENT)),
+            self.shown(str(metadata.get("node", CLIENT))),
             short,
             0 if job_id is None else self._ordinals[job_id],
             _detail(event, metadata, self.start),
@@ -171,6 +194,10 @@ def _detail(event: str, metadata: Mapping[str, Any], start: datetime) -> str:
         return f"{metadata['plugin']}: {_summary(str(metadata['error']))}"
     if event.startswith("pgjobs.task."):
         return str(metadata["task"])
+    if event == "pgjobs.plugin.prune":
+        return f"{metadata['count']} of the finished jobs"
+    if event.startswith(SIMULATED):
+        return str(metadata["detail"])
     if event.startswith("pgjobs.node."):
         return ", ".join(metadata["queues"])
     return "" if job is None else job.worker

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from pgjobs.rules.schedule import LAST_INSTANT
-from pgjobs_testing.scenarios import model
+from pgjobs_testing.scenarios import faults, model
 from pgjobs_testing.scenarios.mistakes import at_path, did_you_mean, found
 from pgjobs_testing.scenarios.model import ACTIONS, OUTCOMES, SUBJECTS, resolved
 from pgjobs_testing.scenarios.source import Source, TreePath
@@ -49,7 +49,9 @@ class _Checks:
         for path, insert in self._inserts.items():
             self._check_insert(path, insert)
         self._check_names()
+        self._check_plugins()
         self._check_steps()
+        faults.check(self._source, self._nodes, self._at, self._reference)
         for path, expectation in self._mappings("expect"):
             self._check_expectation(path, expectation)
 
@@ -83,17 +85,46 @@ class _Checks:
     def _known_queues(self) -> list[str]:
         used = [worker.get("queue", "default") for _, worker in self._mappings("workers")]
         used += [insert.get("queue") for insert in self._inserts.values()]
+        used += self._cron_queues()
         found_names = [*_keys(self._data.get("queues")), *used]
         return list(dict.fromkeys(name for name in found_names if isinstance(name, str)))
+
+    def _cron_queues(self) -> list[Any]:
+        lines = self._source.value(("plugins", "cron", "crontab"))
+        jobs = [line[1] for line in _items(lines) if isinstance(line, list) and len(line) == 2]
+        return [job.get("queue") for job in jobs if isinstance(job, dict)]
 
     # Checks
 
     def _check_nodes(self) -> None:
-        nodes = self._data.get("nodes")
-        if isinstance(nodes, list) and len(nodes) > 1:
-            self._source.report(
-                ("nodes", 1), "more than one node comes with a later version; accepted: one name"
-            )
+        for n, name in enumerate(_items(self._data.get("nodes"))):
+            if isinstance(name, str) and name in _items(self._data["nodes"])[:n]:
+                said = f"found the name {name!r} again; accepted: each name once"
+                self._source.report(("nodes", n), f"{at_path(('nodes', n))}: {said}")
+
+    def _check_plugins(self) -> None:
+        if "steps" not in self._data and "plugins" not in self._data:
+            self._source.report((), "the key 'steps' is missing")
+            return
+        plugins = self._data.get("plugins")
+        cron = plugins.get("cron") if isinstance(plugins, dict) else None
+        lines = _items(cron.get("crontab")) if isinstance(cron, dict) else []
+        for n, line in enumerate(lines):
+            if isinstance(line, list) and len(line) == 2:
+                self._check_cron_job(("plugins", "cron", "crontab", n, 1), line[1])
+        if "until" not in self._data and (lines or "steps" not in self._data):
+            what = "entries of a crontab have no end" if lines else "without steps nothing ends it"
+            self._source.report(("plugins",), f"{what}: the key 'until' is needed", key=True)
+
+    def _check_cron_job(self, path: TreePath, what: Any) -> None:
+        if not isinstance(what, dict):
+            self._reference(path, what, self._workers, "worker")
+            return
+        self._reference((*path, "worker"), what.get("worker"), self._workers, "worker")
+        for key in model.NOT_IN_A_CRONTAB:
+            if key in what:
+                said = f"{at_path(path)}: found {key!r}, which would mean one job of them all"
+                self._source.report((*path, key), said, key=True)
 
     def _check_backoff(self, path: TreePath, backoff: Any) -> None:
         if isinstance(backoff, dict):
@@ -137,8 +168,7 @@ class _Checks:
         until = self._at(self._data.get("until"))
         self._bound(("until",), self._data.get("until"))
         for path, step in self._mappings("steps"):
-            actions = (*ACTIONS, *model.StepSpec.LATER)
-            self._exactly_one(path, step, actions, "a step does one of", ("at",))
+            self._exactly_one(path, step, ACTIONS, "a step does one of", ("at",))
             for action in ("cancel", "retry", "delete"):
                 self._check_target((*path, action), step.get(action))
             for action in ("pause", "resume"):
@@ -263,7 +293,7 @@ class _Checks:
         present = [name for name in given if name in names]
         if len(present) == 1:
             return present[0]
-        accepted = ", ".join(name for name in names if name not in model.StepSpec.LATER)
+        accepted = ", ".join(names)
         if not present and not given.keys() - set(others):
             self._source.report(path, f"{at_path(path)}: {what}: {accepted}")
         elif present:

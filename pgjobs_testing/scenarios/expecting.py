@@ -9,7 +9,7 @@ from typing import Any
 
 from pgjobs.client import Client, drive
 from pgjobs.ports import Store
-from pgjobs.rules.job import Job
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.jsonb import contains
 from pgjobs_testing.scenarios import failure
 from pgjobs_testing.scenarios.failure import Failure, Row
@@ -54,6 +54,11 @@ class Witness:
         timeline = failure.around(self.recorder.trace(), at)
         return Failure(place, what, compared, timeline)
 
+    def count(self, *states: JobState) -> int:
+        """How many jobs are in one of these states."""
+        counted: int = drive(self.store, self.client.count(None, {"state": list(states)}))
+        return counted
+
     def _of_job(self, expectation: ExpectationSpec, name: str) -> Iterator[Row]:
         job_id = self.names.get(name)
         job = None if job_id is None else self._job(job_id)
@@ -74,7 +79,7 @@ class Witness:
         elif field == "replaced":
             actual = self.answers[name].replaced
         elif field == "node":
-            actual = job.attempted_by[0] if job.attempted_by else None
+            actual = self.recorder.shown(job.attempted_by[0]) if job.attempted_by else None
         elif field == "error":
             actual = job.last_error
         else:

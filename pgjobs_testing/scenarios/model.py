@@ -8,9 +8,9 @@ this version knows and cannot play yet: they are refused, never ignored.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pgjobs.rules import backoff
@@ -25,6 +25,7 @@ from pgjobs_testing.scenarios.values import (
     Args,
     Attempts,
     Concurrency,
+    CronExpression,
     DateTime,
     Duration,
     Flag,
@@ -33,11 +34,13 @@ from pgjobs_testing.scenarios.values import (
     Instant,
     InstantOrEnd,
     InstantOrNothing,
+    Interval,
     Maybe,
     Meta,
     Name,
     NameOrNothing,
     Names,
+    Page,
     PeriodOrNone,
     PositiveDuration,
     Priority,
@@ -45,12 +48,15 @@ from pgjobs_testing.scenarios.values import (
     ReplaceSpec,
     Seed,
     Share,
+    SignedDuration,
     State,
     States,
     Text,
     TextOrNothing,
     Timestamp,
+    TimeZone,
     UniqueFields,
+    UpOrDown,
     Whole,
     Wholes,
     WrittenInstant,
@@ -58,6 +64,18 @@ from pgjobs_testing.scenarios.values import (
 
 OUTCOMES = ("error", "snooze", "discard", "cancel", "raise", "hang")
 """How a scripted run may end other than well."""
+FAULTS = (
+    "crash",
+    "restart",
+    "stop",
+    "suspend",
+    "partition",
+    "heal",
+    "skew",
+    "drop_notifications",
+    "database",
+)
+"""What a step may do to nodes, and to what they share."""
 ACTIONS = (
     "insert",
     "insert_all",
@@ -69,10 +87,19 @@ ACTIONS = (
     "scale",
     "pause_all",
     "resume_all",
+    *FAULTS,
 )
 """What a step may do."""
 SUBJECTS = ("job", "count", "jobs")
 """What an expectation may be about."""
+
+
+def _pair(value: Any) -> Any:
+    """A line of a crontab, which has two parts."""
+    if not isinstance(value, list) or len(value) != 2:
+        accepted = 'a pair such as ["0 * * * *", Worker]'
+        raise PydanticCustomError("accepted", "{accepted}", {"accepted": accepted, "hint": ""})
+    return tuple(value)
 
 
 class Part(BaseModel):
@@ -214,6 +241,59 @@ class WorkerSpec(Part):
     runs: list[RunSpec] = Field(default_factory=lambda: [RunSpec()], min_length=1)
 
 
+class StalledSpec(Part):
+    """The options of ``Stalled``."""
+
+    interval: Interval = timedelta(seconds=60)
+    rescue_after: Interval = timedelta(seconds=60)
+
+
+class PrunerSpec(Part):
+    """The options of ``Pruner``."""
+
+    max_age: Duration = timedelta(days=7)
+    limit: Page = 1_000
+    interval: Interval = timedelta(seconds=30)
+
+
+class CronJobSpec(InsertSpec):
+    """What a line of a crontab inserts: a worker's name, or that with the options of ``insert``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _worker(cls, value: Any) -> Any:
+        return {"worker": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        made = handler.resolve_ref_schema(handler(core_schema))
+        for key in NOT_IN_A_CRONTAB:
+            made["properties"].pop(key, None)
+        return {"anyOf": [{"type": "string"}, made]}
+
+
+NOT_IN_A_CRONTAB = ("as", "scheduled_at")
+"""Keys of an insert that would mean one job, not one each tick."""
+
+
+class CronSpec(Part):
+    """The options of ``Cron``, and its entries: pairs of an expression and what is inserted."""
+
+    timezone: TimeZone = "Etc/UTC"
+    catch_up: Maybe[Duration] = None
+    crontab: list[Annotated[tuple[CronExpression, CronJobSpec], BeforeValidator(_pair)]] = Field(
+        min_length=1
+    )
+
+
+class PluginsSpec(Part):
+    """What the leader of the nodes does; none of it where it is not named."""
+
+    stalled: Maybe[StalledSpec] = None
+    pruner: Maybe[PrunerSpec] = None
+    cron: Maybe[CronSpec] = None
+
+
 class ScaleSpec(Part):
     """A queue's new concurrency."""
 
@@ -221,20 +301,30 @@ class ScaleSpec(Part):
     concurrency: Concurrency
 
 
+class StopSpec(Part):
+    """A node that is asked to stop, and how long its runs may go on."""
+
+    node: Name
+    grace: Duration = timedelta(seconds=15)
+
+
+class SuspendSpec(Part):
+    """A node whose process does nothing for a while."""
+
+    node: Name
+    span: PositiveDuration = Field(alias="for")
+
+
+class SkewSpec(Part):
+    """A node whose clock is off from now on: ahead, or behind where ``by`` is negative."""
+
+    node: Name
+    by: SignedDuration
+
+
 class StepSpec(Part):
     """What somebody does at an instant, from outside of the engine."""
 
-    LATER = (
-        "crash",
-        "restart",
-        "stop",
-        "suspend",
-        "partition",
-        "heal",
-        "skew",
-        "drop_notifications",
-        "database",
-    )
     at: WrittenInstant
     insert: Maybe[InsertSpec] = None
     insert_all: Maybe[list[InsertSpec]] = None
@@ -246,6 +336,15 @@ class StepSpec(Part):
     scale: Maybe[ScaleSpec] = None
     pause_all: Given | None = None
     resume_all: Given | None = None
+    crash: Maybe[Name] = None
+    restart: Maybe[Name] = None
+    stop: Maybe[StopSpec] = None
+    suspend: Maybe[SuspendSpec] = None
+    partition: Maybe[Name] = None
+    heal: Maybe[Name] = None
+    skew: Maybe[SkewSpec] = None
+    drop_notifications: Maybe[Flag] = None
+    database: Maybe[UpOrDown] = None
 
     @property
     def action(self) -> str:
@@ -313,18 +412,35 @@ EXPECTED_OF_A_JOB = tuple(
 class Scenario(Part):
     """A whole file."""
 
-    LATER = ("plugins",)
     name: Name
     start: DateTime = START
     seed: Seed = 0
     jitter: Flag = False
     nodes: list[Name] = Field(["a"], min_length=1)
     queues: dict[Name, QueueSpec] = Field(default_factory=dict)
+    plugins: PluginsSpec = Field(default_factory=PluginsSpec)
     workers: dict[Name, WorkerSpec] = Field(default_factory=dict)
-    steps: list[StepSpec] = Field(min_length=1)
+    steps: list[StepSpec] = Field(default_factory=list, min_length=1)
     until: Maybe[WrittenInstant] = None
     expect: list[ExpectationSpec] = Field(default_factory=list)
     trace: Maybe[Text] = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether one node has the store to itself all the time, so that it need not poll in vain."""
+        return len(self.nodes) == 1 and all(step.action not in FAULTS for step in self.steps)
+
+    @property
+    def queues_used(self) -> list[str]:
+        """The queues that workers and inserts name, in the file's order."""
+        inserts = [run.insert for worker in self.workers.values() for run in worker.runs]
+        for step in self.steps:
+            inserts += [step.insert, *(step.insert_all or ())]
+        if self.plugins.cron is not None:
+            inserts += [job for _, job in self.plugins.cron.crontab]
+        used = [worker.queue for worker in self.workers.values()]
+        used += [each.queue for each in inserts if each and "queue" in each.model_fields_set]
+        return list(dict.fromkeys(used))
 
     def instant(self, written: Instant) -> datetime:
         """The instant that is meant by what is written."""
@@ -349,9 +465,13 @@ def json_schema() -> dict[str, Any]:
         for schema in part.get("properties", {}).values():
             if schema.get("default", "") is None:  # left out is what it means, not null
                 del schema["default"]
+            items = schema.get("items", {})
+            if isinstance(items, dict) and "prefixItems" in items:  # as draft-07 writes pairs
+                items["items"] = items.pop("prefixItems")
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **made,
+        "anyOf": [{"required": ["steps"]}, {"required": ["plugins"]}],
         "title": "A scenario of pgjobs_testing",
         "definitions": definitions,
     }

@@ -111,8 +111,8 @@ def _part_at(path: TreePath) -> type[Part] | None:
             if step not in fields:
                 return None
             kind = fields[str(step)].annotation
-        elif get_origin(kind) in (list, dict):
-            kind = get_args(kind)[-1]
+        elif get_origin(kind) in (list, dict, tuple):
+            kind = get_args(kind)[-1]  # of a pair, its second is the mapping
         else:
             return None
     kind = _plain(kind)

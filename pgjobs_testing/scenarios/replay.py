@@ -1,4 +1,4 @@
-"""Plays a scenario: the engine's own node on virtual time, steps from outside, expectations looked at.
+"""Plays a scenario: the engine's own nodes on virtual time, steps from outside, expectations looked at.
 
 At each instant that the file names, its steps come first, in the file's order; then everything
 happens that is due; then expectations of that instant look. Between these instants the engine is
@@ -9,28 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from pgjobs.adapters.local import LocalSession, LocalStore
-from pgjobs.client import Client, drive
-from pgjobs.engine.node import Node, NodePorts
+from pgjobs.adapters.local import LocalStore
+from pgjobs.client import Client
 from pgjobs.rules.errors import LivelockError, PgJobsError
-from pgjobs.rules.job import Job
+from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue
 from pgjobs_testing.clock import SeededRng, VirtualClock
-from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.scenarios import failure, scripted
+from pgjobs_testing.scenarios.acting import Actor
 from pgjobs_testing.scenarios.expecting import Witness
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
-from pgjobs_testing.scenarios.model import ExpectationSpec, InsertSpec, Scenario, StepSpec
+from pgjobs_testing.scenarios.model import ExpectationSpec, Scenario, StepSpec
 from pgjobs_testing.scenarios.source import Source
 from pgjobs_testing.scenarios.values import END
+from pgjobs_testing.simulation.cluster import Cluster, Make
+from pgjobs_testing.simulation.line import CutOffError, Line
 from pgjobs_testing.timeline import Recorder, Trace, elapsed
 
 EVENT_LIMIT = 100_000
 """Events after which a scenario is taken for endless."""
+
+INSTANT_LIMIT = 1_000_000
+"""Instants after which it is so, too: nodes that are not alone poll every second, in eleven days as often."""
+AT_REST_AFTER = timedelta(minutes=2)
+"""Without an event for so long, and the time to rescue, nodes that poll and beat have nothing to do: a
+lease of 30 s can end in it, and the longest pause of a duty that failed, 45 s."""
 
 Progress = Callable[[int], object]
 """Is told the number of events so far, at each instant."""
@@ -141,7 +148,8 @@ class BoundedRecorder(Recorder):
         super().emit(event, measurements, metadata)
         if event == "pgjobs.store.error":
             error: Exception = metadata["error"]
-            raise error
+            if not isinstance(error, CutOffError):
+                raise error
         if len(self) >= EVENT_LIMIT:
             raise EndlessScenarioError(
                 f"the scenario has not come to an end after {EVENT_LIMIT:,} events: give `until`, "
@@ -165,42 +173,47 @@ class _Play:
         self.broken = self.endless = False
         self.clock = VirtualClock(scenario.start)
         self.recorder = BoundedRecorder(self.clock)
-        self._names: dict[str, int] = {}
-        self._answers: dict[str, Job] = {}
         self._progress = progress
         self._place = source.place(("name",))
-        self._registry = scripted.registry(scenario.workers)
+        self._instants = 0
+        registry = scripted.registry(scenario.workers)
         queues = {name: spec.made() for name, spec in scenario.queues.items()}
-        self._client = Client(self.clock, self.recorder, queues)
-        self._executor = scripted.ScriptedExecutor(self.clock, scenario.workers, self._insert)
-        session = store.session(scenario.nodes[0])
-        assert isinstance(session, LocalSession)
-        self._session = session
-        ports = NodePorts(
-            self.clock, SeededRng(seed), session, self._executor, self._registry, self.recorder
-        )
-        self._node = Node(
-            scenario.nodes[0],
+        others = Queue(concurrency=10)
+        if not scenario.alone:  # a signal may be lost that would tell of a queue
+            queues |= {name: others for name in scenario.queues_used if name not in queues}
+        client = Client(self.clock, self.recorder, queues)
+        starts: dict[int, int] = {}
+
+        def executor(line: Line) -> scripted.ScriptedExecutor:
+            return scripted.ScriptedExecutor(
+                self.clock, scenario.workers, lambda spec: self._actor.insert(spec, line), starts
+            )
+
+        make = Make(
             queues,
-            ports,
-            elide=True,
+            SeededRng(seed),
+            registry,
+            executor,
+            plugins=scripted.plugins(scenario, registry),
+            others=others,
+            elide=scenario.alone,
             jitter=scenario.jitter,
-            others=Queue(concurrency=10),
         )
-        self._flow = Flow(store, self.clock)
-        self._flow.members.append(Member(self._node, session, self._executor))
+        self._cluster = Cluster(store, self.clock, self.recorder, make)
+        self._actor = Actor(scenario, self._cluster, client, registry)
         self._witness = Witness(
-            scenario, store, self._client, self.recorder, self._names, self._answers
+            scenario, store, client, self.recorder, self._actor.names, self._actor.answers
         )
 
     def run(self) -> None:
         """Play to the end, or to what makes going on pointless."""
         try:
-            self._node.start(self.clock.now())
+            for name in self.scenario.nodes:
+                self._cluster.add(name)
             for at, steps, expectations in self._agenda():
                 self._reach(at)
                 for self._place, step in steps:
-                    self._act(step)
+                    self._actor.act(step)
                 self._quiet()
                 self._look(expectations, at)
             self._finish()
@@ -211,7 +224,7 @@ class _Play:
         except PgJobsError as error:
             self._break(f"{type(error).__name__}: {error}")
         finally:
-            self._session.close()
+            self._cluster.close()
 
     def _agenda(
         self,
@@ -237,7 +250,7 @@ class _Play:
 
     def _reach(self, at: datetime) -> None:
         """Everything before ``at``; the clock then stands there, and nothing has happened yet."""
-        while (due := self._flow.next_due()) is not None and due < at:
+        while (due := self._cluster.next_due()) is not None and due < at:
             self._move(due)
             self._quiet()
         self._move(at)
@@ -246,17 +259,37 @@ class _Play:
         """Everything up to ``until``, or until nothing is due."""
         until = None if self.scenario.until is None else self.scenario.instant(self.scenario.until)
         self._quiet()
-        while (due := self._flow.next_due()) is not None and (until is None or due <= until):
+        while (due := self._cluster.next_due()) is not None:
+            if self._at_rest() if until is None else due > until:
+                break
             self._move(due)
             self._quiet()
         if until is not None:
             self._move(until)
 
+    def _at_rest(self) -> bool:
+        """Whether nothing is due but what recurs: nodes poll, beat, lead and sweep for ever."""
+        plugins = self.scenario.plugins
+        if self.scenario.alone and not plugins.model_fields_set:
+            return False
+        patience = AT_REST_AFTER
+        if plugins.stalled is not None:
+            patience += plugins.stalled.interval + plugins.stalled.rescue_after
+        if self._cluster.busy or self.clock.now() - self.recorder.last <= patience:
+            return False
+        return self._witness.count(JobState.SCHEDULED, JobState.RETRYABLE) == 0
+
     def _move(self, at: datetime) -> None:
-        self.clock.set(max(at, self.clock.now()))
+        self._cluster.move(at)
+        self._instants += 1
+        if self._instants > INSTANT_LIMIT:
+            raise EndlessScenarioError(
+                f"the scenario has not come to an end after {INSTANT_LIMIT:,} instants: with faults "
+                "or several nodes, each polls every second; give `until`, or shorter waits"
+            )
 
     def _quiet(self) -> None:
-        for member in self._flow.quiet():
+        for member in self._cluster.quiet():
             raise AssertionError(f"{member.node.name} wants a loop for a scripted run")
         if self._progress is not None:
             self._progress(len(self.recorder))
@@ -270,52 +303,6 @@ class _Play:
             failed = self._witness.look(expectation, place, at)
             if failed is not None:
                 self.failures.append(failed)
-
-    def _act(self, step: StepSpec) -> None:
-        client, action = self._client, step.action
-        if step.insert is not None:
-            self._insert(step.insert)
-        elif step.insert_all is not None:
-            new = [
-                scripted.new_job(each, self._registry, self.scenario) for each in step.insert_all
-            ]
-            for spec, job in zip(
-                step.insert_all, drive(self.store, client.insert_all(new)), strict=True
-            ):
-                self._call(spec, job)
-        elif step.cancel is not None:
-            drive(self.store, client.cancel(self._id(step.cancel)))
-        elif step.retry is not None:
-            drive(self.store, client.retry(self._id(step.retry)))
-        elif step.delete is not None:
-            drive(self.store, client.delete(self._id(step.delete)))
-        elif step.pause is not None:
-            drive(self.store, client.pause(step.pause))
-        elif step.resume is not None:
-            drive(self.store, client.resume(step.resume))
-        elif step.scale is not None:
-            drive(self.store, client.scale(step.scale.queue, step.scale.concurrency))
-        elif action == "pause_all":
-            drive(self.store, client.pause_all())
-        else:
-            assert action == "resume_all", f"a step that does nothing: {action}"
-            drive(self.store, client.resume_all())
-
-    def _insert(self, spec: InsertSpec) -> None:
-        new = scripted.new_job(spec, self._registry, self.scenario)
-        self._call(spec, drive(self.store, self._client.insert(new)))
-
-    def _call(self, spec: InsertSpec, job: Job) -> None:
-        """Name a job; where a run inserts again and again, the name stays with its first."""
-        if spec.name_as is not None:
-            self._names.setdefault(spec.name_as, job.id)
-            self._answers.setdefault(spec.name_as, job)
-
-    def _id(self, name: str) -> int:
-        job_id = self._names.get(name)
-        if job_id is None:
-            raise PgJobsError(f"no job named {name!r} has been inserted by now")
-        return job_id
 
     def _break(self, message: str) -> None:
         self.broken = True

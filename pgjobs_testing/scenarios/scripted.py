@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
+from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
 from pgjobs.ports import Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
@@ -28,6 +29,7 @@ from pgjobs_testing.scenarios.model import (
     UniqueSpec,
     WorkerSpec,
 )
+from pgjobs_testing.simulation.line import CutOffError
 
 
 def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
@@ -35,6 +37,19 @@ def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
     made = Registry()
     for name, spec in workers.items():
         made.add(_worker(name, spec))
+    return made
+
+
+def plugins(scenario: Scenario, known: Registry) -> list[Plugin]:
+    """The recurring duties of every node."""
+    spec, made = scenario.plugins, list[Plugin]()
+    if spec.stalled is not None:
+        made.append(Stalled(spec.stalled.interval, spec.stalled.rescue_after))
+    if spec.pruner is not None:
+        made.append(Pruner(spec.pruner.max_age, spec.pruner.limit, spec.pruner.interval))
+    if spec.cron is not None:
+        lines = [(when, new_job(what, known, scenario)) for when, what in spec.cron.crontab]
+        made.append(Cron(lines, spec.cron.timezone, spec.cron.catch_up))
     return made
 
 
@@ -51,16 +66,20 @@ def new_job(spec: InsertSpec, known: Registry, scenario: Scenario) -> NewJob:
 
 
 class ScriptedExecutor:
-    """Plays the runs of scripted workers in virtual time. ``insert`` stores a job for a run."""
+    """Plays the runs of scripted workers in virtual time. ``insert`` stores a job for a run.
+
+    ``starts`` counts the starts of each job, on all nodes that share it.
+    """
 
     def __init__(
         self,
         clock: VirtualClock,
         workers: Mapping[str, WorkerSpec],
         insert: Callable[[InsertSpec], object],
+        starts: dict[int, int],
     ) -> None:
         self._clock, self._workers, self._insert = clock, workers, insert
-        self._starts: dict[int, int] = {}
+        self._starts = starts
         self._order = count()
         self._ends: list[tuple[datetime, int, Run]] = []
         self._under_way: dict[Run, RunSpec] = {}
@@ -99,9 +118,7 @@ class ScriptedExecutor:
         while (due := self.next_due()) is not None and due <= now:
             _, _, run = heapq.heappop(self._ends)
             spec = self._under_way.pop(run)
-            if spec.insert is not None:
-                self._insert(spec.insert)
-            self._finish(run, ended_as(spec))
+            self._finish(run, self._end(spec))
             ended = True
         return ended
 
@@ -118,6 +135,15 @@ class ScriptedExecutor:
         started = self._starts.get(job.id, 0)
         self._starts[job.id] = started + 1
         return runs[min(started, len(runs) - 1)]
+
+    def _end(self, spec: RunSpec) -> Outcome:
+        """What the run's end is, after its insert; where that fails, it is how the run ends."""
+        try:
+            if spec.insert is not None:
+                self._insert(spec.insert)
+        except CutOffError as error:
+            return outcome.raised(CutOffError(str(error)))
+        return ended_as(spec)
 
     def _finish(self, run: Run, ended: Outcome) -> None:
         self._finished.append(Finished(run, ended, self._clock.monotonic()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,17 +12,19 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from pgjobs.rules import replacing, unique
-from pgjobs.rules.errors import PgJobsError
+from pgjobs.plugins import LEAST_INTERVAL_S, MAX_PAGE
+from pgjobs.rules import crontab, replacing, unique
+from pgjobs.rules.errors import ConfigurationError, PgJobsError
 from pgjobs.rules.job import MAX_ATTEMPTS, JobState
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.options import LOWEST_PRIORITY, MAX_ALLOWED, MAX_CONCURRENCY, NAME_LIMIT
-from pgjobs.rules.schedule import instant
+from pgjobs.rules.schedule import instant, time_zone
 from pgjobs_testing.scenarios.mistakes import did_you_mean
 
 T = TypeVar("T")
 
 END = "end"
+LEAST_INTERVAL = timedelta(seconds=LEAST_INTERVAL_S)
 Instant = timedelta | datetime
 """An instant as it is written: a duration after the start, or a date and time."""
 
@@ -110,6 +113,39 @@ def _positive(value: object) -> timedelta:
     if not found:
         raise _wrong(f"{A_DURATION}, more than 0s")
     return found
+
+
+def _interval(value: object) -> timedelta:
+    found = _duration(value)
+    if found < LEAST_INTERVAL:
+        raise _wrong(f"{A_DURATION}, at least 100ms")
+    return found
+
+
+def _signed(value: object) -> timedelta:
+    behind = isinstance(value, str) and value.startswith("-")
+    found = span(str(value)[1:] if behind else value)
+    if found is None:
+        raise _wrong(f"{A_DURATION}, or one behind such as -5s")
+    return -found if behind else found
+
+
+def _crontab(value: object) -> str:
+    try:
+        return str(crontab.parse(value))
+    except ConfigurationError as error:
+        raise _wrong("a cron expression such as '0 * * * *'", f" ({error})") from None
+
+
+def _zone(value: object) -> str:
+    try:
+        time_zone(value)
+    except ConfigurationError:
+        known = zoneinfo.available_timezones()
+        raise _wrong(
+            "an IANA time zone such as Europe/Berlin", did_you_mean(value, known)
+        ) from None
+    return str(value)
 
 
 def _instant(value: object) -> Instant:
@@ -276,6 +312,12 @@ _DURATION_SCHEMA = {
     "minLength": 2,
     "description": A_DURATION,
 }
+_SIGNED_SCHEMA = {
+    "type": "string",
+    "pattern": r"^-?(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d{1,6})?s)?(\d+ms)?$",
+    "minLength": 2,
+    "description": f"{A_DURATION}, or one behind such as -5s",
+}
 _DATE_SCHEMA = {"type": "string", "format": "date-time"}
 _INSTANT_SCHEMA = {"anyOf": [_DURATION_SCHEMA, _DATE_SCHEMA], "description": AN_INSTANT}
 _NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT}
@@ -308,6 +350,11 @@ Given = Annotated[bool, PlainValidator(_given), WithJsonSchema({"enum": [None, T
 Hang = Annotated[Literal[True], accepts("true")]
 Duration = Annotated[timedelta, PlainValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
 PositiveDuration = Annotated[timedelta, PlainValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
+Interval = Annotated[timedelta, PlainValidator(_interval), WithJsonSchema(_DURATION_SCHEMA)]
+SignedDuration = Annotated[timedelta, PlainValidator(_signed), WithJsonSchema(_SIGNED_SCHEMA)]
+CronExpression = Annotated[str, PlainValidator(_crontab), WithJsonSchema({"type": "string"})]
+TimeZone = Annotated[str, PlainValidator(_zone), WithJsonSchema({"type": "string"})]
+UpOrDown = Annotated[Literal["up", "down"], accepts("up or down")]
 WrittenInstant = Annotated[Any, PlainValidator(_instant), WithJsonSchema(_INSTANT_SCHEMA)]
 InstantOrNothing = Annotated[
     Any,
@@ -372,6 +419,7 @@ Args = Annotated[dict[str, Any], _json_object("args"), WithJsonSchema({"type": "
 Meta = Annotated[dict[str, Any], _json_object("meta"), WithJsonSchema({"type": "object"})]
 Priority = _whole_type(0, LOWEST_PRIORITY)
 Attempts = _whole_type(1, MAX_ATTEMPTS)
+Page = _whole_type(1, MAX_PAGE)
 Concurrency = _whole_type(1, MAX_CONCURRENCY)
 Allowed = _whole_type(1, MAX_ALLOWED)
 Whole = _whole_type(0, 2**31 - 1)

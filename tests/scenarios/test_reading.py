@@ -14,7 +14,7 @@ A_DURATION = "a duration such as 250ms, 2s, 90s, 5m, 1h, 7d or 1h30m"
 AN_INSTANT = f"{A_DURATION} after the start, or a date and time with its zone"
 A_NAME = "a text of 1 to 127 characters"
 STATES = "available, scheduled, executing, retryable, completed, discarded, cancelled, suspended"
-ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, pause_all, resume_all"
+ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, pause_all, resume_all, crash, restart, stop, suspend, partition, heal, skew, drop_notifications, database"
 STEP = "name: n\nworkers: {W: {}}\nsteps:\n  - {at: 0s, insert: {as: x, worker: W}}\n"
 
 
@@ -73,7 +73,7 @@ def test_what_is_no_plain_yaml_is_a_mistake(text, expected):
     "line, expected",
     [
         ("sed: 7", "5:1: found the unknown key 'sed'; did you mean 'seed'?"),
-        ("zzz: 7", "5:1: found the unknown key 'zzz'; accepted: name, start, seed, jitter, nodes, queues, workers, steps, until, expect, trace"),
+        ("zzz: 7", "5:1: found the unknown key 'zzz'; accepted: name, start, seed, jitter, nodes, queues, plugins, workers, steps, until, expect, trace"),
         ("name: 12:30", "5:1: found the key 'name' again, given first in line 1; accepted: each key once"),
         ("seed: -1", f"5:7: seed: found -1; accepted: a whole number from 0 to {2**64 - 1}"),
         ("seed: '7'", f"5:7: seed: found '7'; accepted: a whole number from 0 to {2**64 - 1}"),
@@ -84,8 +84,21 @@ def test_what_is_no_plain_yaml_is_a_mistake(text, expected):
         ("until: 99999999d", "5:8: until: found '99999999d'; accepted: instants before the year 10000"),
         ("nodes: [7]", f"5:9: nodes[0]: found 7; accepted: {A_NAME}; quote it: '7'"),
         ("nodes: []", "5:8: nodes: found a list; accepted: a list with something in it"),
-        ("nodes: [a, b]", "5:12: more than one node comes with a later version; accepted: one name"),
-        ("plugins: {}", "5:1: 'plugins' comes with a later version, which can replay it; remove it until then"),
+        ("nodes: [a, b, a]", "5:15: nodes[2]: found the name 'a' again; accepted: each name once"),
+        ("plugins: {prunner: {}}", "5:11: found the unknown key 'prunner' in plugins; did you mean 'pruner'?"),
+        ("plugins: {stalled: }", "5:19: plugins.stalled: found nothing; accepted: a value, or the key left out"),
+        ("plugins: {stalled: {interval: 50ms}}", f"5:31: plugins.stalled.interval: found '50ms'; accepted: {A_DURATION}, at least 100ms"),
+        ("plugins: {stalled: {rescue_after: 60}}", f"5:35: plugins.stalled.rescue_after: found 60; accepted: {A_DURATION}; give a unit, as in 60s"),
+        ("plugins: {pruner: {limit: 0}}", "5:27: plugins.pruner.limit: found 0; accepted: a whole number from 1 to 100000"),
+        ("plugins: {cron: {}}", "5:17: the key 'crontab' is missing in plugins.cron"),
+        ("plugins: {cron: {crontab: []}}", "5:27: plugins.cron.crontab: found a list; accepted: a list with something in it"),
+        ("plugins: {cron: {crontab: [W]}}", "5:28: plugins.cron.crontab[0]: found 'W'; accepted: a pair such as [\"0 * * * *\", Worker]"),
+        ('plugins: {cron: {crontab: [["* * * * *", V]]}}', "5:42: plugins.cron.crontab[0][1]: no worker is named 'V'; known are W"),
+        ('plugins: {cron: {crontab: [["* * * * *", {worker: V}]]}}', "5:51: plugins.cron.crontab[0][1].worker: no worker is named 'V'; known are W"),
+        ('plugins: {cron: {crontab: [["* * * * *", {worker: W, prioritty: 1}]]}}', "5:54: found the unknown key 'prioritty' in plugins.cron.crontab[0][1]; did you mean 'priority'?"),
+        ('plugins: {cron: {crontab: [["* * * * *", {worker: W, as: y}]]}}', "5:54: plugins.cron.crontab[0][1]: found 'as', which would mean one job of them all"),
+        ('plugins: {cron: {crontab: [["* * * * *", W]]}}', "5:1: entries of a crontab have no end: the key 'until' is needed"),
+        ('plugins: {cron: {timezone: America/New_Yorck, crontab: [["@daily", W]]}}', "5:28: plugins.cron.timezone: found 'America/New_Yorck'; accepted: an IANA time zone such as Europe/Berlin; did you mean 'America/New_York'?"),
         ("queues: {q: 1}", "5:13: queues.q: found 1; accepted: a mapping"),
         ("queues: {q: {concurrency: 0}}", "5:27: queues.q.concurrency: found 0; accepted: a whole number from 1 to 100000"),
         ("expect: [{at: 1s, job: x}]", "5:10: expect[0]: says nothing of the job; accepted: state, attempt, ..."),
@@ -147,8 +160,21 @@ def test_a_mistake_of_a_worker_names_what_is_accepted(worker, expected):
         ("{at: 1s, pause_all: false}", ["5:25: steps[1].pause_all: found false; accepted: nothing, or true"]),
         ("{at: 1s, insert: {worker: W, as: x}}", ["5:38: steps[1].insert: found the name 'x' again, given in line 4; accepted: each name once"]),
         ("{at: 1s, insert: {worker: W, schedule_in: 1s, scheduled_at: 1s}}", ["5:51: steps[1].insert: found schedule_in and scheduled_at; accepted: one of them"]),
-        ("{at: 1s, crash: a}", ["5:14: 'crash' in steps[1] comes with a later version, which can replay it; remove it until then"]),
-        ("{at: 1s, database: down}", ["5:14: 'database' in steps[1] comes with a later version, which can replay it; remove it until then"]),
+        ("{at: 1s, crash: c}", ["5:21: steps[1].crash: no node is named 'c'; known are a"]),
+        ("{at: 1s, crash: a, restart: a}", [f"5:24: steps[1]: found crash and restart; a step does one of: {ACTIONS}"]),
+        ("{at: 1s, stop: a}", ["5:20: steps[1].stop: found 'a'; accepted: a mapping"]),
+        ("{at: 1s, stop: {node: a, grace: 5}}", [f"5:37: steps[1].stop.grace: found 5; accepted: {A_DURATION}; give a unit, as in 5s"]),
+        ("{at: 1s, suspend: {node: a}}", ["5:23: the key 'for' is missing in steps[1].suspend"]),
+        ("{at: 1s, suspend: {node: aa, for: 5s}}", ["5:30: steps[1].suspend.node: no node is named 'aa'; did you mean 'a'?"]),
+        ("{at: 1s, skew: {node: a, by: minus 5s}}", [f"5:34: steps[1].skew.by: found 'minus 5s'; accepted: {A_DURATION}, or one behind such as -5s"]),
+        ("{at: 1s, drop_notifications: yes}", ["5:34: steps[1].drop_notifications: found 'yes'; accepted: true or false"]),
+        ("{at: 1s, drop_notifications: false}", ["5:14: steps[1]: found drop_notifications: false, but none are dropped; accepted: true and false in turn"]),
+        ("{at: 1s, database: off}", ["5:24: steps[1].database: found 'off'; accepted: up or down"]),
+        ("{at: 1s, database: up}", ["5:14: steps[1]: found database: 'up', but the database is up; accepted: down and up in turn"]),
+        ("{at: 1s, heal: a}", ["5:14: steps[1]: found heal: 'a', but a is not cut off; accepted: a node after its partition"]),
+        ("{at: 1s, restart: a}", ["5:14: steps[1]: found restart: 'a', but a is up; accepted: a node that has crashed or stopped"]),
+        ("{at: 1s, partition: a}", ["5:14: steps[1]: found partition, which nothing ends: the key 'until' is needed"]),
+        ("{at: 1s, database: down}", ["5:14: steps[1]: found database, which nothing ends: the key 'until' is needed"]),
         ('{at: "2024-12-31T23:59:59Z", pause: default}', [
             "5:10: steps[1].at: found '2024-12-31T23:59:59Z' after a later step; accepted: steps in order",
             "5:10: steps[1].at: found an instant before the start",
@@ -158,6 +184,50 @@ def test_a_mistake_of_a_worker_names_what_is_accepted(worker, expected):
 )  # fmt: skip
 def test_a_mistake_of_a_step_names_what_is_accepted(step, expected):
     assert expected == mistakes(f"{STEP}  - {step}\n")
+
+
+@pytest.mark.parametrize(
+    "first, then, expected",
+    [
+        ("crash: a", "crash: a", "found crash: 'a', but a is down, since line 5; accepted: a node that is up"),
+        ("crash: a", "stop: {node: a}", "found stop, but a is down, since line 5; accepted: a node that is up, not suspended and not stopping"),
+        ("crash: a", "suspend: {node: a, for: 1s}", "found suspend, but a is down, since line 5; accepted: a node that is up and not suspended"),
+        ("suspend: {node: a, for: 9s}", "suspend: {node: a, for: 9s}", "found suspend, but a is suspended, since line 5; accepted: a node that is up and not suspended"),
+        ("suspend: {node: a, for: 9s}", "stop: {node: a}", "found stop, but a is suspended, since line 5; accepted: a node that is up, not suspended and not stopping"),
+        ("stop: {node: a}", "stop: {node: a}", "found stop, but a is stopping already, since line 5; accepted: a node that is up, not suspended and not stopping"),
+        ("partition: a", "partition: a", "found partition: 'a', but a is cut off already, since line 5; accepted: a node that is not cut off"),
+        ("drop_notifications: true", "drop_notifications: true", "found drop_notifications: true, but they are dropped already, since line 5; accepted: true and false in turn"),
+        ("database: down", "database: down", "found database: 'down', but the database is down already, since line 5; accepted: down and up in turn"),
+        ("database: down", "insert: {worker: W}", "found insert, but the database is down, since line 5; accepted: it before the database is down, or once it is up again"),
+        ("database: down", "cancel: x", "found cancel: 'x', but the database is down, since line 5; accepted: it before the database is down, or once it is up again"),
+    ],
+)  # fmt: skip
+def test_a_fault_that_cannot_be_after_another_says_since_when(first, then, expected):
+    text = f"{STEP}  - {{at: 1s, {first}}}\n  - {{at: 5s, {then}}}\nuntil: 1h\n"
+    assert [f"6:14: steps[2]: {expected}"] == mistakes(text)
+
+
+def test_a_suspension_is_over_at_the_instant_at_which_it_ends():
+    text = f"{STEP}  - {{at: 1s, suspend: {{node: a, for: 4s}}}}\n"
+    assert [] == mistakes(f"{text}  - {{at: 5s, stop: {{node: a}}}}\n")
+    assert 1 == len(mistakes(f"{text}  - {{at: 4999ms, stop: {{node: a}}}}\n"))
+
+
+def test_a_scenario_has_steps_or_plugins():
+    assert ["1:1: the key 'steps' is missing"] == mistakes("name: n\n")
+    assert ["2:1: without steps nothing ends it: the key 'until' is needed"] == mistakes(
+        "name: n\nplugins: {pruner: {}}\n"
+    )
+    assert [] == mistakes("name: n\nplugins: {pruner: {}}\nuntil: 1h\n")
+
+
+def test_a_cron_expression_that_is_none_is_told_with_its_reason():
+    (told,) = mistakes(f"{STEP}plugins: {{cron: {{crontab: [['61 * * * *', W]]}}}}\nuntil: 1h\n")
+    assert told.startswith(
+        "5:29: plugins.cron.crontab[0][0]: found '61 * * * *'; accepted: a cron expression such as "
+        "'0 * * * *' ("
+    )
+    assert "minute" in told
 
 
 def test_a_step_may_not_name_a_job_that_is_inserted_later():

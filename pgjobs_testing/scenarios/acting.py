@@ -1,0 +1,111 @@
+"""What each step of a scenario does: by a client as the application has it, or to nodes from outside."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pgjobs.client import Client, Program, drive
+from pgjobs.rules.errors import PgJobsError
+from pgjobs.rules.job import Job
+from pgjobs.worker import Registry
+from pgjobs_testing.scenarios import scripted
+from pgjobs_testing.scenarios.model import FAULTS, InsertSpec, Scenario, StepSpec
+from pgjobs_testing.simulation.cluster import Cluster
+from pgjobs_testing.simulation.line import Line
+
+T = TypeVar("T")
+
+
+class Actor:
+    """Does steps, and knows the jobs that they have inserted.
+
+    ``names`` has their ids by name, ``answers`` what each first insert of a name gave.
+    """
+
+    def __init__(
+        self, scenario: Scenario, cluster: Cluster, client: Client, registry: Registry
+    ) -> None:
+        self._scenario, self._cluster = scenario, cluster
+        self._client, self._registry = client, registry
+        self.names: dict[str, int] = {}
+        self.answers: dict[str, Job] = {}
+
+    def act(self, step: StepSpec) -> None:
+        """Do what a step says; ``PgJobsError`` where it cannot be done."""
+        if step.action in FAULTS:
+            self._fault(step)
+        else:
+            self._call(step)
+
+    def insert(self, spec: InsertSpec, line: Line | None = None) -> None:
+        """Store a job, for a step or, by its node's ``line``, for a run."""
+        if line is not None:
+            line.check()
+        new = scripted.new_job(spec, self._registry, self._scenario)
+        self._name(spec, self._drive(self._client.insert(new)))
+
+    def _call(self, step: StepSpec) -> None:
+        client, action = self._client, step.action
+        if step.insert is not None:
+            self.insert(step.insert)
+        elif step.insert_all is not None:
+            new = [
+                scripted.new_job(each, self._registry, self._scenario) for each in step.insert_all
+            ]
+            jobs = self._drive(client.insert_all(new))
+            for spec, job in zip(step.insert_all, jobs, strict=True):
+                self._name(spec, job)
+        elif step.cancel is not None:
+            self._drive(client.cancel(self._id(step.cancel)))
+        elif step.retry is not None:
+            self._drive(client.retry(self._id(step.retry)))
+        elif step.delete is not None:
+            self._drive(client.delete(self._id(step.delete)))
+        elif step.pause is not None:
+            self._drive(client.pause(step.pause))
+        elif step.resume is not None:
+            self._drive(client.resume(step.resume))
+        elif step.scale is not None:
+            self._drive(client.scale(step.scale.queue, step.scale.concurrency))
+        elif action == "pause_all":
+            self._drive(client.pause_all())
+        else:
+            assert action == "resume_all", f"a step that does nothing: {action}"
+            self._drive(client.resume_all())
+
+    def _fault(self, step: StepSpec) -> None:
+        cluster = self._cluster
+        if step.crash is not None:
+            cluster.crash(step.crash)
+        elif step.restart is not None:
+            cluster.restart(step.restart)
+        elif step.stop is not None:
+            cluster.stop(step.stop.node, step.stop.grace)
+        elif step.suspend is not None:
+            cluster.suspend(step.suspend.node, step.suspend.span)
+        elif step.partition is not None:
+            cluster.partition(step.partition)
+        elif step.heal is not None:
+            cluster.heal(step.heal)
+        elif step.skew is not None:
+            cluster.skew(step.skew.node, step.skew.by)
+        elif step.drop_notifications is not None:
+            cluster.drop_notifications(step.drop_notifications)
+        else:
+            assert step.database is not None, f"a fault that does nothing: {step.action}"
+            cluster.database(up=step.database == "up")
+
+    def _drive(self, program: Program[T]) -> T:
+        return drive(self._cluster.store, program)
+
+    def _name(self, spec: InsertSpec, job: Job) -> None:
+        """Name a job; where a run inserts again and again, the name stays with its first."""
+        if spec.name_as is not None:
+            self.names.setdefault(spec.name_as, job.id)
+            self.answers.setdefault(spec.name_as, job)
+
+    def _id(self, name: str) -> int:
+        job_id = self.names.get(name)
+        if job_id is None:
+            raise PgJobsError(f"no job named {name!r} has been inserted by now")
+        return job_id

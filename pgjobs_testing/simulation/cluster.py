@@ -1,0 +1,258 @@
+"""Which nodes there are, and what happens to them: crashes, suspensions, cut lines, clocks that are off.
+
+A cluster is a flow of nodes over one store. Nodes act in the order in which they were added, in each
+of their incarnations: a restarted node has a new name in the store, as a new process has, and its
+old one in the timeline. What is done to a node takes effect at once, before anything else happens at
+that instant, and is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pgjobs.adapters.local import LocalStore
+from pgjobs.engine.node import Node, NodePorts
+from pgjobs.plugins import Plugin
+from pgjobs.ports import Rng
+from pgjobs.rules.errors import PgJobsError
+from pgjobs.rules.options import Queue
+from pgjobs.rules.schedule import later
+from pgjobs.worker import Registry
+from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.flow import Flow, Member, Program, VirtualExecutor
+from pgjobs_testing.simulation.line import Exchange, Line
+from pgjobs_testing.simulation.view import NodeClock
+from pgjobs_testing.timeline import Recorder, elapsed
+
+
+class SimulationError(PgJobsError, RuntimeError):
+    """Something was asked of a node that it cannot do as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Make:
+    """What every node is made of; ``executor`` gets the node's line, for what its runs store."""
+
+    queues: Mapping[str, Queue]
+    rng: Rng
+    registry: Registry
+    executor: Callable[[Line], VirtualExecutor]
+    plugins: Sequence[Plugin] = ()
+    others: Queue | None = None
+    elide: bool = False
+    jitter: bool = True
+
+
+@dataclass(slots=True)
+class _Machine:
+    """Where the incarnations of one node run; its clock and its line's cut outlive them."""
+
+    clock: NodeClock
+    incarnation: int = 1
+    member: Member | None = None
+    line: Line | None = None
+    cut: bool = False
+    stopping: bool = False
+    wakes_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Names:
+    """Names for processes that no other process has had."""
+
+    taken: set[str] = field(default_factory=set)
+
+    def new(self, name: str, incarnation: int) -> str:
+        made = name if incarnation == 1 else f"{name}#{incarnation}"
+        while made in self.taken:
+            made += "'"
+        self.taken.add(made)
+        return made
+
+
+class Cluster:
+    """Nodes on one clock over one store. ``store`` is the way to it that a client has."""
+
+    def __init__(
+        self, store: LocalStore, clock: VirtualClock, recorder: Recorder, make: Make
+    ) -> None:
+        self.store = Exchange(store)
+        self._clock, self._recorder, self._make = clock, recorder, make
+        self._flow = Flow(self.store, clock)
+        self._machines: dict[str, _Machine] = {}
+        self._names = _Names()
+
+    # What happens by itself
+
+    def next_due(self) -> datetime | None:
+        """The earliest instant at which anything will happen by itself."""
+        moments = [machine.wakes_at for machine in self._machines.values()]
+        moments.append(self._flow.next_due())
+        return min((at for at in moments if at is not None), default=None)
+
+    def move(self, instant: datetime) -> None:
+        """Let it be ``instant``, or stay where the clock is later; who was suspended till then goes on."""
+        self._clock.set(max(instant, self._clock.now()))
+        for name, machine in self._machines.items():
+            if machine.wakes_at is not None and machine.wakes_at <= self._clock.now():
+                machine.wakes_at = None
+                self._recorder.note("resume", name)
+        self._gather()
+
+    def quiet(self) -> Program:
+        """Everything that happens at this instant."""
+        yield from self._flow.quiet()
+        for machine in self._machines.values():
+            member = machine.member
+            if member is not None and machine.wakes_at is None and member.node.stopped:
+                member.executor.close()
+                self._end(machine)
+                member.node.ended()
+        self._gather()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run has an end or a limit to come, or a node a stop, a suspension or an outcome."""
+        return any(
+            machine.wakes_at is not None
+            or member.executor.next_due() is not None
+            or member.node.runs.next_due() is not None
+            or member.node.settler.unsaved
+            or machine.stopping
+            for machine in self._machines.values()
+            if (member := machine.member) is not None
+        )
+
+    def close(self) -> None:
+        """End every session."""
+        for machine in self._machines.values():
+            self._end(machine)
+        self._gather()
+
+    # What is done to nodes
+
+    def add(self, name: str) -> None:
+        """One node more, started; it acts after those that are there."""
+        machine = self._machines[name] = _Machine(NodeClock(self._clock))
+        self._start(name, machine)
+
+    def crash(self, name: str) -> None:
+        """The process is gone: its runs vanish, its jobs stay executing."""
+        machine = self._up(name, "crash")
+        self._recorder.note("crash", name)
+        self._end(machine)
+        self._gather()
+
+    def restart(self, name: str) -> None:
+        """A new process in the place of one that has crashed or stopped."""
+        machine = self._machine(name)
+        if machine.member is not None:
+            state = "is still stopping" if machine.stopping else "is up"
+            raise SimulationError(f"node {name} {state}: it can restart after a crash or a stop")
+        machine.incarnation += 1
+        self._recorder.note("restart", name)
+        self._start(name, machine)
+
+    def stop(self, name: str, grace: timedelta) -> None:
+        """The process is asked to stop; it goes when it has nothing left, and is then not there."""
+        machine = self._awake(name, "stop")
+        assert machine.member is not None
+        self._recorder.note("stopping", name, f"grace {elapsed(grace)}")
+        machine.stopping = True
+        machine.member.node.stop(machine.clock.now(), grace)
+
+    def suspend(self, name: str, span: timedelta) -> None:
+        """The process does nothing for ``span``, and then goes on where it was."""
+        machine = self._awake(name, "be suspended")
+        self._recorder.note("suspend", name, f"for {elapsed(span)}")
+        machine.wakes_at = later(self._clock.now(), span)
+        self._gather()
+
+    def partition(self, name: str) -> None:
+        """The node reaches the store no more, and hears no signal."""
+        self._cut(name, cut=True)
+
+    def heal(self, name: str) -> None:
+        """The node reaches the store again."""
+        self._cut(name, cut=False)
+
+    def skew(self, name: str, off: timedelta) -> None:
+        """The node's clock is ``off`` from now on, ahead or, where negative, behind."""
+        self._machine(name).clock.off = off
+        self._recorder.note("skew", name, f"by {elapsed(off)}")
+
+    # What is done to what they share
+
+    def drop_notifications(self, dropped: bool) -> None:
+        """Whether every signal to every node is lost."""
+        self.store.mute = dropped
+        self._recorder.note("drop" if dropped else "deliver", detail="notifications")
+
+    def database(self, *, up: bool) -> None:
+        """Whether the store is there, for nodes and clients."""
+        self.store.down = not up
+        self._recorder.note("up" if up else "down", detail="the database")
+
+    # Its means
+
+    def _start(self, name: str, machine: _Machine) -> None:
+        make, own = self._make, self._names.new(name, machine.incarnation)
+        if own != name:
+            self._recorder.show(own, name)
+        line = machine.line = Line(self.store, name)
+        line.cut = machine.cut
+        executor = make.executor(line)
+        ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
+        node = Node(
+            own,
+            make.queues,
+            ports,
+            plugins=make.plugins,
+            others=make.others,
+            elide=make.elide,
+            jitter=make.jitter,
+        )
+        machine.member = Member(node, line, executor, machine.clock)
+        node.start(machine.clock.now())
+        self._gather()
+
+    def _end(self, machine: _Machine) -> None:
+        if machine.line is not None:
+            machine.line.close()
+        machine.member = machine.line = machine.wakes_at = None
+        machine.stopping = False
+
+    def _cut(self, name: str, *, cut: bool) -> None:
+        machine = self._machine(name)
+        machine.cut = cut
+        if machine.line is not None:
+            machine.line.cut = cut
+        self._recorder.note("partition" if cut else "heal", name)
+
+    def _gather(self) -> None:
+        self._flow.members = [
+            machine.member
+            for machine in self._machines.values()
+            if machine.member is not None and machine.wakes_at is None
+        ]
+
+    def _machine(self, name: str) -> _Machine:
+        found = self._machines.get(name)
+        if found is None:
+            known = ", ".join(self._machines) or "none"
+            raise SimulationError(f"no node is named {name!r}; known are {known}")
+        return found
+
+    def _up(self, name: str, what: str) -> _Machine:
+        machine = self._machine(name)
+        if machine.member is None:
+            raise SimulationError(f"node {name} is down and cannot {what}: restart it first")
+        return machine
+
+    def _awake(self, name: str, what: str) -> _Machine:
+        machine = self._up(name, what)
+        if machine.wakes_at is not None:
+            raise SimulationError(f"node {name} is suspended and cannot {what} before it goes on")
+        return machine
