@@ -143,7 +143,10 @@ class Runs:
         for run in self.all:
             if run.job.id == job_id and not run.settled and not run.told:
                 self._tell(run)
-                self._settle(run, lifecycle.Outcome(Event.CANCEL), now, self._clock.monotonic())
+                run.settled = True
+                settlement = lifecycle.cancel_run(run.job, now)
+                ended = lifecycle.Outcome(Event.CANCEL)
+                self._ports.save(Ending(run, ended, settlement, self._clock.monotonic()))
 
     def give_back(self, now: datetime) -> None:
         """The grace of a stopping node is over: what can be stopped is stopped, and released."""

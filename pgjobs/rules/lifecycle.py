@@ -191,6 +191,11 @@ def release(job: Job, now: datetime) -> Settlement:
     return Settlement(job.id, job.token, change)
 
 
+def cancel_run(job: Job, now: datetime) -> Settlement:
+    """A run that is cancelled from outside, its row still to be changed: itself alone, as by hand."""
+    return Settlement(job.id, job.token, cancel(now))
+
+
 def took_effect(settlement: Settlement, job: Job) -> bool:
     """Whether ``job``, as it stands now, shows that the settlement was saved some time ago."""
     change = settlement.change
@@ -201,7 +206,8 @@ def took_effect(settlement: Settlement, job: Job) -> bool:
         )
     if change.meta:
         return all(job.meta.get(name) == value for name, value in change.meta.items())
-    return job.completed_at == change.at
+    stamp = job.cancelled_at if change.state is X else job.completed_at
+    return stamp == change.at
 
 
 def rescue(now: datetime) -> Change:

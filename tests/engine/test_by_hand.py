@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pgjobs import Unique
 from pgjobs.ports import Signal
 from pgjobs.rules.options import Queue
 from tests.engine.rig import Rig
@@ -88,6 +89,19 @@ def test_a_neighbours_cancel_counts_for_the_run_that_it_met_and_no_later_one():
     rig.advance(11)
     assert ("completed", 2) == (rig.job(job).state, rig.job(job).attempt)
     assert [] == rig.executor.told
+
+
+def test_a_neighbours_cancel_of_a_unique_job_is_that_jobs_alone():
+    rig = Rig({"default": 1})
+    task = rig.registry.by_name["task"]
+    (job,) = rig.call(rig.client.insert_all([task.new({"takes": 100}, unique=Unique())]))
+    rig.advance(1)
+    other = task.new({"takes": 100}, unique=Unique(states=("scheduled",)), schedule_in=1_000)
+    (twin,) = rig.call(rig.client.insert_all([other]))
+    rig.member.session._hear(Signal("kill", job_id=job.id))
+    rig.advance()
+    assert job.meta.items() & twin.meta.items()  # one fingerprint
+    assert ("cancelled", "scheduled") == (rig.job(job).state, rig.job(twin).state)
 
 
 def test_a_job_deleted_while_it_runs_is_told_and_stops_nothing():
