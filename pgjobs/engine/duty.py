@@ -34,16 +34,18 @@ class Duty(Protocol):
 
 
 class Patience:
-    """When to ask a store again that failed: pauses double from 0.25 s to 30 s, with up to 50 % jitter."""
+    """When to ask a store again that failed: pauses double from 0.25 s to ``longest_s`` (30 s), with up
+    to 50 % jitter."""
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(self, random: Callable[[], float], longest_s: float = LONGEST_PAUSE_S) -> None:
         self._random = random
+        self._longest_s = longest_s
         self._failures = 0
         self.until: datetime | None = None
 
     def lose(self, now: datetime) -> None:
         """One more failure: wait."""
-        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
+        pause = min(self._longest_s, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self.until = later(now, pause * (1.0 + 0.5 * self._random()))
 

@@ -2,6 +2,9 @@
 
 What a node claims is safe from rescue while it beats. So it claims nothing while its last
 heartbeat is old: after a pause (a suspended machine, a store that was away) it beats first of all.
+
+And it takes nobody for dead after such a pause before it has beaten steadily for a while: where
+nobody could beat, silence tells nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ class Heart:
         self._due: datetime | None = None
         self._beating: datetime | None = None
         self._beat: datetime | None = None
+        self._steady: datetime | None = None
         self._leaving = False
         self.left = False
 
@@ -52,6 +56,16 @@ class Heart:
         if self._beat is None:
             return False
         return self._elide or now - self._beat <= TOO_OLD * self._every
+
+    def judges_from(self, now: datetime) -> datetime | None:
+        """When the silence of others tells something; None while this node is silent itself.
+
+        Two intervals after the first of an unbroken row of heartbeats: others that live have beaten
+        by then.
+        """
+        if self._steady is None or not self.fresh(now):
+            return None
+        return self._steady if self._elide else later(self._steady, TOO_OLD * self._every)
 
     def leave(self) -> None:
         """The node has stopped: say so, once."""
@@ -80,6 +94,9 @@ class Heart:
         if isinstance(effect, Leave):
             self.left = True
         else:
+            assert self._beating is not None
+            if self._beat is None or self._beating - self._beat > TOO_OLD * self._every:
+                self._steady = self._beating
             self._beat, self._beating = self._beating, None
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:

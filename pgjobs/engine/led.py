@@ -24,16 +24,22 @@ class LedDuty(Duty, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LedPorts:
-    """What a leader's duty uses of its node; ``submit`` says whose effect it is."""
+    """What a leader's duty uses of its node; ``submit`` says whose effect it is.
+
+    ``judges_from`` says from when on the silence of other nodes tells something, if it does.
+    """
 
     leader: Leader
     report: Reporter
     patience: Patience
     submit: Callable[[Effect[Any]], None]
+    judges_from: Callable[[datetime], datetime | None]
 
 
 class Sweep:
     """A duty that does one thing every so often, and again at once while there is more.
+
+    ``judging``: it goes by the silence of other nodes.
 
     ``effect`` makes the effect under a fence, ``found`` takes its answer and says when the next one
     is due: a later instant than the next mark where there is provably nothing to do before it.
@@ -44,8 +50,11 @@ class Sweep:
         ports: LedPorts,
         effect: Callable[[Any], Effect[Any]],
         found: Callable[[Any, datetime, datetime], datetime],
+        *,
+        judging: bool = False,
     ) -> None:
         self._ports, self._effect, self._found = ports, effect, found
+        self._judging = judging
         self._due: datetime | None = None
         self._asked: datetime | None = None
 
@@ -55,7 +64,13 @@ class Sweep:
     def next_due(self, now: datetime) -> datetime | None:
         if self._due is None or self._asked is not None:
             return None
-        return self._ports.leader.when(self._ports.patience.not_before(self._due), now)
+        due = self._due
+        if self._judging:
+            begins = self._ports.judges_from(now)
+            if begins is None:
+                return None
+            due = max(due, begins)
+        return self._ports.leader.when(self._ports.patience.not_before(due), now)
 
     def step(self, now: datetime) -> None:
         due = self.next_due(now)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pgjobs.effects import Effect, Poll, Polled
 from pgjobs.engine import heart
-from pgjobs.engine.duty import Duty, Patience
+from pgjobs.engine.duty import LONGEST_PAUSE_S, Duty, Patience
 from pgjobs.engine.heart import Heart
 from pgjobs.engine.queue import QueueDuty, QueuePorts
 from pgjobs.engine.recurring import Recurring
@@ -92,7 +92,7 @@ class Node:
         self.heart = Heart(
             name,
             lambda effect: self._submit(effect, self.heart),
-            self._patience("heart"),
+            self._patience("heart", beat.total_seconds()),
             beat,
             elide,
         )
@@ -131,6 +131,7 @@ class Node:
             self._report,
             self._submit,
             self._patience,
+            self.heart.judges_from,
             elide,
         )
         self.queues = {
@@ -229,8 +230,8 @@ class Node:
         )
         return QueueDuty(queue, self.name, configured, ports, self._patience(f"queue:{queue}"))
 
-    def _patience(self, duty: str) -> Patience:
-        return Patience(lambda: self._rng.random(f"pause:{self.name}:{duty}"))
+    def _patience(self, duty: str, longest_s: float = LONGEST_PAUSE_S) -> Patience:
+        return Patience(lambda: self._rng.random(f"pause:{self.name}:{duty}"), longest_s)
 
     def _submit(self, effect: Effect[Any], owner: Duty) -> None:
         self._owners[id(effect)] = (effect, owner)

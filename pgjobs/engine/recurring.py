@@ -39,6 +39,7 @@ class Recurring:
         report: Reporter,
         submit: Callable[[Effect[Any], Duty], None],
         patience: Callable[[str], Patience],
+        judges_from: Callable[[datetime], datetime | None],
         elide: bool,
     ) -> None:
         self._report = report
@@ -61,6 +62,7 @@ class Recurring:
                 report,
                 patience(duty),
                 lambda effect: submit(effect, self._duties[duty]),
+                judges_from,
             )
 
         for plugin in plugins:

@@ -27,4 +27,4 @@ def rescuer(ports: LedPorts, interval: timedelta, rescue_after: timedelta) -> Sw
             ports.report.rescued(job)
         return now if len(rescued) >= PAGE else later(asked, interval)
 
-    return Sweep(ports, effect, found)
+    return Sweep(ports, effect, found, judging=True)

@@ -6,6 +6,7 @@ hours (PostgreSQL takes a millisecond for each poll) or look into the store.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -20,13 +21,15 @@ from tests.engine.rig import Stores
 MOST = 3
 """Stores that one test may have at the same time."""
 
+_numbers = itertools.count()
+
 
 @pytest.fixture(scope="session")
 def databases(server: Server) -> Iterator[list[LocalPostgres]]:
     """Migrated databases, kept for the session."""
     made = []
-    for n in range(MOST):
-        store = PostgresStore(server.create_database(f"engine{n}"))
+    for _ in range(MOST):
+        store = PostgresStore(server.create_database(f"engine{next(_numbers)}"))
         store.migrate()
         made.append(LocalPostgres(store))
     yield made

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgjobs.effects import Claim
+from pgjobs.engine.heart import EVERY
 from pgjobs.leading import Beat, Heartbeats, Lead, Leases, Prune, Rescue, Tick, Watermarks
-from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
+from pgjobs.plugins import Cron, Plugin, Pruner, Stalled, beat_interval
 from pgjobs.rules.job import NewJob
 from tests.engine.rig import START, Fault, FaultyStore, Rig, SlowSession
 
@@ -91,7 +92,9 @@ def test_a_leader_that_was_paused_past_its_lease_changes_nothing():
 
 @pytest.mark.parametrize("kind", [Rescue, Prune, Tick])
 def test_an_effect_that_is_carried_out_after_the_lease_is_fenced_off(kind: Any):
-    rig = Rig(nodes=("a", "b"), plugins=(*PLUGINS, EVERY_MINUTE), session=SlowSession)
+    rig = Rig(
+        nodes=("a", "b"), plugins=(Stalled(10), Pruner(300), EVERY_MINUTE), session=SlowSession
+    )
     rig.advance(50)
     session = rig.member.session
     assert isinstance(session, SlowSession)
@@ -191,6 +194,45 @@ def test_a_node_that_was_paused_for_long_settles_nothing_that_was_rescued():
     )
     rig.advance(200)
     assert 1 == len(rig.of("late"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rescue_after, interval", [(60, 10), (60, 3600), (30, 10), (6, 1)])
+@pytest.mark.parametrize("lasts", [45, 90, 300])
+def test_an_outage_lets_nobody_take_a_living_node_for_dead(
+    rescue_after: float, interval: float, lasts: float
+):
+    store = FaultyStore()
+    stalled = Stalled(interval=interval, rescue_after=rescue_after)
+    beat = beat_interval([stalled], EVERY)
+    rig = Rig({"default": 2}, store=store, nodes=(), plugins=(stalled,))
+    for name in ("a", "b", "c"):
+        rig.add_node(name, beat=beat)
+    for n in range(6):
+        rig.insert(takes=10_000, n=n)
+    rig.advance(3590)
+    store.faults = [Fault(object, "before", 10**9)]  # type: ignore[arg-type]  # every effect
+    rig.advance(lasts)
+    store.faults = []
+    rig.advance(600)
+    assert [] == rig.of("rescue")
+    lost = rig.suspend("b")
+    rig.advance(interval + max(rescue_after, 3 * beat.total_seconds()) + 60)
+    assert len(lost.node.running) == len(rig.of("rescue")) == 2
+
+
+@pytest.mark.long
+def test_a_leader_that_stood_still_takes_nobody_for_dead_on_its_return():
+    rig = Rig({"default": 2}, nodes=("a", "b"), plugins=(Stalled(interval=10),))
+    for n in range(4):
+        rig.insert(takes=10_000, n=n)
+    rig.advance(55)
+    asleep = [rig.suspend(name) for name in ("a", "b")]  # the whole machine
+    rig.advance(600)
+    for member in asleep:
+        rig.resume(member)
+    rig.advance(600)
+    assert [] == rig.of("rescue")
 
 
 def test_rescue_needs_no_free_slot():
