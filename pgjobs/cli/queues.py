@@ -1,28 +1,40 @@
 """``pgjobs queues``: what is in each queue, and what an operator sets by hand for it.
 
-A command line knows no node's configuration. With ``--app`` it does: then what was set by hand counts
-until that value of the configuration changes, and a queue that is not served is refused.
+A command line knows no node's configuration. With ``--app`` it does: then limits are known, what was set
+by hand counts until that value of the configuration changes, and a queue that is not served is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
 
 from pgjobs import effects
 from pgjobs.app import PgJobs
-from pgjobs.cli.common import echo_json, opened, table, takes_app, takes_database, takes_json
+from pgjobs.cli.common import (
+    echo_json,
+    opened,
+    shown_instant,
+    table,
+    takes_app,
+    takes_database,
+    takes_json,
+)
+from pgjobs.client import window_status
 from pgjobs.rules.control import EVERY_QUEUE, Control, effective
 from pgjobs.rules.errors import nearest
 from pgjobs.rules.job import JobState
-from pgjobs.rules.options import MAX_CONCURRENCY, Queue
+from pgjobs.rules.options import MAX_CONCURRENCY, Queue, RateLimit
+from pgjobs.rules.ratelimit import Window
 from pgjobs.telemetry_log import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 COUNTED = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE, JobState.EXECUTING)
+LIMITS = ("global_concurrency", "rate_limit")
 
 
 def takes_queues(command: F) -> F:
@@ -52,7 +64,9 @@ def queues() -> None:
 def list_queues(app: str | None, dsn: str | None, schema: str | None, as_json: bool) -> None:
     """Queues that hold unfinished jobs, were set by hand, or are configured.
 
-    CONCURRENCY is that of each node: as set by hand or, with --app, as configured.
+    CONCURRENCY is that of each node: as set by hand or, with --app, as configured. With --app and
+    limits also: GLOBAL, the limit over all nodes; STARTS that count now; OPENS, when the rate
+    lets a job start next, if it lets none now.
     """
     with opened(dsn, schema, app) as client:
         found = statuses(client)
@@ -61,9 +75,7 @@ def list_queues(app: str | None, dsn: str | None, schema: str | None, as_json: b
     elif not found:
         click.echo("no queue holds an unfinished job")
     else:
-        headers = [name.upper() for name in found[0]]
-        numbers = [header for header in headers if header not in ("QUEUE", "PAUSED")]
-        click.echo(table(headers, [[*row.values()] for row in found], right=numbers))
+        click.echo(_listed(found))
 
 
 @queues.command()
@@ -106,16 +118,21 @@ def scale(name: str, concurrency: int, as_json: bool, **where: str | None) -> No
 def statuses(client: PgJobs, also: Iterable[str] = ()) -> list[dict[str, Any]]:
     """Each queue with its counts by state, and as far as it is known how it is served.
 
-    Those in ``also`` are listed whatever is in them.
+    Those in ``also`` are listed whatever is in them. ``rate_limit`` holds its use, by this client's
+    clock; limits that no configuration names are None.
     """
     counts = {state.value: client.count_jobs(by="queue", state=state) for state in COUNTED}
     controls = client.store.run(effects.Controls())
     names = {name for by_queue in counts.values() for name in by_queue}
     names |= {*controls} - {EVERY_QUEUE} | {*client.queues, *also}
+    rates = any(queue.rate_limit is not None for queue in client.queues.values())
+    windows = client.store.run(effects.Windows()) if rates else {}
+    now = client.runtime().clock.now()
     return [
         {"queue": name}
         | {state: by_queue.get(name, 0) for state, by_queue in counts.items()}
         | _served(name, client.queues.get(name), controls)
+        | _limits(client.queues.get(name, Queue()), windows.get(name, ()), now)
         for name in sorted(names)
     ]
 
@@ -125,6 +142,40 @@ def _served(name: str, configured: Queue | None, controls: dict[str, Control]) -
     by_hand = controls.get(name, Control()).concurrency
     known = by_hand if configured is None else served.concurrency
     return {"paused": served.paused, "concurrency": known}
+
+
+def _limits(configured: Queue, window: Window, now: datetime) -> dict[str, Any]:
+    limit = configured.rate_limit
+    rate = None if limit is None else _use(limit, window, now)
+    return {"global_concurrency": configured.global_concurrency, "rate_limit": rate}
+
+
+def _use(limit: RateLimit, window: Window, now: datetime) -> dict[str, Any]:
+    status = window_status(limit, window, now)
+    return {
+        "allowed": status.allowed,
+        "period_s": status.period.total_seconds(),
+        "used": status.used,
+        "opens_at": status.opens_at,
+    }
+
+
+def _listed(found: list[dict[str, Any]]) -> str:
+    """Queues as a table; limits have columns where a queue has one."""
+    limited = any(row["global_concurrency"] or row["rate_limit"] for row in found)
+    rows = []
+    for row in found:
+        shown = {name.upper(): row[name] for name in row if name not in LIMITS}
+        if limited:
+            rate = row["rate_limit"]
+            shown["GLOBAL"] = row["global_concurrency"]
+            shown["STARTS"] = (
+                rate and f"{rate['used']} of {rate['allowed']} in {rate['period_s']:.15g} s"
+            )
+            shown["OPENS"] = rate and shown_instant(rate["opens_at"])
+        rows.append(shown)
+    numbers = {*rows[0]} - {"QUEUE", "PAUSED", "STARTS", "OPENS"}
+    return table([*rows[0]], [[*row.values()] for row in rows], right=numbers)
 
 
 def _set(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from pgjobs import PgJobs, Queue
+from pgjobs import PgJobs, Queue, RateLimit
+from pgjobs.adapters.postgres.store import PostgresStore
+from pgjobs_testing.conformance.given import insert, new
+from pgjobs_testing.conformance.limits import within
 
 pytestmark = pytest.mark.pgjobs(mode="live")
 
@@ -21,6 +26,13 @@ night          0          0          0          0  yes               1
 pack           0          1          0          1  no                -
 """
 
+WITH_LIMITS = """
+QUEUE  AVAILABLE  SCHEDULED  RETRYABLE  EXECUTING  PAUSED  CONCURRENCY  GLOBAL  STARTS           OPENS
+mail           0          0          0          1  no               10       -  1 of 1 in 60 s   2100-01-01 00:01:00Z
+night          0          0          0          0  no                2       5  -                -
+pack           0          0          0          2  no               10       3  2 of 4 in 0.5 s  -
+"""  # noqa: E501 - as wide as it is printed
+
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
@@ -32,6 +44,34 @@ def shop(tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     return f"{name}:jobs"
+
+
+@pytest.fixture
+def limited(tmp_path, monkeypatch):
+    """A module with an application whose queues are limited over all nodes, by name."""
+    name = f"limited_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "from pgjobs import PgJobs, Queue, RateLimit\n"
+        "jobs = PgJobs(queues={\n"
+        '    "mail": Queue(rate_limit=RateLimit(1, 60)),\n'
+        '    "night": Queue(2, global_concurrency=5),\n'
+        '    "pack": Queue(global_concurrency=3, rate_limit=RateLimit(4, 0.5)),\n'
+        "})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return f"{name}:jobs"
+
+
+AHEAD = datetime(2100, 1, 1, tzinfo=UTC)
+"""Starts of this instant count, since a window's clock never goes back."""
+
+
+def start(shell, queue, times, rate):
+    """Let jobs start at that instant, as a node does whose clock is far ahead."""
+    store = PostgresStore(shell.dsn)
+    insert(store, *[new(queue=queue) for _ in range(times)])
+    within(store, queue, queue=queue, rate=RateLimit(*rate), now=AHEAD)
+    store.close()
 
 
 def test_queues_are_listed_with_what_waits_in_them(stored):
@@ -46,6 +86,27 @@ def test_a_list_of_nothing_says_so(shell):
 def test_with_an_application_its_configuration_is_known(stored, shop):
     assert WITH_APP.lstrip() == stored.said("queues", "list", "--app", shop)
     assert WITH_APP.lstrip() == stored.said("queues", "list", "--app", shop, "--dsn", stored.dsn)
+
+
+def test_with_an_application_its_limits_and_the_use_of_its_windows_are_listed(shell, limited):
+    start(shell, "mail", 1, (1, 60))
+    start(shell, "pack", 2, (4, 0.5))
+    assert WITH_LIMITS.lstrip() == shell.said("queues", "list", "--app", limited)
+    mail, night, pack = shell.json("queues", "list", "--app", limited)
+    opens_at = "2100-01-01T00:01:00+00:00"
+    use = {"allowed": 1, "period_s": 60.0, "used": 1, "opens_at": opens_at}
+    assert (None, use) == (mail["global_concurrency"], mail["rate_limit"])
+    assert (5, None) == (night["global_concurrency"], night["rate_limit"])
+    use = {"allowed": 4, "period_s": 0.5, "used": 2, "opens_at": None}
+    assert (3, use) == (pack["global_concurrency"], pack["rate_limit"])
+
+
+def test_without_an_application_no_limit_is_known(shell):
+    start(shell, "mail", 1, (1, 60))
+    headers, _ = shell.said("queues", "list").splitlines()
+    assert headers.endswith("PAUSED  CONCURRENCY")
+    (mail,) = shell.json("queues", "list")
+    assert (None, None) == (mail["global_concurrency"], mail["rate_limit"])
 
 
 def test_a_queue_is_paused_scaled_resumed_and_reset(stored):
@@ -64,6 +125,8 @@ def test_a_queue_is_paused_scaled_resumed_and_reset(stored):
         "executing": 0,
         "paused": True,
         "concurrency": 7,
+        "global_concurrency": None,
+        "rate_limit": None,
     } == stored.json("queues", "list")[0]
     assert "queue mail: resumed\n" == stored.said("queues", "resume", "mail")
     assert not node.check_queue("mail").paused
