@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from pgjobs.adapters.postgres.migrations import migrate
+from tests.live.gate import told_by
 from tests.live.racing import MODES
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.pgjobs(mode="live")]
@@ -24,7 +21,8 @@ SERIALIZATION_FAILURE = "40001"
 
 def test_one_job_of_each_fingerprint_is_stored_at_every_isolation_level(database: str) -> None:
     migrate(database)
-    told = raced(database)
+    runs = [(database, str(seed), str(FINGERPRINTS)) for seed in range(PROCESSES)]
+    told = told_by("racing.py", *runs)
     with psycopg.connect(database) as connection:
         rows = connection.execute(
             "SELECT args ->> 'mode', (args ->> 'n')::int, id FROM oban_jobs"
@@ -47,39 +45,3 @@ def test_one_job_of_each_fingerprint_is_stored_at_every_isolation_level(database
     assert len({n for mode, n in stored if mode == "autocommit"}) == FINGERPRINTS
     assert all(counts["conflict"] and counts["inserted"] for counts in figures.values())
     assert all(figures[mode]["undone"] for mode in MODES[1:])
-
-
-def raced(dsn: str) -> list[list[object]]:
-    """What all connections met."""
-    script = Path(__file__).with_name("racing.py")
-    root = str(Path(__file__).parents[2])
-    processes = [
-        subprocess.Popen(
-            (sys.executable, str(script), dsn, str(seed), str(FINGERPRINTS)),
-            env=os.environ | {"PYTHONPATH": root},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for seed in range(PROCESSES)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        ended = [process.communicate(timeout=120)[0] for process in released(processes)]
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    return [each for printed in ended for each in json.loads(printed)]
-
-
-def released(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
-    """Let all begin before the first is waited for."""
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return processes
