@@ -23,10 +23,13 @@ from pgjobs.engine.report import Reporter
 from pgjobs.engine.runs import RunPorts, Runs
 from pgjobs.engine.settler import Ending, Settler
 from pgjobs.engine.stager import Stager
+from pgjobs.engine.strays import Strays
 from pgjobs.plugins import Plugin
 from pgjobs.ports import Clock, Done, Executor, Finished, Rng, Run, Session, Signal
 from pgjobs.rules.control import Control, effective
 from pgjobs.rules.errors import LeaseLostError, StoreError
+from pgjobs.rules.job import Job
+from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import later
 from pgjobs.telemetry import Telemetry
@@ -122,6 +125,12 @@ class Node:
                 self.stager.expect,
             )
         )
+        self.strays = Strays(
+            name,
+            lambda effect: self._submit(effect, self.strays),
+            self._stray,
+            self._patience("strays"),
+        )
         self.recurring = Recurring(
             instance,
             name,
@@ -184,7 +193,7 @@ class Node:
     @property
     def _duties(self) -> tuple[Duty, ...]:
         # Settling comes before claiming, so that a store in one process frees before it takes.
-        return (self.heart, self.settler, self.stager, *self.queues.values())
+        return (self.heart, self.settler, self.stager, self.strays, *self.queues.values())
 
     def next_due(self, now: datetime) -> datetime | None:
         """The earliest instant at which ``step`` has something to do without being woken."""
@@ -227,6 +236,7 @@ class Node:
             self.runs.start,
             self.runs.of(queue),
             self.stager.suspect,
+            self.strays.doubt,
         )
         return QueueDuty(queue, self.name, configured, ports, self._patience(f"queue:{queue}"))
 
@@ -315,8 +325,15 @@ class Node:
         self.runs.finish(end, now)
         self.stager.suspect(now)
 
+    def _stray(self, job: Job, now: datetime) -> None:
+        log.warning("node %s: job %d was claimed after all, and is given back", self.name, job.id)
+        self.queues[job.queue].strayed()
+        self.runs.stray(job, now)
+
     def _saved(self, ending: Ending, counted: bool, now: datetime) -> None:
         self.runs.saved(ending, counted)
+        if ending.settlement.change.event is Event.RELEASE:
+            self.stager.ask(now)  # no signal tells of it
         self.queues[ending.run.queue].saved()
 
     def _unsavable(self, ending: Ending, error: Exception, now: datetime) -> Ending:

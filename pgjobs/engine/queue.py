@@ -39,6 +39,8 @@ class QueuePorts:
     running: Mapping[Run, None]
     suspect: Callable[[datetime], None]
     """Something will happen that no signal tells."""
+    doubt: Callable[[str, datetime], None]
+    """A claim under this token is not there, and may come true all the same."""
 
 
 class QueueDuty:
@@ -74,6 +76,10 @@ class QueueDuty:
         """A run of this node has ended for all to see."""
         self._unsaved -= 1
         self.free()
+
+    def strayed(self) -> None:
+        """A run of this node turned up that no claim had told of."""
+        self._unsaved += 1
 
     def close(self) -> None:
         """Claim nothing any more."""
@@ -135,6 +141,8 @@ class QueueDuty:
         self._unsaved += len(jobs)
         if isinstance(effect, Find):  # it says nothing of claims, which may fail again
             self._hungry = True
+            if not jobs:
+                self._ports.doubt(self._token(claim), now)
         else:
             self._patience.regain()
             self._hungry = self._hungry or len(jobs) >= claim.demand

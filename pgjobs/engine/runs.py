@@ -159,6 +159,10 @@ class Runs:
                 continue  # it cannot be stopped, so it is not given back while it runs
             self._release(run, now)
 
+    def stray(self, job: Job, now: datetime) -> None:
+        """A job that was claimed for this node, which had given the claim up: give it back."""
+        self._release(Run(job, None, job.queue, self._clock.monotonic()), now)
+
     def saved(self, ending: Ending, counted: bool) -> None:
         """The store has an outcome, or says that its claim was lost."""
         run, settlement = ending.run, ending.settlement

@@ -1,0 +1,75 @@
+"""Claims that come true after they were given up: looked for, and given back.
+
+A claim whose answer was lost is looked up by its token. Where the look-up finds nothing, the server
+may still be busy with the statement, and commit it a moment later: its jobs would execute in
+the name of a node that beats and does not know them. So for a while the node looks again, and
+releases what it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from pgjobs.effects import Effect, Find
+from pgjobs.engine.duty import Patience
+from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.schedule import later
+from pgjobs.rules.selection import HasAll, OneOf, Selection
+
+EVERY = timedelta(seconds=10)
+FOR = timedelta(minutes=2)
+"""A statement whose client is gone ends within it: the server notices a dead line in 35 s."""
+MOST = 1_000
+"""Tokens in doubt; the oldest is forgotten beyond that, and left to rescue when the node has gone."""
+
+
+class Strays:
+    """The duty that looks for claims in doubt."""
+
+    def __init__(
+        self,
+        node: str,
+        submit: Callable[[Effect[Any]], None],
+        release: Callable[[Job, datetime], None],
+        patience: Patience,
+    ) -> None:
+        self._node = node
+        self._submit, self._release, self._patience = submit, release, patience
+        self._until: dict[str, datetime] = {}
+        self._due: datetime | None = None
+        self._looking = False
+
+    def doubt(self, token: str, now: datetime) -> None:
+        """The claim under ``token`` was not there when it was looked for."""
+        if len(self._until) >= MOST:
+            del self._until[next(iter(self._until))]
+        self._until[token] = later(now, FOR)
+        self._due = later(now, EVERY)
+
+    def next_due(self, now: datetime) -> datetime | None:
+        if self._due is None or self._looking:
+            return None
+        return self._patience.not_before(self._due)
+
+    def step(self, now: datetime) -> None:
+        due = self.next_due(now)
+        if due is None or due > now:
+            return
+        self._looking = True
+        mine = (OneOf("state", (JobState.EXECUTING,)), HasAll("attempted_by", (self._node,)))
+        self._submit(Find(Selection(mine)))
+
+    def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
+        self._looking = False
+        self._patience.regain()
+        for job in answer:
+            if self._until.pop(job.token, None) is not None:
+                self._release(job, now)
+        self._until = {token: until for token, until in self._until.items() if until > now}
+        self._due = later(now, EVERY) if self._until else None
+
+    def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        self._looking = False
+        self._patience.lose(now)
