@@ -396,7 +396,13 @@ def _module_names(workers: Iterable[str]) -> tuple[str, ...]:
         raise ConfigurationError(
             f'workers takes a list of modules, such as ["shop.jobs"], not {workers!r}'
         )
-    return tuple(options.name(module, "a module of workers") for module in workers)
+    names = tuple(options.name(module, "a module of workers") for module in workers)
+    for module in names:
+        if module.startswith("."):
+            raise ConfigurationError(
+                f"workers names the module {module!r}, relative to nothing: give its full name"
+            )
+    return names
 
 
 def _postgres_store(dsn: Dsn | None, schema: str) -> Store:

@@ -20,8 +20,10 @@ from pgjobs.rules.errors import (
     InvalidJobError,
     JobNotFoundError,
     reject_unknown,
+    shown,
 )
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
+from pgjobs.rules.newjobs import insertable
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
@@ -113,7 +115,7 @@ class Client:
     def insert_all(self, jobs: Iterable[object]) -> Program[list[Job]]:
         if not isinstance(jobs, Iterable):
             raise InvalidJobError(
-                f"insert_all takes many of what worker.new(...) makes, not {jobs!r}"
+                f"insert_all takes many of what worker.new(...) makes, not {shown(jobs)}"
             )
         new = tuple(map(_checked, jobs))
         if not new:
@@ -303,23 +305,23 @@ def horizon(with_scheduled: object, now: datetime) -> datetime:
     if not isinstance(with_scheduled, datetime):
         raise ConfigurationError(
             "with_scheduled takes True, False, an aware datetime or a timedelta, not "
-            f"{with_scheduled!r}"
+            f"{shown(with_scheduled)}"
         )
     return instant(with_scheduled, "with_scheduled")
 
 
 def _checked(job: object) -> NewJob:
     if isinstance(job, NewJob):
-        return job
+        return insertable(job)
     if isinstance(job, Job):
         raise InvalidJobError(
             f"job {job.id} is stored already: insert what worker.new(...) makes, or retry_job it"
         )
-    raise InvalidJobError(f"insert takes what worker.new(...) makes, not {job!r}")
+    raise InvalidJobError(f"insert takes what worker.new(...) makes, not {shown(job)}")
 
 
 def _id(job: object) -> int:
     value = job.id if isinstance(job, Job) else job
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(f"a job is given as a Job or by its id, not as {job!r}")
+        raise ConfigurationError(f"a job is given as a Job or by its id, not as {shown(job)}")
     return value

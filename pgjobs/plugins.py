@@ -6,6 +6,7 @@ database and an instance's name, one leads and does them: give those nodes the s
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -217,6 +218,14 @@ def _function(what: object, expression: str) -> tuple[Callable[[], Any], str]:
         raise ConfigurationError(
             f"what {expression!r} calls is a function without arguments, not {what!r}"
         )
+    try:
+        inspect.signature(what).bind()
+    except TypeError as error:
+        raise ConfigurationError(
+            f"what {expression!r} calls is a function without arguments, and {what!r} needs some: {error}"
+        ) from None
+    except ValueError:
+        pass  # a builtin that does not say what it takes
     name = getattr(what, "__qualname__", type(what).__qualname__)
     return what, f"{getattr(what, '__module__', '')}.{name}"
 

@@ -16,10 +16,17 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from pgjobs.rules import backoff as backoffs
 from pgjobs.rules import options
-from pgjobs.rules.errors import ConfigurationError, UnknownWorkerError, nearest, reject_unknown
+from pgjobs.rules.errors import (
+    ConfigurationError,
+    UnknownWorkerError,
+    nearest,
+    reject_unknown,
+    shown,
+)
 from pgjobs.rules.job import Job, NewJob, revised
 from pgjobs.rules.jsonb import copied, normal_object
 from pgjobs.rules.jsonb import merged as with_meta
+from pgjobs.rules.newjobs import checked
 from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.typed import model_of
@@ -73,6 +80,12 @@ class Worker(Generic[P, R]):
         self._model = None if model is None else model_of(model, self.name)
         self._timeout = self._checked_timeout(given.get("timeout"))
         self._backoff = self._checked_backoff(given.get("backoff"))
+        for asked in ("backoff", "timeout") if self.is_class else ():
+            if inspect.iscoroutinefunction(getattr(wrapped, asked, None)):
+                raise ConfigurationError(
+                    f"worker {self.name}: {asked}(self, job) is asked by the engine, which cannot await: "
+                    "make it `def`"
+                )
         self.has_own_backoff = self.is_class and callable(getattr(wrapped, "backoff", None))
         self.has_own_timeout = self.is_class and callable(getattr(wrapped, "timeout", None))
         if self.executor == "thread" and (self._timeout is not None or self.has_own_timeout):
@@ -112,7 +125,7 @@ class Worker(Generic[P, R]):
         if "meta" not in given and "meta" in merged:
             merged["meta"] = copied(merged["meta"])
         self._make_unique(normal, merged)
-        return NewJob(self.name, normal, **merged)
+        return checked(NewJob(self.name, normal, **merged))
 
     def _make_unique(self, args: Mapping[str, Any], merged: dict[str, Any]) -> None:
         """Put the rule of this job in the place of its options, and its fingerprint into ``meta``.
@@ -189,7 +202,7 @@ class Worker(Generic[P, R]):
             return "async" if self.is_async else "thread"
         if given not in EXECUTORS:
             raise ConfigurationError(
-                f"worker {self.name}: executor is one of {', '.join(EXECUTORS)}, not {given!r}"
+                f"worker {self.name}: executor is one of {', '.join(EXECUTORS)}, not {shown(given)}"
             )
         if given == "async" and not self.is_async:
             raise ConfigurationError(
@@ -203,10 +216,16 @@ class Worker(Generic[P, R]):
     def _checked_backoff(self, given: object) -> Callable[[int], object]:
         if given is None:
             return backoffs.DEFAULT
+        if given in backoffs.MAKERS:
+            name = getattr(given, "__name__", "")
+            raise ConfigurationError(
+                f"the backoff of worker {self.name} is backoff.{name} itself, which makes one: call it, "
+                f"as in backoff.{name}({'' if name == 'guide' else '60'})"
+            )
         if not callable(given):
             raise ConfigurationError(
                 f"the backoff of worker {self.name} is a function of the attempt, such as "
-                f"backoff.linear(60), not {given!r}"
+                f"backoff.linear(60), not {shown(given)}"
             )
         return given
 
@@ -290,7 +309,7 @@ def worker_name(given: object) -> str:
     if isinstance(given, str):
         return given
     raise ConfigurationError(
-        f"a worker is given as the decorated function or class, or by its name, not as {given!r}"
+        f"a worker is given as the decorated function or class, or by its name, not as {shown(given)}"
     )
 
 
@@ -305,7 +324,7 @@ def _default_name(wrapped: Callable[..., Any]) -> str:
 def _limit(value: object, what: str) -> timedelta:
     span = duration(value, what)
     if span <= timedelta(0):
-        raise ConfigurationError(f"{what} must be more than 0 s, not {value!r}")
+        raise ConfigurationError(f"{what} must be more than 0 s, not {shown(value)}")
     return span
 
 

@@ -98,14 +98,14 @@ def dsn_of(dsn: str | None) -> str:
 def instance(target: str) -> PgJobs:
     """The instance that ``module:attribute`` names, imported from the working directory or the path."""
     module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
+    if not module_name or not attribute or module_name.startswith("."):
         raise click.UsageError(
             f"name a module and its PgJobs, as in shop.queue:jobs, not {target!r}"
         )
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, PgJobsError) as error:
         raise click.UsageError(f"the module {module_name!r} cannot be imported: {error}") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, PgJobs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
@@ -42,6 +43,8 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
     after a second grace the process exits with code 70, and the job stays executing until it is
     rescued, or cancelled. A second signal does that at once.
     """
+    if not math.isfinite(grace):
+        raise click.UsageError(f"--grace takes a number of seconds, not {grace}")
     level = logging.getLevelNamesMapping().get(log_level.upper())
     if level is None:
         known = logging.getLevelNamesMapping()

@@ -10,6 +10,7 @@ from pgjobs.engine.led import LedPorts
 from pgjobs.engine.ticker import Entry, Ticker
 from pgjobs.plugins import Cron, CronEntry
 from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.jsonb import merged
 from pgjobs.rules.lifecycle import iso
 
 
@@ -18,14 +19,13 @@ def cron(ports: LedPorts, name: str, plugins: Sequence[Cron]) -> Ticker:
 
     def inserting(line: CronEntry) -> Entry:
         def jobs(at: datetime) -> tuple[NewJob, ...]:
-            meta = {
-                **line.what.meta,
+            mine = {
                 "cron": True,
                 "cron_expr": str(line.crontab),
                 "cron_tz": str(line.zone),
                 "cron_at": iso(at),
             }
-            return (replace(line.what, meta=meta),)
+            return (replace(line.what, meta=merged(line.what.meta, mine)),)
 
         def fired(_at: datetime, inserted: list[Job], _now: datetime) -> None:
             for job in inserted:

@@ -103,15 +103,17 @@ class Tasks:
 def _worker_of(function: Callable[[], Any]) -> Worker[..., Any]:
     """A worker, in no registry, that calls ``function``."""
     name = getattr(function, "__qualname__", type(function).__qualname__)[-100:]
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object may be async by it
+    ):
 
-        async def call_async(_: Job) -> None:
-            await function()
+        async def call_async(_: Job) -> object:
+            return await function()
 
         return Worker(call_async, {"name": name})
 
-    def call(_: Job) -> None:
-        function()
+    def call(_: Job) -> object:
+        return function()
 
     return Worker(call, {"name": name})
 

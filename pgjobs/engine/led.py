@@ -59,7 +59,7 @@ class Sweep:
         self._asked: datetime | None = None
 
     def elected(self, now: datetime) -> None:
-        self._due = now
+        self._due, self._asked = now, None
 
     def next_due(self, now: datetime) -> datetime | None:
         if self._due is None or self._asked is not None:
@@ -84,7 +84,8 @@ class Sweep:
         self._ports.submit(self._effect(fence))
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
-        assert self._asked is not None
+        if self._asked is None:
+            return  # of an earlier term
         asked, self._asked = self._asked, None
         self._ports.patience.regain()
         self._due = self._found(answer, asked, now)

@@ -208,14 +208,11 @@ class Node:
     def step(self, now: datetime) -> bool:
         """Take in what ended, then do what is due; return whether anything had ended."""
         heard = self._session.collect()
-        for item in heard:
-            if isinstance(item, Signal):
-                self._heard(item, now)
-            else:
-                self._ended(item, now)
+        raised = self._take_in(heard, now)
         finished = self._executor.collect()
-        for end in finished:
-            self._finish(end, now)
+        raised = self._take_in(finished, now) or raised
+        if raised is not None:
+            raise raised
         if self.runs.next_due() is not None:
             self.runs.expire(now)
         if self._stop_at is not None:
@@ -247,8 +244,32 @@ class Node:
         self._owners[id(effect)] = (effect, owner)
         self._session.submit(effect)
 
+    def _take_in(
+        self, items: Sequence[Done | Signal | Finished], now: datetime
+    ) -> Exception | None:
+        """The first error that was raised, when the others of its batch have been taken in all the same."""
+        raised: Exception | None = None
+        for item in items:
+            try:
+                if isinstance(item, Signal):
+                    self._heard(item, now)
+                elif isinstance(item, Finished):
+                    self._finish(item, now)
+                else:
+                    self._ended(item, now)
+            except Exception as error:
+                raised = raised or error
+        return raised
+
     def _ended(self, done: Done, now: datetime) -> None:
         _, owner = self._owners.pop(id(done.effect))
+        try:
+            self._tell(owner, done, now)
+        except Exception as error:
+            if not self.recurring.broke(owner, error, now):
+                raise
+
+    def _tell(self, owner: Duty, done: Done, now: datetime) -> None:
         if done.error is None:
             owner.answered(done.effect, done.answer, now)
             return

@@ -132,14 +132,25 @@ class Recurring:
             until = self._broken.get(name)
             if until is not None and now < until:
                 continue
+            self._broken.pop(name, None)
             try:
                 duty.step(now)
             except Exception as error:
-                log.exception("the plugin %s failed, and is tried again in a minute", name)
-                self._report.failed_plugin(name, error)
-                self._broken[name] = later(now, PAUSE_AFTER_A_BUG_S)
-            else:
-                self._broken.pop(name, None)
+                self._rest(name, error, now)
+
+    def broke(self, owner: Duty, error: Exception, now: datetime) -> bool:
+        """A duty raised at an answer: it begins anew in a minute. Whether it is one of these."""
+        for name, duty in self._duties.items():
+            if duty is owner:
+                self._rest(name, error, now)
+                duty.elected(now)
+                return True
+        return False
+
+    def _rest(self, name: str, error: Exception, now: datetime) -> None:
+        log.error("the plugin %s failed, and is tried again in a minute", name, exc_info=error)
+        self._report.failed_plugin(name, error)
+        self._broken[name] = later(now, PAUSE_AFTER_A_BUG_S)
 
     def _elected(self, now: datetime, leads: bool) -> None:
         if not self._elide:  # the only node there is says nothing by leading

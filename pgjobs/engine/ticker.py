@@ -22,7 +22,7 @@ from pgjobs.rules import crontab
 from pgjobs.rules.crontab import Crontab
 from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
 from pgjobs.rules.job import Job, NewJob
-from pgjobs.rules.schedule import EPOCH
+from pgjobs.rules.schedule import EPOCH, earlier
 
 log = logging.getLogger("pgjobs")
 
@@ -61,7 +61,7 @@ class Ticker:
         self._started = now
 
     def elected(self, now: datetime) -> None:
-        self._known, self._next = False, []
+        self._known, self._reading, self._next = False, False, []
         self._term += 1
 
     def next_due(self, now: datetime) -> datetime | None:
@@ -90,8 +90,8 @@ class Ticker:
         while self._next and self._next[0][0] <= now:
             at, _, key = heapq.heappop(self._next)
             entry = self._entries[key]
-            if not entry.crontab.reboot and at < now - entry.window:
-                self._plan(entry, now - entry.window - timedelta.resolution)
+            if not entry.crontab.reboot and at < earlier(now, entry.window):
+                self._plan(entry, before(now, entry.window))
                 continue
             self._ports.submit(Tick(fence, key, at, entry.jobs(at)))
 
@@ -125,7 +125,7 @@ class Ticker:
 
     def _begin(self, entry: Entry, watermark: datetime, now: datetime) -> None:
         if not entry.crontab.reboot:
-            self._plan(entry, max(watermark, now - entry.window - timedelta.resolution))
+            self._plan(entry, max(watermark, before(now, entry.window)))
             return
         started = self._started
         assert started is not None
@@ -144,3 +144,8 @@ class Ticker:
     def _push(self, at: datetime, key: str) -> None:
         if all(key != other for _, _, other in self._next):
             heapq.heappush(self._next, (at, self._place[key], key))
+
+
+def before(now: datetime, window: timedelta) -> datetime:
+    """The last instant that is further back than ``window``."""
+    return earlier(earlier(now, window), timedelta.resolution)

@@ -122,3 +122,7 @@ def _checked(base: Backoff, jitter: float, most: float | timedelta | None) -> Ba
 
 def _seconds(value: float | timedelta, option: str) -> float:
     return duration(value, f"the {option} of a backoff").total_seconds()
+
+
+MAKERS: Final = (guide, constant, linear, exponential)
+"""The functions that make a ``Backoff``; none of them is one."""

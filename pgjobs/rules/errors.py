@@ -95,6 +95,18 @@ class CapturedStoreError(StoreError):
     """A real database would be opened where a test run keeps them closed."""
 
 
+SHOWN_CHARACTERS = 300
+
+
+def shown(value: object) -> str:
+    """A value in a message: its ``repr``, bounded, whatever that raises."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"an unprintable {type(value).__name__}"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'max_attempts'?"`` for the closest known name, else the list of all."""
     names = sorted(known)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, shown
 
 if TYPE_CHECKING:
     from pgjobs.rules.replacing import Replace
@@ -247,6 +247,8 @@ class NewJob:
     schedule_in: timedelta | None = None
     unique: UniqueRule | None = None
     replace: Replace = ()
+    made: bool = field(default=False, init=False, compare=False, repr=False)
+    """Whether ``worker.new`` made it, and so checked it; a copy with changes is checked at its insert."""
 
 
 class Result(Exception):
@@ -268,7 +270,7 @@ class _Reasoned(Result):
     def __init__(self, reason: str | BaseException = "") -> None:
         if not isinstance(reason, str | BaseException):
             raise ConfigurationError(
-                f"{type(self).__name__} takes a text or an exception, not {reason!r}"
+                f"{type(self).__name__} takes a text or an exception, not {shown(reason)}"
             )
         super().__init__(reason)
         self.reason = reason
@@ -296,9 +298,9 @@ class Snooze(Result):
     def __init__(self, seconds: float | timedelta) -> None:
         value = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
         if not is_number(value):
-            raise ConfigurationError(f"Snooze takes seconds or a timedelta, not {seconds!r}")
+            raise ConfigurationError(f"Snooze takes seconds or a timedelta, not {shown(seconds)}")
         if value < 0:
-            raise ConfigurationError(f"Snooze takes 0 seconds or more, not {seconds!r}")
+            raise ConfigurationError(f"Snooze takes 0 seconds or more, not {shown(seconds)}")
         super().__init__(value)
         self.seconds = self._value = saturated(value)
 

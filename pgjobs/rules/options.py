@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.rules import replacing, unique
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.job import MAX_ATTEMPTS
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.replacing import Replace
@@ -75,7 +75,7 @@ def queues(given: object) -> dict[str, Queue]:
         return {}
     if not isinstance(given, Mapping):
         raise ConfigurationError(
-            f'queues takes a dict such as {{"default": 10}}, or False for a client, not {given!r}'
+            f'queues takes a dict such as {{"default": 10}}, or False for a client, not {shown(given)}'
         )
     return {queue_name(each, "a queue's name"): _queue(each, given[each]) for each in given}
 
@@ -96,28 +96,34 @@ def _queue(name: str, spec: object) -> Queue:
 def name(value: object, option: str) -> str:
     """A name of 1 to 127 characters that a text column can hold."""
     if not isinstance(value, str) or not value or len(value) > NAME_LIMIT:
-        raise ConfigurationError(f"{option} is a text of 1 to {NAME_LIMIT} characters: {value!r}")
+        raise ConfigurationError(
+            f"{option} is a text of 1 to {NAME_LIMIT} characters: {shown(value)}"
+        )
     return _plain(value, option)
 
 
 def queue_name(value: object, option: str) -> str:
     """The name of one queue."""
     if value == EVERY_QUEUE:
-        raise ConfigurationError(f"{option} cannot be {value!r}, which stands for every queue")
+        raise ConfigurationError(f"{option} cannot be {shown(value)}, which stands for every queue")
     return name(value, option)
 
 
 def whole(value: object, option: str, least: int, most: int) -> int:
     """A whole number within bounds."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigurationError(f"{option} is a whole number from {least} to {most}: {value!r}")
+        raise ConfigurationError(
+            f"{option} is a whole number from {least} to {most}: {shown(value)}"
+        )
     return value
 
 
 def tags(value: object) -> tuple[str, ...]:
     """Tags: an iterable of texts, each kept once, in order."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ConfigurationError(f'tags takes a list of texts such as ["a", "b"], not {value!r}')
+        raise ConfigurationError(
+            f'tags takes a list of texts such as ["a", "b"], not {shown(value)}'
+        )
     ordered = sorted(value, key=str) if isinstance(value, set | frozenset) else value
     return tuple(dict.fromkeys(name(tag, "a tag") for tag in ordered))
 
@@ -159,6 +165,6 @@ def _plain(value: str, option: str) -> str:
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise ConfigurationError(
             f"{option} holds a NUL character or a lone surrogate, which a text column cannot: "
-            f"{value!r}"
+            f"{shown(value)}"
         )
     return value

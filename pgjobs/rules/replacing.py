@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pgjobs.rules.errors import ConfigurationError, reject_unknown
+from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import MAX_ATTEMPTS, WAITING, Job, JobState, NewJob, revised
 from pgjobs.rules.jsonb import copied
 from pgjobs.rules.schedule import due_at, first_state
@@ -32,7 +32,7 @@ def replace(value: object) -> Replace:
     if not isinstance(value, Mapping):
         raise ConfigurationError(
             'replace takes a mapping of states to fields such as {"scheduled": ("args", "scheduled_at"), '
-            f'"available": True}}, not {value!r}'
+            f'"available": True}}, not {shown(value)}'
         )
     reject_unknown(value, [str(state) for state in JobState], "state of replace")
     chosen = [(state, _fields(state, value[state])) for state in JobState if state in value]
@@ -94,7 +94,7 @@ def _fields(state: JobState, value: Any) -> tuple[str, ...]:
         return ()
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ConfigurationError(
-            f'replace takes for {str(state)!r} a list of fields such as ["args"], or True, not {value!r}'
+            f'replace takes for {str(state)!r} a list of fields such as ["args"], or True, not {shown(value)}'
         )
     found = tuple(value)
     reject_unknown(found, FIELDS, "field of replace")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.job import JobState, NewJob, is_number
 
 LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """Later instants do not exist: ``later`` stops here instead of overflowing."""
+
+FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
+"""No calculation goes further back; two days leave room for every time zone."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,24 +25,24 @@ def duration(value: object, option: str, *, least_s: float = 0.0) -> timedelta:
     if isinstance(value, timedelta):
         span = value
     elif not is_number(value):
-        raise ConfigurationError(f"{option} takes seconds or a timedelta, not {value!r}")
+        raise ConfigurationError(f"{option} takes seconds or a timedelta, not {shown(value)}")
     else:
         try:
             span = timedelta(seconds=value)
         except OverflowError:
             span = timedelta.max if value > 0 else timedelta.min
     if span < timedelta(seconds=least_s):
-        raise ConfigurationError(f"{option} must be {least_s:g} s or more, not {value!r}")
+        raise ConfigurationError(f"{option} must be {least_s:g} s or more, not {shown(value)}")
     return span
 
 
 def instant(value: object, option: str) -> datetime:
     """An aware datetime in UTC; ``ConfigurationError`` names ``option``."""
     if not isinstance(value, datetime):
-        raise ConfigurationError(f"{option} takes an aware datetime, not {value!r}")
+        raise ConfigurationError(f"{option} takes an aware datetime, not {shown(value)}")
     if value.utcoffset() is None:
         raise ConfigurationError(
-            f"{option} takes an aware datetime, and {value!r} has no time zone: "
+            f"{option} takes an aware datetime, and {shown(value)} has no time zone: "
             "add tzinfo=datetime.UTC, or the zone that it was meant in"
         )
     try:
@@ -55,6 +58,14 @@ def later(now: datetime, span: timedelta | float) -> datetime:
         return now + max(timedelta(0), step)
     except OverflowError:
         return LAST_INSTANT
+
+
+def earlier(now: datetime, span: timedelta) -> datetime:
+    """``now - span``, never before the first instant that there is."""
+    try:
+        return now - span
+    except OverflowError:
+        return FIRST_INSTANT
 
 
 def due_at(new: NewJob, now: datetime) -> datetime:
@@ -78,7 +89,9 @@ def time_zone(zone: object) -> tzinfo:
             return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
         pass
-    raise ConfigurationError(f"no time zone {zone!r}: give an IANA name such as 'Europe/Berlin'")
+    raise ConfigurationError(
+        f"no time zone {shown(zone)}: give an IANA name such as 'Europe/Berlin'"
+    )
 
 
 def next_wall_time(wall: str, zone: tzinfo, now: datetime) -> datetime:
@@ -91,14 +104,14 @@ def next_wall_time(wall: str, zone: tzinfo, now: datetime) -> datetime:
         hour, minute, *second = (int(part) for part in wall.split(":"))
         if len(second) > 1:
             raise ValueError
-        shown = time(hour, minute, second[0] if second else 0)
+        clock = time(hour, minute, second[0] if second else 0)
     except (AttributeError, TypeError, ValueError):
         raise ConfigurationError(
-            f"{wall!r} is no wall time: give hours and minutes as '06:30', or '06:30:15'"
+            f"{shown(wall)} is no wall time: give hours and minutes as '06:30', or '06:30:15'"
         ) from None
     day = now.astimezone(zone).date()
     for ahead in range(-1, 4):
-        local = datetime.combine(day + timedelta(days=ahead), shown)
+        local = datetime.combine(day + timedelta(days=ahead), clock)
         at = real_instant(local, zone)
         if at > now:
             return at

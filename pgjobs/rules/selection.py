@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pgjobs.rules.errors import ConfigurationError, reject_unknown
+from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import COLUMNS, Job, JobState
 from pgjobs.rules.jsonb import contains, normal_list, normal_object
 from pgjobs.rules.lifecycle import Event, sources
@@ -167,7 +167,9 @@ def _scalar(name: str, value: Any) -> Any:
         return None if value is None else instant(value, f"the filter {name!r}")
     if name in INTEGER_FIELDS:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigurationError(f"the filter {name!r} takes a whole number, not {value!r}")
+            raise ConfigurationError(
+                f"the filter {name!r} takes a whole number, not {shown(value)}"
+            )
         return value
     return next(iter(_texts(name, (value,))))
 
@@ -175,5 +177,5 @@ def _scalar(name: str, value: Any) -> Any:
 def _texts(name: str, values: Iterable[Any]) -> Iterable[str]:
     for value in values:
         if not isinstance(value, str):
-            raise ConfigurationError(f"the filter {name!r} takes a text, not {value!r}")
+            raise ConfigurationError(f"the filter {name!r} takes a text, not {shown(value)}")
         yield str(value)

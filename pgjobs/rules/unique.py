@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, Final
 
-from pgjobs.rules.errors import ConfigurationError, reject_unknown
+from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import WAITING, Job, JobState
 from pgjobs.rules.schedule import duration
 
@@ -88,6 +88,7 @@ class Unique:
             self._or(self.period, DEFAULT_PERIOD),
             self._or(self.states, DEFAULT_STATES),
             self._or(self.timestamp, TIMESTAMPS[0]),
+            self,
         )
 
     def _given(self) -> dict[str, Any]:
@@ -104,12 +105,13 @@ class Unique:
 
 @dataclass(frozen=True, slots=True)
 class UniqueRule:
-    """What one insert looks for; ``period`` None means for ever."""
+    """What one insert looks for; ``period`` None means for ever. ``how`` made it."""
 
     fingerprint: str
     period: timedelta | None = DEFAULT_PERIOD
     states: tuple[JobState, ...] = DEFAULT_STATES
     timestamp: str = TIMESTAMPS[0]
+    how: Unique | None = field(default=None, compare=False, repr=False)
 
     def counts(self, job: Job, now: datetime) -> bool:
         """Whether ``job``, whose fingerprint is equal, stands in the way of an insert at ``now``."""
@@ -139,7 +141,7 @@ def unique(value: object) -> Unique | None:
         return None
     if isinstance(value, Unique):
         return value
-    raise ConfigurationError(f"unique takes Unique(period=..., ...), or None, not {value!r}")
+    raise ConfigurationError(f"unique takes Unique(period=..., ...), or None, not {shown(value)}")
 
 
 def canonical(value: Any) -> str:
@@ -179,7 +181,7 @@ def _period(value: object) -> timedelta | None:
     span = duration(value, "the period of unique")
     if span <= timedelta(0):
         raise ConfigurationError(
-            f"the period of unique is more than 0 s, or None for ever, not {value!r}"
+            f"the period of unique is more than 0 s, or None for ever, not {shown(value)}"
         )
     return span
 
@@ -189,7 +191,7 @@ def _listed(value: Any, option: str, example: str) -> tuple[str, ...]:
     found = tuple(value) if texts else ()
     if not found or not all(isinstance(each, str) and each for each in found):
         raise ConfigurationError(
-            f"the {option} of unique are a list of texts such as {example}, not {value!r}"
+            f"the {option} of unique are a list of texts such as {example}, not {shown(value)}"
         )
     return found
 

@@ -136,6 +136,19 @@ def test_a_new_leader_makes_up_for_what_nobody_fired_and_no_further_back(
     assert expected == [tick[11:16] for tick in fired(rig)[3:]]
 
 
+@pytest.mark.parametrize("catch_up", [float("inf"), 1e11])
+def test_a_catch_up_of_for_ever_begins_where_the_entry_was_first_seen(catch_up: float):
+    rig = Rig(plugins=(cron("* * * * *", catch_up=catch_up),))
+    rig.insert()
+    rig.advance(3 * MINUTE)
+    rig.suspend("a")
+    rig.advance(7 * MINUTE)
+    rig.add_node("b")
+    rig.advance(1)
+    assert 10 == len(fired(rig))
+    assert {"completed": 11} == rig.states()
+
+
 def test_a_leader_that_dies_leaves_no_gap_longer_than_its_lease():
     rig = Rig(nodes=("a", "b"), plugins=(cron("* * * * *"),))
     rig.advance(2 * MINUTE - 1)

@@ -331,6 +331,37 @@ def test_a_failing_plugin_stops_no_queue_and_recovers(kind: Any, how: str):
     assert 15 <= len(ticks) <= 19
 
 
+@pytest.mark.parametrize("method", ["answered", "failed", "step"])
+def test_a_duty_that_raises_at_an_answer_loses_no_answer_of_others(
+    method: str, monkeypatch: pytest.MonkeyPatch
+):
+    store = FaultyStore()
+    rig = Rig(store=store, plugins=(Stalled(interval=5), EVERY_MINUTE))
+    rig.advance(59)
+    if method == "failed":
+        store.faults = [Fault(Tick, "before", 3)]
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    duty = rig.node.recurring._duties["cron"]
+    with monkeypatch.context() as broken_for_now:
+        broken_for_now.setattr(duty, method, broken)
+        rig.insert(after=1)
+        rig.advance(1)
+        for n in range(20):
+            rig.insert(takes=1, n=n)
+        rig.advance(30)
+        assert [] == [run for run in rig.node.running if not run.settled]
+        assert 21 <= rig.states()["completed"]
+    rig.advance(5 * MINUTE)
+    ticks = [
+        moment.job.meta["cron_at"] for moment in rig.of("insert") if moment.job and moment.job.meta
+    ]
+    assert len(ticks) == len(set(ticks))
+    assert "2025-03-01T12:04:00.000000Z" in ticks
+
+
 def test_a_duty_that_raises_rests_and_disturbs_no_other(monkeypatch: pytest.MonkeyPatch):
     rig = Rig(plugins=PLUGINS)
     rig.advance(1)

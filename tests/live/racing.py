@@ -32,7 +32,7 @@ def raced(job: object) -> None: ...
 def raced_by(dsn: str, seed: int, fingerprints: int, told: list[Any]) -> None:
     """Insert a job of each fingerprint, in each mode, in an order of this connection's own."""
     rng = SeededRng(seed)
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as connection:
         for mode in MODES:
             numbers = sorted(range(fingerprints), key=lambda _: rng.random(f"order {mode}"))
             for n in numbers:

@@ -21,7 +21,7 @@ SUITES = (
     "tests/stores/test_postgres.py",
     "tests/stores/test_postgres_concurrency.py",
 )
-LISTENING = ("hears_of", "wakes_it", "before_the_wait", "closed_with_effects_under_way")
+LISTENING = ("hears_of", "heard_of", "wakes_it", "before_the_wait", "closed_with_effects_under_way")
 """Tests of what notifications do, or that wait for one first."""
 APT_PATIENCE_S = 120
 

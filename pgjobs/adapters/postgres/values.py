@@ -46,6 +46,10 @@ def _element(item: str | None) -> str:
     return '"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+LONGEST_SPAN = 10**17
+"""Microseconds, three thousand years: sums of instants and spans stay within what PostgreSQL holds."""
+
+
 class Parameters:
     """The parameters of one statement, numbered as they are added; each method gives the SQL for it."""
 
@@ -84,7 +88,7 @@ class Parameters:
         return f"{self.text(array_text([shown[at] for at in values]))}::timestamp[]"
 
     def span(self, value: timedelta) -> str:
-        micros = value // timedelta(microseconds=1)
+        micros = min(value // timedelta(microseconds=1), LONGEST_SPAN)
         return f"({self.text(str(micros))}::bigint * interval '1 microsecond')"
 
     def json(self, value: Any) -> str:
