@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,12 +14,15 @@ import pytest
 from pgjobs import (
     ConfigurationError,
     InvalidJobError,
+    Job,
     JobNotFoundError,
     JobState,
     MemoryStore,
+    NewJob,
     PgJobs,
     PgJobsError,
     Queue,
+    Unique,
     next_at,
     worker,
 )
@@ -487,3 +491,34 @@ def test_the_next_wall_time_is_by_the_clock_of_the_instance():
     assert START + timedelta(minutes=1) == next_at("12:01", clock=VirtualClock(START))
     with pytest.raises(ConfigurationError, match="no time zone 'Mars/Base': give an IANA name"):
         jobs.next_at("00:00", tz="Mars/Base")
+
+
+@pytest.mark.parametrize(
+    "new, message",
+    [
+        (NewJob("w", {"a": float("nan")}), "nan"),
+        (NewJob("w", {"a": "\x00"}), "NUL"),
+        (NewJob("w", [], priority=7), "JSON object"),  # type: ignore[arg-type]  # a list
+        (NewJob("w", {}, priority=77), "priority"),
+        (NewJob("w", {}, max_attempts=10**5000), "max_attempts is a whole number"),
+        (NewJob("", {}), "the worker of a job"),
+        (NewJob("w", {}, queue="*"), "stands for every queue"),
+    ],
+)
+def test_a_job_made_by_hand_is_checked_when_it_is_inserted(new: NewJob, message: str):
+    with pytest.raises((ConfigurationError, InvalidJobError), match=message):
+        PgJobs(store=MemoryStore()).insert(new)
+
+
+def test_a_copy_of_a_unique_template_with_other_args_has_a_fingerprint_of_its_own():
+    @worker(name="tests.copied", unique=Unique(period=None))
+    def copied(job: Job) -> None:
+        """Does nothing."""
+
+    jobs = PgJobs(store=MemoryStore())
+    template = copied.new({"n": 1})
+    first = jobs.insert(template)
+    other = jobs.insert(dataclasses.replace(template, args={"n": 2}))
+    again = jobs.insert(dataclasses.replace(template, args={"n": 1.0}))
+    assert [False, False, True] == [first.conflict, other.conflict, again.conflict]
+    assert first.id == again.id

@@ -64,6 +64,7 @@ class Loose:
         (lambda: Loose.tasks([("@daily", tick)]), "is for Cron"),
         (lambda: Loose.tasks([("@daily", dict)]), "a function without arguments"),
         (lambda: Loose.tasks([("@daily", 5)]), "a function without arguments"),
+        (lambda: Loose.tasks([("@daily", lambda job: None)]), "needs some: missing"),
         (lambda: Loose.jobs(plugins=[Pruner]), "make an instance of it, Pruner"),
         (lambda: Loose.jobs(plugins="pruner"), "plugins takes a list"),
         (
@@ -192,3 +193,33 @@ def test_a_task_that_still_runs_is_skipped_and_a_long_one_is_logged(
 def test_a_template_of_any_kind_may_be_an_entry():
     cron = Cron([("@daily", NewJob("elsewhere.work", {}))])
     assert "elsewhere.work" == cron.entries[0].what.worker
+
+
+class Called:
+    """An object that is async by its ``__call__``."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self) -> None:
+        self.calls += 1
+
+
+def test_a_task_that_is_an_object_is_awaited_and_a_coroutine_of_a_lambda_is_told_as_failed():
+    called = Called()
+
+    def forgetful() -> object:
+        return called()
+
+    tasks = LeaderTasks([("@hourly", called), ("@hourly", forgetful)])
+    with harness(start=START, plugins=[tasks]) as jobs:
+        trace = jobs.advance(3600)
+    assert 1 == called.calls
+    assert (1, 1) == (len(trace.of("stop")), len(trace.of("exception")))
+
+
+def test_what_a_cron_entry_adds_to_meta_is_in_jsonbs_order():
+    with harness(start=START, plugins=[Cron([("@hourly", tick.new(meta={"zz": 1}))])]) as jobs:
+        jobs.advance(3600)
+        (job,) = jobs.all_jobs()
+    assert ["zz", "cron", "cron_at", "cron_tz", "cron_expr"] == [*job.meta]

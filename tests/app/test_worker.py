@@ -294,3 +294,20 @@ def test_a_thread_worker_with_a_time_limit_is_told_once_that_nothing_stops_it(ho
     assert len(said) == 1
     assert "async def" in said[0]
     assert 'executor="process"' in said[0]
+
+
+def test_a_maker_of_backoffs_is_no_backoff():
+    with pytest.raises(ConfigurationError, match=r"call it, as in backoff.linear\(60\)"):
+        worker(name="tests.uncalled", backoff=backoff.linear)(lambda job: None)
+
+
+@pytest.mark.parametrize("asked", ["timeout", "backoff"])
+def test_what_the_engine_asks_of_a_worker_cannot_be_async(asked: str):
+    async def answer(self: object, job: Job) -> float:
+        return 1.0
+
+    made = type("Asked", (), {"perform": lambda self, job: None, asked: answer})
+    with pytest.raises(
+        ConfigurationError, match=f"{asked}.* is asked by the engine, which cannot await"
+    ):
+        worker(name="tests.asked")(made)

@@ -120,7 +120,11 @@ class TestOnAServer:
     def test_a_session_hears_what_an_oban_tells(self, dsn, postgres, gzipped):
         def told(payload):
             text = json.dumps(payload)
-            return base64.b64encode(gzip.compress(text.encode(, mtime=0))).decode() if gzipped else text
+            return (
+                base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+                if gzipped
+                else text
+            )
 
         with opened(postgres) as session, psycopg.connect(dsn, autocommit=True) as oban:
             listening(postgres, session)
@@ -152,7 +156,10 @@ class TestOnAServer:
         ("public.oban_leader", '{"queue": "x"}'),
         ("public.oban_insert", '{"a":' * 1_500),
         ("public.oban_signal", '{"action": "pkill", "job_id": 1e999}'),
-        ("public.oban_signal", base64.b64encode(gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20).decode()),
+        (
+            "public.oban_signal",
+            base64.b64encode(gzip.compress(b"{}", mtime=0)[:10] + b"\xff" * 20).decode(),
+        ),
         ("public.pgjobs", '{"due": "soon"}'),
         ("public.pgjobs", '{"due": "2030-01-01T00:00:00"}'),
         ("public.pgjobs", '{"unknown": "x"}'),
