@@ -186,7 +186,10 @@ def test_reboot_is_not_lost_when_the_dead_leader_still_has_the_lease_at_boot():
 
 def test_a_tick_whose_job_the_store_refuses_does_not_stop_the_others():
     store = FaultyStore()
-    refused = lambda effect: ":12" not in effect.key and effect.jobs[0].args["n"] == 0  # noqa: E731
+
+    def refused(effect: Tick) -> bool:
+        return bool(effect.jobs[0].args["n"] == 0)
+
     store.faults = [Fault(Tick, "refuse", 10**6, refused)]
     rig = Rig(store=store, plugins=(cron("* * * * *", "* * * * *"),))
     rig.advance(5 * MINUTE)

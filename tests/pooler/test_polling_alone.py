@@ -45,7 +45,7 @@ def test_a_due_job_starts_within_the_poll_interval(jobs: PgJobs):
 
     @worker(name="due")
     def due(job: Job) -> None:
-        started.append((job.attempted_at - job.scheduled_at).total_seconds())  # type: ignore[operator]
+        started.append((job.attempted_at - job.scheduled_at).total_seconds())  # type: ignore[operator]  # a run has both
         ran.release()
 
     with jobs.running():
