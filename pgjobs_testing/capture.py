@@ -10,9 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from pgjobs import guard, runtime
 from pgjobs.adapters.local import LocalSession, LocalStore
@@ -21,19 +19,15 @@ from pgjobs.app import PgJobs
 from pgjobs.effects import Count
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import ONCE, Plugin
-from pgjobs.plugins import checked as checked_plugins
 from pgjobs.ports import Clock
-from pgjobs.rules import options
 from pgjobs.rules.errors import (
     BlockingCallError,
     CapturedStoreError,
     ConfigurationError,
     nearest,
-    reject_unknown,
 )
 from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue
-from pgjobs.rules.schedule import instant
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY
@@ -41,27 +35,13 @@ from pgjobs_testing import flow
 from pgjobs_testing.clock import SeededRng, VirtualClock
 from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
+from pgjobs_testing.settings import Settings, check_mode
 from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
 
-MODES = ("manual", "inline", "postgres", "live")
-LATER = ("freeze", "strict")
-"""Options of the marker that come with a later version."""
 NODE = "test"
 EVERY_QUEUE = Queue(concurrency=10)
 """How a queue is served where the application names none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How one test runs: the options of the marker."""
-
-    mode: str = "manual"
-    queues: Mapping[str, Queue] | None = None
-    plugins: tuple[Plugin, ...] | None = None
-    seed: int = 0
-    start: datetime | None = None
-    jitter: bool = False
 
 
 class Engine:
@@ -346,43 +326,6 @@ def pop(capture: Capture) -> None:
 def applications() -> list[PgJobs]:
     """The application's instances: all that would open a database."""
     return [app for app in runtime.instances() if app.opens_database]
-
-
-def check_mode(mode: object) -> str:
-    """A mode's name; ``ConfigurationError`` for another."""
-    if mode not in MODES:
-        hint = nearest(str(mode), MODES)
-        raise ConfigurationError(f"unknown mode {mode!r}{hint}")
-    return str(mode)
-
-
-def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    """``settings`` with what a marker or ``harness(...)`` gives."""
-    if not given:
-        return settings
-    for name in LATER:
-        if name in given:
-            raise ConfigurationError(
-                f"the option {name!r} comes with a later version, and this one would not obey it: "
-                "leave it out until then"
-            )
-    accepted = ("mode", "queues", "plugins", "seed", "start", "jitter")
-    reject_unknown(given, accepted, "option of pgjobs")
-    changes = dict(given)
-    if "mode" in changes:
-        check_mode(changes["mode"])
-    seed, jitter = changes.get("seed", 0), changes.get("jitter", False)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ConfigurationError(f"seed takes a whole number, not {seed!r}")
-    if not isinstance(jitter, bool):
-        raise ConfigurationError(f"jitter takes True or False, not {jitter!r}")
-    if changes.get("queues") is not None:
-        changes["queues"] = options.queues(changes["queues"])
-    if changes.get("plugins") is not None:
-        changes["plugins"] = checked_plugins(changes["plugins"])
-    if changes.get("start") is not None:
-        changes["start"] = instant(changes["start"], "start")
-    return replace(settings, **changes)
 
 
 def _runtime_of(app: PgJobs) -> Runtime | None:

@@ -6,40 +6,33 @@ what only a test can do: move time, run jobs at will, and look.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.adapters.memory import MemoryStore
-from pgjobs.app import PgJobs
-from pgjobs.rules import options, outcome
 from pgjobs.rules.errors import (
     BlockingCallError,
     ConfigurationError,
-    InvalidResultError,
-    JobTimeoutError,
 )
-from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import duration, instant, later
 from pgjobs.runtime import Runtime
-from pgjobs.worker import REGISTRY, Worker, worker_name
+from pgjobs.worker import Worker
 from pgjobs_testing import capture as captures
-from pgjobs_testing import matching
-from pgjobs_testing.capture import Capture, Engine, Settings, settings_with
+from pgjobs_testing import performing
+from pgjobs_testing.asserting import Assertions
+from pgjobs_testing.capture import Capture, Engine
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.executor import running
-from pgjobs_testing.matching import Compared, Expectation
+from pgjobs_testing.settings import Settings, settings_with
 from pgjobs_testing.stores import MemorySource, StoreSource
 from pgjobs_testing.timeline import Trace
 
-_BUILT_ATTEMPT = 1
 
-
-class Harness(PgJobs):
+class Harness(Assertions):
     """The fixture ``jobs``. ``jobs["other"]`` stands for the application's instance of that name."""
 
     def __init__(self, capture: Capture, instance: str | None = None) -> None:
@@ -123,37 +116,7 @@ class Harness(PgJobs):
 
         Takes every option of ``new``, and ``attempt``, ``id``, ``errors``.
         """
-        fixed = {name: given.pop(name) for name in ("attempt", "id", "errors") if name in given}
-        chosen = self._worker(worker)
-        new = chosen.new(args, **given)
-        errors = fixed.get("errors", ())
-        if not isinstance(errors, list | tuple) or not all(isinstance(e, dict) for e in errors):
-            raise ConfigurationError(
-                f'errors takes a list such as [{{"attempt": 1, "error": "why"}}], not {errors!r}'
-            )
-        now = self.clock.now()
-        due = new.scheduled_at or later(now, new.schedule_in or timedelta(0))
-        attempt = options.whole(
-            fixed.get("attempt", _BUILT_ATTEMPT), "attempt", 1, new.max_attempts
-        )
-        built = Job(
-            id=options.whole(fixed.get("id", 1), "id", 1, 2**63 - 1),
-            state=JobState.EXECUTING,
-            queue=new.queue,
-            worker=new.worker,
-            args=dict(new.args),
-            meta=dict(new.meta),
-            tags=new.tags,
-            errors=tuple(errors),
-            attempt=attempt,
-            max_attempts=new.max_attempts,
-            priority=new.priority,
-            attempted_by=(captures.NODE, "built"),
-            inserted_at=now,
-            scheduled_at=min(due, now),
-            attempted_at=now,
-        )
-        return chosen.with_data(built)
+        return performing.built(performing.chosen(worker), args, given, self.clock.now())
 
     def perform_job(
         self,
@@ -167,12 +130,9 @@ class Harness(PgJobs):
         limit of an ``async def`` worker (``JobTimeoutError``). ``ConfigurationError`` for a worker
         that does not take a job. Nothing is stored.
         """
-        chosen = self._worker(worker)
-        job = self.build_job(chosen, args, **given)
-        _check_signature(chosen)
-        if chosen.is_async:
-            return _judged(self._capture.loops.run(self._awaited(chosen, job), "perform_job"))
-        return _judged(chosen.bound()(job))
+        chosen = performing.chosen(worker)
+        job = performing.built(chosen, args, given, self.clock.now())
+        return performing.perform(chosen, job, self._capture.loops)
 
     async def perform_job_async(
         self,
@@ -181,68 +141,11 @@ class Harness(PgJobs):
         **given: Any,
     ) -> Any:
         """``perform_job`` on the running loop."""
-        chosen = self._worker(worker)
-        job = self.build_job(chosen, args, **given)
-        _check_signature(chosen)
-        if chosen.is_async:
-            return _judged(await self._awaited(chosen, job))
-        return _judged(chosen.bound()(job))
+        chosen = performing.chosen(worker)
+        job = performing.built(chosen, args, given, self.clock.now())
+        return await performing.perform_async(chosen, job, self._capture.loops)
 
-    # Looking
-
-    def assert_enqueued(
-        self,
-        *,
-        count: int | None = None,
-        at_least: int | None = None,
-        delta: float | timedelta = 1,
-        **filters: Any,
-    ) -> Job:
-        """A job that matches waits to run (``available``, ``scheduled`` or ``retryable``); return it.
-
-        Filters: ``worker`` (object or name), ``queue``, ``args`` and ``meta`` (contained, at any
-        depth), ``tags`` (has these), ``priority``, ``state``, ``scheduled_at``, ``scheduled_in``
-        (within ``delta``), ``max_attempts``, ``attempt``, ``id``. ``ANY`` and callables match inside.
-        ``count`` asks for exactly so many, ``at_least`` for so many or more.
-        """
-        __tracebackhide__ = True
-        expected, compared = self._compared(filters, delta, self.all_jobs())
-        return _assert_found(expected, compared, count, at_least)
-
-    async def assert_enqueued_async(
-        self,
-        *,
-        count: int | None = None,
-        at_least: int | None = None,
-        delta: float | timedelta = 1,
-        **filters: Any,
-    ) -> Job:
-        """``assert_enqueued`` without blocking the running loop."""
-        __tracebackhide__ = True
-        expected, compared = self._compared(filters, delta, await self.all_jobs_async())
-        return _assert_found(expected, compared, count, at_least)
-
-    def refute_enqueued(self, *, delta: float | timedelta = 1, **filters: Any) -> None:
-        """No job that matches waits to run."""
-        __tracebackhide__ = True
-        _assert_none(*self._compared(filters, delta, self.all_jobs()))
-
-    async def refute_enqueued_async(self, *, delta: float | timedelta = 1, **filters: Any) -> None:
-        """``refute_enqueued`` without blocking the running loop."""
-        __tracebackhide__ = True
-        _assert_none(*self._compared(filters, delta, await self.all_jobs_async()))
-
-    def all_enqueued(self, *, delta: float | timedelta = 1, **filters: Any) -> list[Job]:
-        """The jobs that match and wait to run, by id."""
-        _, compared = self._compared(filters, delta, self.all_jobs())
-        return [each.job for each in compared if each.matched]
-
-    async def all_enqueued_async(
-        self, *, delta: float | timedelta = 1, **filters: Any
-    ) -> list[Job]:
-        """``all_enqueued`` without blocking the running loop."""
-        _, compared = self._compared(filters, delta, await self.all_jobs_async())
-        return [each.job for each in compared if each.matched]
+    # Seeing
 
     @property
     def timeline(self) -> Trace:
@@ -266,90 +169,6 @@ class Harness(PgJobs):
                 f"{target.isoformat()}"
             )
         return target
-
-    def _compared(
-        self, filters: Mapping[str, Any], delta: float | timedelta, jobs: list[Job]
-    ) -> tuple[Expectation, list[Compared]]:
-        expected = Expectation(filters, delta, self.clock.now())
-        return expected, [expected.compare(job) for job in jobs]
-
-    def _worker(self, worker: Worker[..., Any] | str) -> Worker[..., Any]:
-        return worker if isinstance(worker, Worker) else REGISTRY.find(worker_name(worker))
-
-    async def _awaited(self, worker: Worker[..., Any], job: Job) -> Any:
-        return await self._capture.loops.to_end(_within_limit(worker, job))
-
-
-async def _within_limit(worker: Worker[..., Any], job: Job) -> Any:
-    """What an async worker returns, cancelled at its time limit by virtual time."""
-    limit = worker.timeout_of(job)
-    scope = asyncio.timeout(None if limit is None else limit.total_seconds())
-    try:
-        async with scope:
-            return await worker.bound()(job)
-    except TimeoutError as error:
-        if scope.expired():
-            raise JobTimeoutError(f"the run took longer than its limit of {limit}") from error
-        raise
-
-
-def _check_signature(worker: Worker[..., Any]) -> None:
-    """``ConfigurationError`` for a function that cannot be called with one job."""
-    wrapped: Any = worker.wrapped
-    called, given = wrapped, ["job"]
-    if worker.is_class:
-        called = wrapped.perform
-        if inspect.isfunction(inspect.getattr_static(wrapped, "perform")):
-            given = ["self", "job"]
-    try:
-        signature = inspect.signature(called)
-    except (TypeError, ValueError):  # a callable written in C need not have one
-        return
-    try:
-        signature.bind(*given)
-    except TypeError as error:
-        takes = "perform(self, job)" if worker.is_class else "one argument, the job"
-        raise ConfigurationError(f"worker {worker.name} must take {takes}: {error}") from None
-
-
-def _judged(value: object) -> object:
-    """What a worker returned, if it is an answer; ``InvalidResultError`` if it is a mistake."""
-    ended = outcome.returned(value)
-    if isinstance(ended.exception, InvalidResultError):
-        raise ended.exception
-    return value
-
-
-def _assert_found(
-    expected: Expectation, compared: list[Compared], count: int | None, at_least: int | None
-) -> Job:
-    __tracebackhide__ = True
-    if count is not None and at_least is not None:
-        raise ConfigurationError("give count or at_least, not both")
-    if count is not None:
-        options.whole(count, "count", 0, 2**63 - 1)
-    if count == 0:
-        raise ConfigurationError("count=0 is what refute_enqueued asserts: use that")
-    if at_least is not None:
-        options.whole(at_least, "at_least", 1, 2**63 - 1)
-    found = [each.job for each in compared if each.matched]
-    if count is not None and len(found) != count:
-        headline = f"expected {count} enqueued job(s) that match, found {len(found)}"
-    elif len(found) < (at_least or 1):
-        wanted = "a job" if at_least is None else f"{at_least} jobs or more"
-        verb = "matches" if at_least is None else "match"
-        headline = f"expected {wanted} to be enqueued that {verb}, found {len(found)}"
-    else:
-        return found[0]
-    raise AssertionError(matching.failure(expected, compared, headline))
-
-
-def _assert_none(expected: Expectation, compared: list[Compared]) -> None:
-    __tracebackhide__ = True
-    found = [each for each in compared if each.matched]
-    if found:
-        headline = f"expected no enqueued job that matches, found {len(found)}"
-        raise AssertionError(matching.failure(expected, found, headline))
 
 
 @contextmanager

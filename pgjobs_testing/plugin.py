@@ -20,10 +20,12 @@ from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture as captures
 from pgjobs_testing import session
-from pgjobs_testing.capture import MODES, Capture, Settings, check_mode, settings_with
+from pgjobs_testing.capture import Capture
 from pgjobs_testing.fixture import Harness
+from pgjobs_testing.report import sections
 from pgjobs_testing.servers import ServerError
 from pgjobs_testing.session import Session
+from pgjobs_testing.settings import MODES, Settings, check_mode, settings_with
 
 MARKER = "pgjobs(mode, queues, seed, start, jitter): how pgjobs runs in this test"
 
@@ -169,11 +171,7 @@ def pytest_runtest_makereport(
     report = yield
     capture = item.stash.get(_capture_key, None)
     if report.failed and capture is not None:
-        for engine in capture.engines():
-            if len(engine.recorder):
-                text = engine.recorder.trace().text()
-                seed = capture.settings.seed
-                report.sections.append(("pgjobs timeline", f"{text}\n--pgjobs-seed {seed}"))
+        report.sections += sections(capture)
     return report
 
 

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pgjobs_testing.capture import Capture, Settings
+from pgjobs_testing.capture import Capture
+from pgjobs_testing.settings import Settings
 from pgjobs_testing.stores import MemorySource, PostgresSource, StoreSource
 
 if TYPE_CHECKING:

@@ -1,0 +1,68 @@
+"""The options of one test: what the marker and ``harness(...)`` take, checked when they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pgjobs.plugins import Plugin
+from pgjobs.plugins import checked as checked_plugins
+from pgjobs.rules import options
+from pgjobs.rules.errors import ConfigurationError, nearest, reject_unknown
+from pgjobs.rules.options import Queue
+from pgjobs.rules.schedule import instant
+
+MODES = ("manual", "inline", "postgres", "live")
+LATER = ("freeze", "strict")
+"""Options of the marker that come with a later version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one test runs: the options of the marker."""
+
+    mode: str = "manual"
+    queues: Mapping[str, Queue] | None = None
+    plugins: tuple[Plugin, ...] | None = None
+    seed: int = 0
+    start: datetime | None = None
+    jitter: bool = False
+
+
+def check_mode(mode: object) -> str:
+    """A mode's name; ``ConfigurationError`` for another."""
+    if mode not in MODES:
+        hint = nearest(str(mode), MODES)
+        raise ConfigurationError(f"unknown mode {mode!r}{hint}")
+    return str(mode)
+
+
+def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """``settings`` with what a marker or ``harness(...)`` gives."""
+    if not given:
+        return settings
+    for name in LATER:
+        if name in given:
+            raise ConfigurationError(
+                f"the option {name!r} comes with a later version, and this one would not obey it: "
+                "leave it out until then"
+            )
+    accepted = ("mode", "queues", "plugins", "seed", "start", "jitter")
+    reject_unknown(given, accepted, "option of pgjobs")
+    changes = dict(given)
+    if "mode" in changes:
+        check_mode(changes["mode"])
+    seed, jitter = changes.get("seed", 0), changes.get("jitter", False)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigurationError(f"seed takes a whole number, not {seed!r}")
+    if not isinstance(jitter, bool):
+        raise ConfigurationError(f"jitter takes True or False, not {jitter!r}")
+    if changes.get("queues") is not None:
+        changes["queues"] = options.queues(changes["queues"])
+    if changes.get("plugins") is not None:
+        changes["plugins"] = checked_plugins(changes["plugins"])
+    if changes.get("start") is not None:
+        changes["start"] = instant(changes["start"], "start")
+    return replace(settings, **changes)
