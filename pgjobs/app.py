@@ -48,6 +48,7 @@ from pgjobs.rules.errors import (
 from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import duration, next_wall_time, time_zone
+from pgjobs.rules.signatures import checks_options
 from pgjobs.runtime import Runtime, captured, captured_clock, register
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
@@ -60,6 +61,7 @@ log = logging.getLogger("pgjobs")
 DSN_VARIABLE = "PGJOBS_DSN"
 
 
+@checks_options
 class PgJobs(Calls):
     """A job queue on PostgreSQL.
 

@@ -19,6 +19,7 @@ from pgjobs.rules.crontab import Crontab
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import NewJob
 from pgjobs.rules.schedule import duration, time_zone
+from pgjobs.rules.signatures import checks_options
 from pgjobs.worker import Worker
 
 DAY_S: Final = 86_400
@@ -27,6 +28,7 @@ LEAST_INTERVAL_S: Final = 0.1
 MAX_ENTRIES: Final = 10_000
 
 
+@checks_options
 @dataclass(frozen=True)
 class Pruner:
     """Delete jobs that reached a final state ``max_age`` ago (seconds or timedelta; default 7 days).
@@ -46,6 +48,7 @@ class Pruner:
         duration(self.interval, "the interval of Pruner", least_s=LEAST_INTERVAL_S)
 
 
+@checks_options
 @dataclass(frozen=True)
 class Stalled:
     """Rescue the jobs of nodes that have not beaten for ``rescue_after`` (60 s), every ``interval``.
@@ -73,6 +76,7 @@ class CronEntry:
     catch_up: timedelta | None = None
 
 
+@checks_options
 class Cron:
     """Insert a job at each tick of each entry: ``(expression, worker or worker.new(...))``.
 
@@ -93,6 +97,7 @@ class Cron:
         return f"<Cron {[str(entry.crontab) for entry in self.entries]}>"
 
 
+@checks_options
 class LeaderTasks:
     """Call a plain function on the leader at each tick of each entry: ``(expression, function)``.
 

@@ -16,6 +16,7 @@ from typing import Final
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import is_number, saturated
 from pgjobs.rules.schedule import duration
+from pgjobs.rules.signatures import checks_options
 
 GUIDE_S: Final = (16.0, 31.0, 46.0, 61.0)
 """The guide's table: seconds after failed attempt 1, 2, 3, and after the fourth and later ones."""
@@ -59,11 +60,13 @@ class Backoff:
             return math.inf
 
 
+@checks_options
 def guide(*, jitter: float = 0.0, max: float | timedelta | None = None) -> Backoff:  # noqa: A002 - the contract's name
     """The guide's table: 16, 31, 46, then 61 seconds."""
     return _checked(Backoff("guide"), jitter, max)
 
 
+@checks_options
 def constant(
     seconds: float | timedelta,
     *,
@@ -74,6 +77,7 @@ def constant(
     return _checked(Backoff("constant", _seconds(seconds, "constant")), jitter, max)
 
 
+@checks_options
 def linear(
     seconds: float | timedelta,
     *,
@@ -84,6 +88,7 @@ def linear(
     return _checked(Backoff("linear", _seconds(seconds, "linear")), jitter, max)
 
 
+@checks_options
 def exponential(
     first: float | timedelta = 15,
     factor: float = 2,

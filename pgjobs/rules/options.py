@@ -14,6 +14,7 @@ from pgjobs.rules.job import MAX_ATTEMPTS
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration, instant
+from pgjobs.rules.signatures import checks_options
 from pgjobs.rules.unique import Unique
 
 EVERY_QUEUE = "*"
@@ -29,6 +30,7 @@ LARGE_ARGS_BYTES = 1_024
 log = logging.getLogger("pgjobs")
 
 
+@checks_options
 @dataclass(frozen=True, slots=True, init=False)
 class RateLimit:
     """At most ``allowed`` starts in any half-open window of ``period`` (seconds or a timedelta)."""
@@ -43,6 +45,7 @@ class RateLimit:
         object.__setattr__(self, "period", span)
 
 
+@checks_options
 @dataclass(frozen=True, slots=True)
 class Queue:
     """How a node serves a queue: ``concurrency`` runs at a time, and whether it starts paused.

@@ -22,6 +22,7 @@ from typing import Any, Final
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import WAITING, Job, JobState
 from pgjobs.rules.schedule import duration
+from pgjobs.rules.signatures import checks_options
 
 META_KEY: Final = "pgjobs_unique"
 """The key of ``meta`` under which a job keeps its fingerprint."""
@@ -37,6 +38,7 @@ UNSET: Final[Any] = type("_Unset", (), {"__repr__": lambda _: "UNSET"})()
 """What an option of ``Unique`` has that was left out; None has a meaning of its own."""
 
 
+@checks_options
 @dataclass(frozen=True, slots=True)
 class Unique:
     """How duplicates are recognised. What is left out has its default, or in ``new`` the worker's value.
