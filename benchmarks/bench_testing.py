@@ -47,8 +47,9 @@ def rounds(mode: str, tests: int, count: int) -> list[float]:
     postgres: PostgresSource | None = None
     if mode == "postgres":
         from pgjobs_testing.servers import choose
+        from pgjobs_testing.servers.supply import OwnServer
 
-        postgres = PostgresSource(choose("auto", None, os.environ))
+        postgres = PostgresSource(OwnServer(lambda: choose("auto", None, os.environ)))
     try:
         for _ in range(20):
             one_test(postgres or memory)

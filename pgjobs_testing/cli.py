@@ -155,8 +155,10 @@ def _stores(store: str, postgres: str, image: str | None) -> Iterator[Stores]:
         yield stores
         return
     from pgjobs_testing.servers import choose
+    from pgjobs_testing.servers.supply import OwnServer
 
-    source = PostgresSource(choose(postgres, image, os.environ))
+    chosen = choose(postgres, image, os.environ)
+    source = PostgresSource(OwnServer(lambda: chosen))
     try:
         stores["postgres"] = lambda: source.store(0)
         yield stores

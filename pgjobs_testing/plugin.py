@@ -65,13 +65,16 @@ def pytest_configure(config: pytest.Config) -> None:
     except PgJobsError as error:
         raise pytest.UsageError(f"pgjobs_mode: {error}") from None
     seed = config.getoption("--pgjobs-seed")
+    given = getattr(config, "workerinput", {})
     if seed is None:
-        handed = getattr(config, "workerinput", {}).get("pgjobs_seed")
+        handed = given.get("pgjobs_seed")
         seed = int.from_bytes(os.urandom(4), "big") if handed is None else handed  # noqa: TID251 - a run's seed is drawn once, and printed
     begun = Session(
         Settings(mode, seed=seed),
         config.getoption("--pgjobs-postgres"),
         config.getoption("--pgjobs-image"),
+        worker=given.get("workerid"),
+        desk_address=given.get("pgjobs_desk"),
     )
     begun.outside = Capture(begun.settings, begun.memory)
     session.begin(begun)
@@ -93,8 +96,10 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist: each worker draws from the controller's seed."""
-    node.workerinput["pgjobs_seed"] = session.present().settings.seed
+    """xdist: each worker draws from the controller's seed, and asks it for databases."""
+    here = session.present()
+    node.workerinput["pgjobs_seed"] = here.settings.seed
+    node.workerinput["pgjobs_desk"] = here.address()
 
 
 def pytest_report_header() -> list[str]:
@@ -103,7 +108,7 @@ def pytest_report_header() -> list[str]:
     lines = [f"pgjobs: mode {mode}, --pgjobs-seed {seed}"]
     if mode == "postgres" or here.option != "auto":
         try:
-            lines.append(f"pgjobs: {here.choice().reason}")
+            lines.append(f"pgjobs: {here.choice.reason}")
         except ServerError as error:
             raise pytest.UsageError(str(error)) from None
     return lines

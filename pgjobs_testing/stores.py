@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -11,7 +12,7 @@ from pgjobs.effects import Effect
 
 if TYPE_CHECKING:
     from pgjobs.adapters.postgres.store import PostgresStore
-    from pgjobs_testing.servers import Choice, Server
+    from pgjobs_testing.servers.supply import Supply
 
 T = TypeVar("T")
 
@@ -76,14 +77,20 @@ class MemorySource:
 
 
 class PostgresSource:
-    """Databases on one server, started when first needed; each is emptied before a test."""
+    """Databases of this process, made when first needed; each is emptied before a test.
 
-    def __init__(self, choice: Choice) -> None:
-        self.choice = choice
-        self.server: Server | None = None
+    ``prefix`` tells the databases of one worker of xdist from those of the others.
+    """
+
+    def __init__(self, supply: Supply, prefix: str = "") -> None:
+        self._supply, self._prefix = supply, prefix
         self._stores: dict[int, LocalPostgres] = {}
+        self._process = os.getpid()
 
     def store(self, n: int) -> LocalStore:
+        if self._process != os.getpid():  # a fork runs one test, on a database of its own
+            self._process, self._stores = os.getpid(), {}
+            self._prefix = f"{self._prefix[:16]}p{self._process}_"
         found = self._stores.get(n)
         if found is None:
             found = self._stores[n] = self._made(n)
@@ -91,21 +98,16 @@ class PostgresSource:
         return found
 
     def close(self) -> None:
-        """Stop the server, if one was started."""
+        """Close the connections, and release the server if this process owns it."""
         for store in self._stores.values():
             store.close()
         self._stores.clear()
-        if self.server is not None:
-            self.server.stop()
-            self.server = None
+        self._supply.close()
 
     def _made(self, n: int) -> LocalPostgres:
         from pgjobs.adapters.postgres.store import PostgresStore
 
-        if self.server is None:
-            self.server = self.choice.server()
-            self.server.start()
-        dsn = self.server.create_database(f"db{n}")
+        dsn = self._supply.database(f"{self._prefix}db{n}")
         own_databases.add(dsn)
         store = PostgresStore(dsn)
         store.migrate()

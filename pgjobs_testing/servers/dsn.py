@@ -3,8 +3,10 @@ and the server that a user named by one.
 """
 
 import re
+from typing import Self
 from urllib.parse import quote
 
+from pgjobs_testing.servers import leftovers
 from pgjobs_testing.servers.server import Server, ServerError
 
 URL = re.compile(r"postgres(?:ql)?://")
@@ -12,11 +14,24 @@ SHOWN = re.compile(r"\b(host|hostaddr|port|dbname|service)\s*=\s*('(?:[^'\\]|\\.
 
 
 class DsnServer(Server):
-    """A server that runs already. It is only ever given databases, and they are dropped again."""
+    """A server that runs already. It is only ever given databases, and they are dropped again:
+    at the end, or where that end never came, by a later run."""
 
     def __init__(self, dsn: str) -> None:
         super().__init__()
         self._given_dsn = dsn
+
+    def start(self) -> Self:
+        """Finds that it answers, and drops what killed runs left there."""
+        super().start()
+        with self._connect() as connection:
+            leftovers.sweep(connection)
+        return self
+
+    def create_database(self, name: str) -> str:
+        dsn = super().create_database(name)
+        self._comment(self._databases[name], leftovers.mark())
+        return dsn
 
     def _start(self) -> str:
         return self._given_dsn
@@ -31,6 +46,13 @@ class DsnServer(Server):
                 refusals.append(f"{database} ({error})")
         if refusals:
             raise ServerError(f"test databases left behind, drop them: {'; '.join(refusals)}")
+
+    def _comment(self, database: str, text: str) -> None:
+        from psycopg import sql
+
+        statement = sql.SQL("COMMENT ON DATABASE {} IS {}")
+        with self._connect() as connection:
+            connection.execute(statement.format(sql.Identifier(database), sql.Literal(text)))
 
 
 def is_dsn(text: str) -> bool:
