@@ -111,4 +111,5 @@ class PostgresSource:
         own_databases.add(dsn)
         store = PostgresStore(dsn)
         store.migrate()
+        store.prepare_all()
         return LocalPostgres(store)

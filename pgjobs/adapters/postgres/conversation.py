@@ -64,7 +64,7 @@ def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> 
     import psycopg
 
     sql = statement.sql
-    uses = prepared.uses(sql) if statement.often else None
+    uses = prepared.uses(sql) if statement.often or prepared.every else None
     if uses is None:
         return (yield from _unnamed(pgconn, statement))
     name = name_of(sql)

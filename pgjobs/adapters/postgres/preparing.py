@@ -30,10 +30,11 @@ _CHANGED = "0A000"
 
 
 class Preparing:
-    """What the connections of one store share: whether preparing works at all."""
+    """What the connections of one store share: whether preparing works at all, and whether ``every``
+    statement is to be prepared at its first use, not only those of daily work at their second."""
 
     def __init__(self) -> None:
-        self.given_up = False
+        self.given_up = self.every = False
 
 
 class Prepared:
@@ -43,6 +44,11 @@ class Prepared:
         self._preparing = preparing
         self._uses: dict[str, int] = {}
 
+    @property
+    def every(self) -> bool:
+        """Whether statements are prepared that say of themselves that they are used once."""
+        return self._preparing.every
+
     def uses(self, sql: str) -> int | None:
         """How often the statement was used since it was prepared; None to send it unnamed.
 
@@ -51,6 +57,7 @@ class Prepared:
         uses = self._uses.get(sql)
         if uses is None and len(self._uses) < STATEMENTS:
             self._uses[sql] = 0
+            uses = 0 if self._preparing.every else None
         return None if self._preparing.given_up else uses
 
     def used(self, sql: str, uses: int) -> None:

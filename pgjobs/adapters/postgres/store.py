@@ -114,6 +114,10 @@ class PostgresStore:
         """Bring the tables up to date; return the versions that were applied now."""
         return migrating.migrate(self.dsn, self.schema)
 
+    def prepare_all(self) -> None:
+        """Prepare every statement from its first use on: a test run repeats few, on small tables."""
+        self._preparing.every = True
+
     def query(self, sql: str, *parameters: str | None) -> list[Row]:
         """The rows of any one statement, with its own transaction; for diagnosis and tests."""
         return self._carry_out(Plan((Statement(sql, parameters),), lambda results: results[0]))
