@@ -32,9 +32,11 @@ from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import flow
-from pgjobs_testing.clock import SeededRng, VirtualClock
+from pgjobs_testing.clock import SeededRng
 from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
+from pgjobs_testing.freezing import freeze
+from pgjobs_testing.frozen import SharedClock
 from pgjobs_testing.settings import Settings, check_mode
 from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
@@ -175,7 +177,8 @@ class Engine:
             raise ConfigurationError("time is being advanced already: a worker cannot advance it")
         self._flowing = True
         try:
-            flow.drive(program, lambda coroutine: self._capture.loops.run(coroutine, call))
+            with self._capture.clock.still():
+                flow.drive(program, lambda coroutine: self._capture.loops.run(coroutine, call))
         finally:
             self._flowing = False
 
@@ -184,7 +187,8 @@ class Engine:
             raise ConfigurationError("time is being advanced already: a worker cannot advance it")
         self._flowing = True
         try:
-            await flow.drive_async(program)
+            with self._capture.clock.still():
+                await flow.drive_async(program)
         finally:
             self._flowing = False
 
@@ -197,9 +201,10 @@ class Capture:
         self.mode = settings.mode
         self.process = os.getpid()
         self._source = source
-        self.clock = VirtualClock(settings.start or _next_second())
+        self.clock = SharedClock(settings.start or _next_second())
         self.rng = SeededRng(settings.seed)
         self.loops = Loops(self.clock)
+        self._unfreeze: Callable[[], None] | None = None
         self._engines: dict[object, Engine] = {}
         self._used: dict[object, str] = {}
 
@@ -246,9 +251,18 @@ class Capture:
         """The engines that were used, in order."""
         return list(self._engines.values())
 
+    def open(self) -> None:
+        """Begin: hold the application's time where the test asks for it."""
+        if self.settings.freeze:
+            self._unfreeze = freeze(self.settings.start or self.clock.now())
+
     def close(self) -> None:
-        """End what still runs."""
-        self.loops.close()
+        """End what still runs, and let the application's time go."""
+        try:
+            self.loops.close()
+        finally:
+            if self._unfreeze is not None:
+                self._unfreeze()
 
     @contextmanager
     def switched(self, mode: str) -> Iterator[None]:
@@ -307,6 +321,7 @@ def current() -> Capture | None:
 
 def push(capture: Capture) -> None:
     """Let ``capture`` stand in for production from now on."""
+    capture.open()
     _stack.append(capture)
     runtime.capture(_runtime_of)
     runtime.capture_clock(_clock)

@@ -26,7 +26,7 @@ class VirtualClock:
     @property
     def seconds(self) -> float:
         """Seconds since 1970, in whole microseconds."""
-        return (self._now - EPOCH) // MICROSECOND / 1e6
+        return (self.now() - EPOCH) // MICROSECOND / 1e6
 
     def set(self, instant: datetime) -> None:
         """Move to a later instant."""

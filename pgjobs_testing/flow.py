@@ -96,9 +96,8 @@ class Flow:
 
     def quiet(self) -> Program:
         """Everything that happens at this instant."""
-        now = self.clock.now()
         for _ in range(STEPS_AT_ONE_INSTANT):
-            active = False
+            now, active = self.clock.now(), False  # a worker may move a frozen clock
             for member in tuple(self.members):
                 if self._busy(member, now):
                     member.node.step(member.now(now))
@@ -110,7 +109,7 @@ class Flow:
             if not active:
                 return
         raise LivelockError(
-            f"{STEPS_AT_ONE_INSTANT} steps at {now.isoformat()} did not come to rest: jobs insert "
+            f"{STEPS_AT_ONE_INSTANT} steps at {self.clock.now().isoformat()} did not come to rest: jobs insert "
             "or snooze one another without any delay"
         )
 
@@ -124,12 +123,12 @@ class Flow:
         return min(moments, default=None)
 
     def until(self, target: datetime) -> Program:
-        """Everything up to and at ``target``, where the clock then stands."""
+        """Everything up to and at ``target``, where the clock then stands: later if a worker moved it."""
         yield from self.quiet()
         while (due := self.next_due()) is not None and due <= target:
             self.clock.set(max(due, self.clock.now()))
             yield from self.quiet()
-        self.clock.set(target)
+        self.clock.set(max(target, self.clock.now()))
 
     @staticmethod
     def _busy(member: Member, now: datetime) -> bool:

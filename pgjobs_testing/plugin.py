@@ -27,7 +27,7 @@ from pgjobs_testing.servers import ServerError
 from pgjobs_testing.session import Session
 from pgjobs_testing.settings import MODES, Settings, check_mode, settings_with
 
-MARKER = "pgjobs(mode, queues, seed, start, jitter): how pgjobs runs in this test"
+MARKER = "pgjobs(mode, queues, plugins, seed, start, jitter, freeze): how pgjobs runs in this test"
 
 
 _capture_key = pytest.StashKey[Capture]()

@@ -15,7 +15,7 @@ from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import instant
 
 MODES = ("manual", "inline", "postgres", "live")
-LATER = ("freeze", "strict")
+LATER = ("strict",)
 """Options of the marker that come with a later version."""
 
 
@@ -29,6 +29,7 @@ class Settings:
     seed: int = 0
     start: datetime | None = None
     jitter: bool = False
+    freeze: bool = False
 
 
 def check_mode(mode: object) -> str:
@@ -49,7 +50,7 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
                 f"the option {name!r} comes with a later version, and this one would not obey it: "
                 "leave it out until then"
             )
-    accepted = ("mode", "queues", "plugins", "seed", "start", "jitter")
+    accepted = ("mode", "queues", "plugins", "seed", "start", "jitter", "freeze")
     reject_unknown(given, accepted, "option of pgjobs")
     changes = dict(given)
     if "mode" in changes:
@@ -59,10 +60,25 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
         raise ConfigurationError(f"seed takes a whole number, not {seed!r}")
     if not isinstance(jitter, bool):
         raise ConfigurationError(f"jitter takes True or False, not {jitter!r}")
+    if not isinstance(changes.get("freeze", False), bool):
+        raise ConfigurationError(f"freeze takes True or False, not {changes['freeze']!r}")
     if changes.get("queues") is not None:
         changes["queues"] = options.queues(changes["queues"])
     if changes.get("plugins") is not None:
         changes["plugins"] = checked_plugins(changes["plugins"])
     if changes.get("start") is not None:
         changes["start"] = instant(changes["start"], "start")
-    return replace(settings, **changes)
+    chosen = replace(settings, **changes)
+    if chosen.freeze:
+        _check_freeze(chosen)
+    return chosen
+
+
+def _check_freeze(chosen: Settings) -> None:
+    if chosen.mode == "live":
+        raise ConfigurationError(
+            "freeze=True holds time at the test's clock, and mode live has none: use another mode"
+        )
+    from pgjobs_testing.freezing import check_installed
+
+    check_installed()

@@ -79,10 +79,13 @@ class MemorySource:
 class PostgresSource:
     """Databases of this process, made when first needed; each is emptied before a test.
 
-    ``prefix`` tells the databases of one worker of xdist from those of the others.
+    ``prefix`` tells the databases of one worker of xdist from those of the others. psycopg is imported
+    at once: first imported under freezegun, it would break for the whole run.
     """
 
     def __init__(self, supply: Supply, prefix: str = "") -> None:
+        import psycopg  # noqa: F401 - see above
+
         self._supply, self._prefix = supply, prefix
         self._stores: dict[int, LocalPostgres] = {}
         self._process = os.getpid()
