@@ -194,7 +194,9 @@ class Engine:
 
 
 class Capture:
-    """What stands in for production during one test."""
+    """What stands in for production during one test. ``remedy`` is told to who opens a database."""
+
+    remedy = guard.REMEDY
 
     def __init__(self, settings: Settings, source: StoreSource) -> None:
         self.settings = settings
@@ -353,7 +355,7 @@ def _guard(dsn: str) -> None:
     if capture is not None and capture.mode != "live" and dsn not in own_databases:
         raise CapturedStoreError(
             "a test run keeps real databases closed, and this one was about to be opened past "
-            f"PgJobs: {guard.REMEDY}"
+            f"PgJobs: {capture.remedy}"
         )
 
 

@@ -17,6 +17,7 @@ import click
 if TYPE_CHECKING:
     from pgjobs_testing.scenarios.files import Played, Stores
     from pgjobs_testing.scenarios.progress import Show
+    from pgjobs_testing.scenarios.real import Imports
 
 HELD, FAILED, UNREADABLE = 0, 1, 2
 
@@ -49,6 +50,12 @@ def main() -> None:
 @click.option("--image", metavar="IMAGE", help="The image for testcontainers.")
 @click.option("--record", is_flag=True, help="Write the trace into each file that holds.")
 @click.option("--seed", type=click.IntRange(min=0), help="In place of each file's seed.")
+@click.option(
+    "--allow-imports",
+    is_flag=True,
+    help="Import the real workers that files name by `use`, from the working directory or the path. "
+    "This runs their code.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say only what did not hold.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each trace.")
 def replay(
@@ -58,6 +65,7 @@ def replay(
     image: str | None,
     record: bool,
     seed: int | None,
+    allow_imports: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -75,8 +83,8 @@ def replay(
 
     try:
         chosen = list(dict.fromkeys(files.found(paths)))
-        with _stores(store, postgres, image) as stores:
-            sys.exit(_play_all(chosen, stores, record, seed, quiet, verbose))
+        with _imports(allow_imports) as imports, _stores(store, postgres, image) as stores:
+            sys.exit(_play_all(chosen, stores, imports, record, seed, quiet, verbose))
     except (FileNotFoundError, ServerError) as error:
         click.echo(f"pgjobs-testing: {error}", err=True)
         sys.exit(UNREADABLE)
@@ -104,6 +112,7 @@ def schema(file: Path | None) -> None:
 def _play_all(
     paths: list[Path],
     stores: Stores,
+    imports: Imports,
     record: bool,
     seed: int | None,
     quiet: bool,
@@ -120,7 +129,9 @@ def _play_all(
         for number, path in enumerate(paths):
             told = partial(show.at, number, str(path))
             try:
-                played = files.play(path, stores, seed=seed, recording=record, progress=told)
+                played = files.play(
+                    path, stores, seed=seed, recording=record, progress=told, imports=imports
+                )
             except InvalidScenarioError as error:
                 unreadable += 1
                 show.say(str(error), error=True)
@@ -140,6 +151,18 @@ def _tell(played: Played, show: Show, quiet: bool, verbose: bool) -> None:
         show.say(played.replays[0].trace.text())
     if not played.held:
         show.say(played.problems(), error=True)
+
+
+@contextmanager
+def _imports(allow: bool) -> Iterator[Imports]:
+    """What files may import; while they may, no real database opens."""
+    from pgjobs_testing.scenarios import real
+
+    if allow:
+        with real.allowed() as imports:
+            yield imports
+    else:
+        yield real.Imports()
 
 
 @contextmanager

@@ -234,12 +234,14 @@ def running() -> bool:
 def passing_on(ended: Outcome) -> None:
     """Raise what a worker raised to end the test: an interrupt, or pytest's own outcomes."""
     error = ended.exception
-    kinds = type(error).__mro__  # pytest.fail's own kind says that it is a builtin
-    if isinstance(error, KeyboardInterrupt) or any(
-        kind.__module__.startswith("_pytest.") for kind in kinds
-    ):
-        assert error is not None
+    if isinstance(error, KeyboardInterrupt) or (error is not None and ends_a_test(error)):
         raise error
+
+
+def ends_a_test(error: BaseException) -> bool:
+    """Whether it is one of pytest's own outcomes."""
+    kinds = type(error).__mro__  # pytest.fail's own kind says that it is a builtin
+    return any(kind.__module__.startswith("_pytest.") for kind in kinds)
 
 
 def stuck(settled: Settled) -> StuckWorkerError:

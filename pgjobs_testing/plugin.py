@@ -60,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", "pgjobs_scenario: a scenario file (the plugin marks them)")
     try:
         mode = check_mode(config.getoption("--pgjobs-mode") or config.getini("pgjobs_mode"))
     except PgJobsError as error:

@@ -6,13 +6,14 @@ finds every mistake. They take for granted nothing but that the data is a mappin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs.worker import Worker
 from pgjobs_testing.scenarios import faults, model
-from pgjobs_testing.scenarios.mistakes import at_path, did_you_mean, found
+from pgjobs_testing.scenarios.mistakes import at_path, did_you_mean, found, listed
 from pgjobs_testing.scenarios.model import ACTIONS, OUTCOMES, SUBJECTS, resolved
 from pgjobs_testing.scenarios.source import Source, TreePath
 from pgjobs_testing.scenarios.values import END, START, moment
@@ -20,6 +21,7 @@ from pgjobs_testing.scenarios.values import END, START, moment
 Found = Iterator[tuple[TreePath, dict[str, Any]]]
 
 _OF_SUBJECT = {"count": ("is",), "jobs": ("order",)}
+_OF_THE_CODE = ("runs", "backoff", "timeout")
 _BACKOFFS = ("constant", "linear", "exponential")
 
 
@@ -35,13 +37,20 @@ class _Checks:
         start = moment(self._data.get("start"))
         self._start = start if isinstance(start, datetime) else START
         self._inserts = dict(self._all_inserts())
-        self._workers = _keys(self._data.get("workers"))
+        self._jobs = {
+            insert["as"]: path
+            for path, insert in reversed(self._inserts.items())
+            if isinstance(insert.get("as"), str)
+        }
+        self._workers = dict.fromkeys(_keys(self._data.get("workers")))
         self._nodes = _names(self._data.get("nodes")) or ["a"]
         self._queues = self._known_queues()
+        self._rows = None if self._queues is None else self._workers | source.imports.workers
 
     def all(self) -> None:
         self._check_nodes()
         for path, worker in self._mappings("workers"):
+            self._check_use(path, worker)
             self._check_backoff((*path, "backoff"), worker.get("backoff"))
             for n, run in enumerate(_items(worker.get("runs"))):
                 if isinstance(run, dict):
@@ -82,12 +91,16 @@ class _Checks:
                 if isinstance(run, dict) and isinstance(run.get("insert"), dict):
                     yield (*path, "runs", n, "insert"), run["insert"]
 
-    def _known_queues(self) -> list[str]:
-        used = [worker.get("queue", "default") for _, worker in self._mappings("workers")]
+    def _known_queues(self) -> dict[str, None] | None:
+        """Queues that a file may name; None where the real workers that have some are not known."""
+        workers = [worker for _, worker in self._mappings("workers")]
+        if any("use" in worker and self._real(worker) is None for worker in workers):
+            return None
+        used = [each.get("queue", "default") for each in workers if "use" not in each]
         used += [insert.get("queue") for insert in self._inserts.values()]
-        used += self._cron_queues()
+        used += [*self._cron_queues(), *self._source.imports.queues]
         found_names = [*_keys(self._data.get("queues")), *used]
-        return list(dict.fromkeys(name for name in found_names if isinstance(name, str)))
+        return dict.fromkeys(name for name in found_names if isinstance(name, str))
 
     def _cron_queues(self) -> list[Any]:
         lines = self._source.value(("plugins", "cron", "crontab"))
@@ -97,10 +110,13 @@ class _Checks:
     # Checks
 
     def _check_nodes(self) -> None:
+        seen: set[str] = set()
         for n, name in enumerate(_items(self._data.get("nodes"))):
-            if isinstance(name, str) and name in _items(self._data["nodes"])[:n]:
-                said = f"found the name {name!r} again; accepted: each name once"
+            if isinstance(name, str) and name in seen:
+                said = f"found the name {found(name)} again; accepted: each name once"
                 self._source.report(("nodes", n), f"{at_path(('nodes', n))}: {said}")
+            elif isinstance(name, str):
+                seen.add(name)
 
     def _check_plugins(self) -> None:
         if "steps" not in self._data and "plugins" not in self._data:
@@ -125,6 +141,29 @@ class _Checks:
             if key in what:
                 said = f"{at_path(path)}: found {key!r}, which would mean one job of them all"
                 self._source.report((*path, key), said, key=True)
+
+    def _check_use(self, path: TreePath, worker: dict[str, Any]) -> None:
+        """A real worker brings everything along, and shares its name with no scripted one."""
+        if "use" not in worker:
+            return
+        for key in worker:
+            if key != "use" and key in model.WorkerSpec.model_fields:
+                said = (
+                    f"{at_path(path)}: found {key} beside use; a real worker has its own: "
+                    f"{'leave it out' if key in _OF_THE_CODE else 'give it where a job is inserted'}"
+                )
+                self._source.report((*path, key), said, key=True)
+        real = self._real(worker)
+        if real is not None and "use" not in _mapping(
+            _mapping(self._data["workers"]).get(real.name, worker)
+        ):
+            said = f"{at_path(path)}.use: found the worker {real.name!r}, which the file scripts"
+            self._source.report((*path, "use"), f"{said}; accepted: one of the two")
+
+    def _real(self, worker: dict[str, Any]) -> Worker[Any, Any] | None:
+        """The worker that ``use`` has been found to mean."""
+        written = worker.get("use")
+        return self._source.imports.found.get(written) if isinstance(written, str) else None
 
     def _check_backoff(self, path: TreePath, backoff: Any) -> None:
         if isinstance(backoff, dict):
@@ -151,17 +190,12 @@ class _Checks:
         self._bound((*path, "scheduled_at"), insert.get("scheduled_at"))
 
     def _check_names(self) -> None:
-        seen: dict[str, TreePath] = {}
         for path, insert in self._inserts.items():
             name = insert.get("as")
-            if not isinstance(name, str):
-                continue
-            if name in seen:
-                line = self._source.place((*seen[name], "as")).line
-                said = f"{at_path(path)}: found the name {name!r} again, given in line {line}"
+            if isinstance(name, str) and self._jobs[name] != path:
+                line = self._source.place((*self._jobs[name], "as")).line
+                said = f"{at_path(path)}: found the name {found(name)} again, given in line {line}"
                 self._source.report((*path, "as"), f"{said}; accepted: each name once")
-            else:
-                seen[name] = path
 
     def _check_steps(self) -> None:
         last: datetime | None = None
@@ -194,41 +228,33 @@ class _Checks:
         """A job that a step names is inserted by an earlier step, or by a run."""
         step = path[1]
         assert isinstance(step, int)
-        known = {
-            insert["as"]: where
-            for where, insert in self._inserts.items()
-            if isinstance(insert.get("as"), str)
-        }
-        self._reference(path, name, known, "job")
-        where = known.get(name) if isinstance(name, str) else None
+        self._reference(path, name, self._jobs, "job")
+        where = self._jobs.get(name) if isinstance(name, str) else None
         if where is not None and where[0] == "steps" and int(where[1]) > step:
             line = self._source.place(where).line
             said = f"found {found(name)}, which is inserted later, in line {line}"
             self._source.report(path, f"{at_path(path)}: {said}")
 
     def _check_expectation(self, path: TreePath, given: dict[str, Any]) -> None:
-        others = ("at", "is", "order", *model.EXPECTED_OF_A_JOB, *model.ExpectationSpec.LATER)
+        others = ("at", "is", "order", *model.EXPECTED_OF_A_JOB)
         subject = self._exactly_one(path, given, SUBJECTS, "an expectation is about one of", others)
         self._check_instants(path, given)
         for key in SUBJECTS:
             if isinstance(given.get(key), dict):
                 self._check_filter((*path, key), given[key])
-        jobs = [insert.get("as") for insert in self._inserts.values()]
-        names = [name for name in jobs if isinstance(name, str)]
-        self._reference((*path, "job"), given.get("job"), names, "job")
-        self._reference((*path, "conflict"), given.get("conflict"), names, "job")
+        self._reference((*path, "job"), given.get("job"), self._jobs, "job")
+        self._reference((*path, "conflict"), given.get("conflict"), self._jobs, "job")
         for n, name in enumerate(_items(given.get("order"))):
-            self._reference((*path, "order", n), name, names, "job")
+            self._reference((*path, "order", n), name, self._jobs, "job")
         self._reference((*path, "queue"), given.get("queue"), self._queues, "queue")
-        self._reference((*path, "worker"), given.get("worker"), self._workers, "worker")
+        self._reference((*path, "worker"), given.get("worker"), self._rows, "worker")
         self._reference((*path, "node"), given.get("node"), self._nodes, "node")
         if subject is None:
             return
         of_job = [key for key in model.EXPECTED_OF_A_JOB if key in given]
-        later = [key for key in model.ExpectationSpec.LATER if key in given]
         mine = of_job if subject == "job" else _OF_SUBJECT[subject]
         if subject == "job":
-            if not of_job and not later:
+            if not of_job:
                 said = f"{at_path(path)}: says nothing of the job; accepted: state, attempt, ..."
                 self._source.report(path, said)
         elif mine[0] not in given:
@@ -253,7 +279,7 @@ class _Checks:
             self._after_until((*path, "at"), given["at"])
 
     def _check_filter(self, path: TreePath, given: dict[str, Any]) -> None:
-        for key, known in (("queue", self._queues), ("worker", self._workers)):
+        for key, known in (("queue", self._queues), ("worker", self._rows)):
             for name in _items(given.get(key)) or [given.get(key)]:
                 self._reference((*path, key), name, known, key)
 
@@ -301,19 +327,23 @@ class _Checks:
             self._source.report((*path, present[1]), said, key=True)
         return None
 
-    def _reference(self, path: TreePath, name: Any, known: Iterable[str], what: str) -> None:
+    def _reference(
+        self, path: TreePath, name: Any, known: Collection[str] | None, what: str
+    ) -> None:
         if not isinstance(name, str):
             return  # a model says what is wrong with it
-        names = list(known)
-        if name in names:
+        if known is None or name in known:
             return
-        listed = ", ".join(dict.fromkeys(names)) or "none"
-        near = did_you_mean(name, names) or f"; known are {listed}"
+        near = did_you_mean(name, known) or f"; known are {listed(known)}"
         self._source.report(path, f"{at_path(path)}: no {what} is named {found(name)}{near}")
 
 
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _keys(value: Any) -> list[str]:

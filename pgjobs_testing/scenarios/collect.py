@@ -37,26 +37,35 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
         from pgjobs_testing.scenarios.read import understood
+        from pgjobs_testing.scenarios.real import Imports
         from pgjobs_testing.scenarios.source import read_source
 
         try:
             source = read_source(self.path)
             source.file = _shown(self.path, self.config)
-            scenario, source = understood(source)
+            imports = Imports(allowed=True, root=self.config.rootpath)
+            scenario, source = understood(source, imports)
         except InvalidScenarioError as error:
             shown = InvalidScenarioError(_shown(self.path, self.config), error.mistakes)
             raise self.CollectError(str(shown)) from None
-        yield ScenarioItem.from_parent(self, name=scenario.name, scenario=scenario, source=source)
+        yield ScenarioItem.from_parent(
+            self, name=node_name(scenario.name), scenario=scenario, source=source
+        )
 
 
-class ScenarioItem(pytest.Item):
-    """One scenario, played on the session's store."""
+class ScenarioItem(pytest.Function):
+    """One scenario, played on the session's store.
+
+    It is a test function to pytest, so that fixtures which every test uses (autouse, or the ini
+    ``usefixtures``) surround it, as real workers may need.
+    """
 
     def __init__(self, *, scenario: Scenario, source: Source, **given: Any) -> None:
-        super().__init__(**given)
         self.scenario, self.source = scenario, source
+        super().__init__(callobj=self.play, **given)
+        self.add_marker("pgjobs_scenario")
 
-    def runtest(self) -> None:
+    def play(self) -> None:
         """Play it; ``ScenarioFailed`` says what is not as expected."""
         from pgjobs_testing.scenarios.replay import replay
 
@@ -80,6 +89,12 @@ class ScenarioItem(pytest.Item):
 
 class ScenarioFailed(AssertionError):
     """A scenario that did not hold; the text says all."""
+
+
+def node_name(name: str) -> str:
+    """A scenario's name within a node id: on one line, and with no colons that part a node id."""
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
+    return shown.replace("::", ": :")
 
 
 def _session_store() -> tuple[str, LocalStore]:

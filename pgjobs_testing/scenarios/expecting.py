@@ -66,6 +66,8 @@ class Witness:
             expected = getattr(expectation, field)
             if field.endswith("_at") and expected is not None:
                 expected = self.scenario.instant(expected)
+            if field == "worker":
+                expected = self.scenario.stored(expected)
             if job is None:
                 missing = "not inserted yet" if job_id is None else "deleted"
                 yield Row(field, self._shown(expected), missing, holds=False)
@@ -103,12 +105,12 @@ class Witness:
         return next(known, f"#{self.recorder.ordinal(answer.id)}")
 
     def _of_count(self, expectation: ExpectationSpec, chosen: FilterSpec) -> Iterator[Row]:
-        actual = drive(self.store, self.client.count(None, _filters(chosen)))
+        actual = drive(self.store, self.client.count(None, self._filters(chosen)))
         holds = actual == expectation.is_
         yield Row("count", str(expectation.is_), str(actual), holds)
 
     def _of_order(self, expectation: ExpectationSpec, chosen: FilterSpec) -> Iterator[Row]:
-        found = drive(self.store, self.client.find(None, "id", None, _filters(chosen)))
+        found = drive(self.store, self.client.find(None, "id", None, self._filters(chosen)))
         matching = {job.id for job in found}
         started: dict[int, None] = {}
         for moment in self.recorder.trace().of("start"):
@@ -130,12 +132,13 @@ class Witness:
     def _list(names: list[str]) -> str:
         return f"[{', '.join(names)}]"
 
-
-def _filters(chosen: FilterSpec) -> dict[str, Any]:
-    """A scenario's filters as the client takes them."""
-    given = chosen.given(*FilterSpec.model_fields)
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in given.items()
-        if value is not None
-    }
+    def _filters(self, chosen: FilterSpec) -> dict[str, Any]:
+        """A scenario's filters as the client takes them."""
+        given = chosen.given(*FilterSpec.model_fields)
+        if chosen.worker is not None:
+            given["worker"] = [self.scenario.stored(name) for name in chosen.worker]
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value is not None
+        }

@@ -6,7 +6,7 @@ to stop is gone depends on its runs, so that only the replay can tell whether it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ BY_NAME = ("crash", "restart", "partition", "heal")
 BY_MAPPING = ("stop", "suspend", "skew")
 
 At = Callable[[Any], datetime | None]
-Reference = Callable[[TreePath, Any, Iterable[str], str], None]
+Reference = Callable[[TreePath, Any, Collection[str], str], None]
 
 
 def check(source: Source, nodes: list[str], at: At, reference: Reference) -> None:

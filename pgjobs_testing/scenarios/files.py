@@ -9,6 +9,7 @@ from pathlib import Path
 from pgjobs.adapters.local import LocalStore
 from pgjobs_testing.scenarios.failure import Failure
 from pgjobs_testing.scenarios.read import read
+from pgjobs_testing.scenarios.real import Imports
 from pgjobs_testing.scenarios.recording import record
 from pgjobs_testing.scenarios.replay import Progress, Replay, replay, store_difference
 from pgjobs_testing.scenarios.source import Source
@@ -54,13 +55,14 @@ def play(
     seed: int | None = None,
     recording: bool = False,
     progress: Progress | None = None,
+    imports: Imports | None = None,
 ) -> Played:
     """Play one file on each store, and compare; ``InvalidScenarioError`` when it is no scenario.
 
     ``recording`` writes the trace into the file, where everything else holds; a file whose form
     does not allow it is an ``InvalidScenarioError``, too.
     """
-    scenario, source = read(path)
+    scenario, source = read(path, imports)
     replays: list[Replay] = []
     for name, make in stores.items():
         played = replay(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pgjobs.rules.errors import PgJobsError
 
 SHOWN_CHARACTERS = 60
+SHOWN_NAMES = 20
+LONGEST_NAME = 127
+COMPARED_NAMES = 200
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,9 +68,28 @@ def shortened(text: str) -> str:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``"; did you mean 'queue'?"``, or nothing where no known name is near."""
-    close = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.6)
+    """``"; did you mean 'queue'?"``, or nothing where no known name is near.
+
+    Of many names the ``COMPARED_NAMES`` nearest in length are compared, and a name longer than any
+    may be is near to none: a file cannot make this cost more than a moment.
+    """
+    text = str(name)
+    if len(text) > LONGEST_NAME:
+        return ""
+    names = sorted(set(known))
+    if len(names) > COMPARED_NAMES:
+        names.sort(key=lambda each: abs(len(each) - len(text)))
+        del names[COMPARED_NAMES:]
+    close = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Collection[str]) -> str:
+    """Names as a message shows them: all of them, or the first where there are many."""
+    shown = [shortened(name) for name in itertools.islice(names, SHOWN_NAMES)]
+    if len(names) > SHOWN_NAMES:
+        shown.append(f"and {len(names) - SHOWN_NAMES} more")
+    return ", ".join(shown) or "none"
 
 
 def at_path(path: Iterable[str | int]) -> str:

@@ -1,14 +1,13 @@
 """What a scenario file may hold: one frozen model for each mapping of the format.
 
 Models check single values. What spans several of them (names, order, "exactly one of") is checked
-by ``checks.py``, so that one mistake hides no other. ``LATER`` names the keys of the format that
-this version knows and cannot play yet: they are refused, never ignored.
+by ``checks.py``, so that one mistake hides no other.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,7 +17,9 @@ from pgjobs.rules.backoff import Backoff
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs.rules.unique import Unique
+from pgjobs.worker import Worker
 from pgjobs_testing.scenarios.mistakes import did_you_mean
+from pgjobs_testing.scenarios.real import queue_of
 from pgjobs_testing.scenarios.values import (
     START,
     Allowed,
@@ -45,6 +46,7 @@ from pgjobs_testing.scenarios.values import (
     PositiveDuration,
     Priority,
     Raised,
+    RealWorker,
     ReplaceSpec,
     Seed,
     Share,
@@ -106,7 +108,6 @@ class Part(BaseModel):
     """A mapping of the file: unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-    LATER: ClassVar[tuple[str, ...]] = ()
 
     def given(self, *names: str) -> dict[str, Any]:
         """Those of ``names`` that the file gives, with their values."""
@@ -226,9 +227,12 @@ class BackoffSpec(Part):
 
 
 class WorkerSpec(Part):
-    """A scripted worker: the options of ``pgjobs.worker``, and what each run does."""
+    """A scripted worker: the options of ``pgjobs.worker``, and what each run does; or a real one.
 
-    LATER = ("use",)
+    A real worker, named by ``use``, has its own options and does what its code does.
+    """
+
+    use: Maybe[RealWorker] = None
     queue: Name = "default"
     max_attempts: Attempts = 20
     priority: Priority = 0
@@ -239,6 +243,11 @@ class WorkerSpec(Part):
     unique: Maybe[UniqueSpec] = None
     replace: Maybe[ReplaceSpec] = None
     runs: list[RunSpec] = Field(default_factory=lambda: [RunSpec()], min_length=1)
+
+    @property
+    def serving(self) -> str:
+        """The queue of its jobs where an insert names none."""
+        return self.queue if self.use is None else queue_of(self.use)
 
 
 class StalledSpec(Part):
@@ -438,9 +447,19 @@ class Scenario(Part):
             inserts += [step.insert, *(step.insert_all or ())]
         if self.plugins.cron is not None:
             inserts += [job for _, job in self.plugins.cron.crontab]
-        used = [worker.queue for worker in self.workers.values()]
+        used = [worker.serving for worker in self.workers.values()]
         used += [each.queue for each in inserts if each and "queue" in each.model_fields_set]
         return list(dict.fromkeys(used))
+
+    @property
+    def real_workers(self) -> list[Worker[Any, Any]]:
+        """The workers that ``use`` names, in the file's order."""
+        return [spec.use for spec in self.workers.values() if spec.use is not None]
+
+    def stored(self, worker: str) -> str:
+        """The name that rows have for a worker: a real one's own, else the file's."""
+        spec = self.workers.get(worker)
+        return worker if spec is None or spec.use is None else str(spec.use.name)
 
     def instant(self, written: Instant) -> datetime:
         """The instant that is meant by what is written."""

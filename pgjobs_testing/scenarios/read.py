@@ -16,30 +16,38 @@ from pgjobs_testing.scenarios.mistakes import (
     found,
 )
 from pgjobs_testing.scenarios.model import Part, Scenario
+from pgjobs_testing.scenarios.real import Imports
 from pgjobs_testing.scenarios.source import Source, TreePath, parse, read_source
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-def read(path: Path) -> tuple[Scenario, Source]:
-    """The scenario of a file, with its source; ``InvalidScenarioError`` names every mistake."""
-    return understood(read_source(path))
+def read(path: Path, imports: Imports | None = None) -> tuple[Scenario, Source]:
+    """The scenario of a file, with its source; ``InvalidScenarioError`` names every mistake.
+
+    Without ``imports`` that allow it, a file that names real workers is refused.
+    """
+    return understood(read_source(path), imports)
 
 
-def read_text(text: str, file: str = "<text>") -> tuple[Scenario, Source]:
+def read_text(
+    text: str, file: str = "<text>", imports: Imports | None = None
+) -> tuple[Scenario, Source]:
     """The scenario that ``text`` is; ``InvalidScenarioError`` names every mistake."""
-    return understood(parse(file, text))
+    return understood(parse(file, text), imports)
 
 
-def understood(source: Source) -> tuple[Scenario, Source]:
+def understood(source: Source, imports: Imports | None = None) -> tuple[Scenario, Source]:
     """The scenario that a source holds."""
+    if imports is not None:
+        source.imports = imports
     if not isinstance(source.data, dict):
         source.report((), f"found {found(source.data)}; accepted: a mapping with name and steps")
         raise InvalidScenarioError(source.file, source.mistakes)
     scenario = None
     try:
-        scenario = Scenario.model_validate(source.data)
+        scenario = Scenario.model_validate(source.data, context=source.imports)
     except ValidationError as error:
         for each in error.errors(include_url=False):
             _report(each, source)
@@ -85,12 +93,6 @@ def _report_unknown_key(path: TreePath, source: Source) -> None:
     part = _part_at(path[:-1])
     key = str(path[-1])
     where = f" in {at_path(path[:-1])}" if path[:-1] else ""
-    if part is not None and key in part.LATER:
-        later = (
-            f"{key!r}{where} comes with a later version, which can replay it; remove it until then"
-        )
-        source.report(path, later, key=True)
-        return
     known = _keys(part) if part is not None else []
     near = did_you_mean(key, known)
     accepted = "" if near else f"; accepted: {', '.join(known)}"

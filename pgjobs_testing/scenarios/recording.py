@@ -67,7 +67,7 @@ def _check(source: Source, text: str, trace: str) -> None:
         "nothing behind the last",
     )
     try:
-        _, again = read_text(text, source.file)
+        _, again = read_text(text, source.file, source.imports)
     except InvalidScenarioError:
         raise InvalidScenarioError(source.file, [refusal]) from None
     before, after = dict(source.data), dict(again.data)

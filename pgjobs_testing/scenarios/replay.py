@@ -17,7 +17,10 @@ from pgjobs.client import Client
 from pgjobs.rules.errors import LivelockError, PgJobsError
 from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue
+from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs_testing.clock import SeededRng, VirtualClock
+from pgjobs_testing.executor import ends_a_test
+from pgjobs_testing.flow import VirtualExecutor
 from pgjobs_testing.scenarios import failure, scripted
 from pgjobs_testing.scenarios.acting import Actor
 from pgjobs_testing.scenarios.expecting import Witness
@@ -25,6 +28,8 @@ from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import ExpectationSpec, Scenario, StepSpec
 from pgjobs_testing.scenarios.source import Source
+from pgjobs_testing.scenarios.staff import Staff
+from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.line import CutOffError, Line
@@ -139,8 +144,8 @@ def trace_failures(recorded: str, trace: Trace, source: Source) -> list[Failure]
 class BoundedRecorder(Recorder):
     """A recorder that ends what has no end, and passes a store's failure on instead of waiting."""
 
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(clock, passing_on=None)
+    def __init__(self, clock: VirtualClock, passing_on: Telemetry | None) -> None:
+        super().__init__(clock, passing_on)
 
     def emit(
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
@@ -172,7 +177,8 @@ class _Play:
         self.failures: list[Failure] = []
         self.broken = self.endless = False
         self.clock = VirtualClock(scenario.start)
-        self.recorder = BoundedRecorder(self.clock)
+        real = bool(scenario.real_workers)
+        self.recorder = BoundedRecorder(self.clock, PROCESS if real else None)
         self._progress = progress
         self._place = source.place(("name",))
         self._instants = 0
@@ -184,14 +190,22 @@ class _Play:
         client = Client(self.clock, self.recorder, queues)
         starts: dict[int, int] = {}
 
-        def executor(line: Line) -> scripted.ScriptedExecutor:
-            return scripted.ScriptedExecutor(
+        self._staffs: list[Staff] = []
+
+        def executor(line: Line) -> VirtualExecutor:
+            played = scripted.ScriptedExecutor(
                 self.clock, scenario.workers, lambda spec: self._actor.insert(spec, line), starts
             )
+            if self._stage is None:
+                return played
+            names = scripted.scripted_names(scenario.workers)
+            self._staffs.append(Staff(played, names, self.clock, self._stage, line))
+            return self._staffs[-1]
 
+        rng = SeededRng(seed)
         make = Make(
             queues,
-            SeededRng(seed),
+            rng,
             registry,
             executor,
             plugins=scripted.plugins(scenario, registry),
@@ -200,6 +214,16 @@ class _Play:
             jitter=scenario.jitter,
         )
         self._cluster = Cluster(store, self.clock, self.recorder, make)
+        self._stage: Stage | None = None
+        if real:
+            self._stage = Stage(
+                self.clock,
+                self._cluster.store,
+                rng,
+                registry,
+                self.recorder,
+                jitter=scenario.jitter,
+            )
         self._actor = Actor(scenario, self._cluster, client, registry)
         self._witness = Witness(
             scenario, store, client, self.recorder, self._actor.names, self._actor.answers
@@ -207,6 +231,17 @@ class _Play:
 
     def run(self) -> None:
         """Play to the end, or to what makes going on pointless."""
+        if self._stage is None:
+            self._run()
+        else:
+            self._stage.play(self._run, self._dismiss)
+
+    def _dismiss(self) -> None:
+        """End what real workers have left running."""
+        for staff in self._staffs:
+            staff.close()
+
+    def _run(self) -> None:
         try:
             for name in self.scenario.nodes:
                 self._cluster.add(name)
@@ -223,6 +258,10 @@ class _Play:
             self._break(str(error))
         except PgJobsError as error:
             self._break(f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            if not ends_a_test(error):
+                raise
+            self._break(f"a worker ended it by pytest's {type(error).__name__}: {error}")
         finally:
             self._cluster.close()
 
@@ -290,7 +329,8 @@ class _Play:
 
     def _quiet(self) -> None:
         for member in self._cluster.quiet():
-            raise AssertionError(f"{member.node.name} wants a loop for a scripted run")
+            assert isinstance(member.executor, Staff), "a scripted run needs no loop"
+            member.executor.turn_here()
         if self._progress is not None:
             self._progress(len(self.recorder))
 

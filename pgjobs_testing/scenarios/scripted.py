@@ -20,7 +20,7 @@ from pgjobs.rules import outcome
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs.rules.schedule import later
-from pgjobs.worker import Registry, Worker
+from pgjobs.worker import REGISTRY, Registry, Worker
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.model import (
     InsertSpec,
@@ -33,11 +33,23 @@ from pgjobs_testing.simulation.line import CutOffError
 
 
 def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
-    """The scenario's workers, in a registry of their own."""
-    made = Registry()
-    for name, spec in workers.items():
-        made.add(_worker(name, spec))
+    """The scenario's workers, in a registry of their own.
+
+    Beside a real one there are those that its process has, for it may insert jobs for them; one
+    that is scripted under the name of such a worker takes its place.
+    """
+    real = [spec.use for spec in workers.values() if spec.use is not None]
+    made = Registry(dict(REGISTRY.by_name) if real else {})
+    for worker in real:
+        made.add(worker)
+    for name in scripted_names(workers):
+        made.add(_worker(name, workers[name]))
     return made
+
+
+def scripted_names(workers: Mapping[str, WorkerSpec]) -> list[str]:
+    """The names of those workers that the file scripts."""
+    return [name for name, spec in workers.items() if spec.use is None]
 
 
 def plugins(scenario: Scenario, known: Registry) -> list[Plugin]:
@@ -62,7 +74,7 @@ def new_job(spec: InsertSpec, known: Registry, scenario: Scenario) -> NewJob:
         given["unique"] = spec.unique.made()
     if spec.scheduled_at is not None:
         given["scheduled_at"] = scenario.instant(spec.scheduled_at)
-    return known.by_name[spec.worker].new(spec.args, **given)
+    return known.by_name[scenario.stored(spec.worker)].new(spec.args, **given)
 
 
 class ScriptedExecutor:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError, Mistake, Place, shortened
+from pgjobs_testing.scenarios.real import Imports
 
 SIZE_LIMIT = 2**20
 """Bytes of a file, and characters that its aliases may expand to."""
@@ -36,7 +37,8 @@ _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 class Source:
     """A file's text and data, and the places of its values and keys by path.
 
-    ``mark`` is the byte order mark that the file began with, if it did.
+    ``mark`` is the byte order mark that the file began with, if it did; ``imports`` says what may be
+    imported for it.
     """
 
     file: str
@@ -46,6 +48,7 @@ class Source:
     keys: dict[TreePath, Place] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     mark: bytes = b""
+    imports: Imports = field(default_factory=Imports)
 
     def place(self, path: TreePath, *, key: bool = False) -> Place:
         """Where the value (or the key) at ``path`` stands; for one that is not there, its parent."""

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, WrapValidator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from pgjobs.plugins import LEAST_INTERVAL_S, MAX_PAGE
@@ -19,7 +26,9 @@ from pgjobs.rules.job import MAX_ATTEMPTS, JobState
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.options import LOWEST_PRIORITY, MAX_ALLOWED, MAX_CONCURRENCY, NAME_LIMIT
 from pgjobs.rules.schedule import instant, time_zone
+from pgjobs.worker import Worker
 from pgjobs_testing.scenarios.mistakes import did_you_mean
+from pgjobs_testing.scenarios.real import PATTERN, Imports
 
 T = TypeVar("T")
 
@@ -275,6 +284,12 @@ def _yaml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _real(value: object, info: ValidationInfo) -> Worker[Any, Any]:
+    """The worker itself, imported if the context of the reading allows it."""
+    imports = info.context if isinstance(info.context, Imports) else Imports()
+    return imports.worker(value)
+
+
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -368,6 +383,9 @@ InstantOrEnd = Annotated[
 ]
 DateTime = Annotated[datetime, PlainValidator(_date_time), WithJsonSchema(_DATE_SCHEMA)]
 Raised = Annotated[BaseException, PlainValidator(_exception), WithJsonSchema({"type": "string"})]
+RealWorker = Annotated[
+    Any, PlainValidator(_real), WithJsonSchema({"type": "string", "pattern": PATTERN})
+]
 State = Annotated[JobState, PlainValidator(_state), WithJsonSchema(_STATE_SCHEMA)]
 States = Annotated[
     tuple[JobState, ...], PlainValidator(one_or_more(_state)), _listed(_STATE_SCHEMA)

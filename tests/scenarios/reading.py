@@ -9,16 +9,17 @@ from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
 from pgjobs_testing.scenarios.read import read_text
+from pgjobs_testing.scenarios.real import Imports
 from pgjobs_testing.scenarios.replay import Replay, replay
 
 JOB = "{at: 0s, insert: {as: x, worker: W}}"
 """A step, for scenarios whose steps do not matter."""
 
 
-def mistakes(text: str) -> list[str]:
+def mistakes(text: str, imports: Imports | None = None) -> list[str]:
     """What is wrong with ``text``: "line:column: message" for each mistake."""
     try:
-        read_text(textwrap.dedent(text), "f")
+        read_text(textwrap.dedent(text), "f", imports)
     except InvalidScenarioError as error:
         return [line.removeprefix("f:") for line in str(error).split("\n")]
     return []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,3 +209,74 @@ def test_the_schema_is_printed_or_written(here):
     assert "http://json-schema.org/draft-07/schema#" == json.loads(printed.stdout)["$schema"]
     assert 0 == CliRunner().invoke(main, ["schema", "here.json"]).exit_code
     assert printed.stdout == (here / "here.json").read_text()
+
+
+REAL = """\
+name: Shop
+workers: {Night: {use: "night_shop:night"}}
+steps: [{at: 0s, insert: {as: x, worker: Night}}]
+expect:
+  - {at: end, job: x, state: completed, completed_at: 30s}
+  - {at: end, count: {worker: night_shop.mail, state: completed}, is: 1}
+"""
+SHOP = """\
+import asyncio
+from pgjobs import PgJobs, worker
+
+jobs = PgJobs("postgresql://nobody@127.0.0.1:1/shop")
+
+@worker(queue="mail")
+def mail(job):
+    return None
+
+@worker
+async def night(job):
+    await asyncio.sleep(30)
+    jobs.insert(mail.new())
+
+jobs.insert(mail.new())  # at import: it goes nowhere, and opens nothing
+"""
+
+
+def in_a_process(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as a shell runs it, in a process that captures nothing by itself."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PGJOBS")}
+    return subprocess.run(
+        (sys.executable, "-m", "pgjobs_testing.cli", "replay", *arguments),
+        cwd=directory,
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_real_workers_are_played_where_imports_are_allowed_from_the_working_directory(here):
+    (here / "night_shop.py").write_text(SHOP)
+    write(here, a=REAL, b=REAL.replace("Shop", "Shop again"))
+    played = in_a_process(here, "a.yaml", "b.yaml", "--allow-imports", "--postgres", "embedded")
+    assert (0, "") == (played.returncode, played.stderr)
+    first, second, last = played.stdout.splitlines()
+    assert first.endswith(", memory = postgres")
+    assert first.split(", ")[3] == second.split(", ")[3]
+    assert "2 scenarios on memory and postgres: 2 held, 0 failed, 0 could not be read" == last
+
+
+def test_without_leave_nothing_is_imported_and_the_remedy_is_told(here):
+    (here / "night_shop.py").write_text("raise AssertionError('imported')")
+    write(here, a=REAL)
+    played = in_a_process(here, "a.yaml", "--store", "memory")
+    assert 2 == played.returncode
+    assert played.stderr.startswith("a.yaml:2:24: workers.Night.use: found 'night_shop:night'; ")
+    assert "--allow-imports" in played.stderr
+    assert "Traceback" not in played.stderr
+
+
+def test_what_goes_past_pgjobs_to_a_database_is_refused(here):
+    past = "from pgjobs.adapters.postgres.store import PostgresStore\nfrom pgjobs.leading import Heartbeats\n"
+    past += "PostgresStore('postgresql://nobody@127.0.0.1:1/shop').run(Heartbeats())\n"
+    (here / "night_shop.py").write_text(past)
+    write(here, a=REAL)
+    played = in_a_process(here, "a.yaml", "--store", "memory", "--allow-imports")
+    assert 2 == played.returncode
+    assert "importing night_shop raised CapturedStoreError: " in played.stderr

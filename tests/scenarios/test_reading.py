@@ -129,7 +129,6 @@ def test_a_mistake_at_the_top_names_what_is_accepted(line, expected):
         ("{backoff: {linear: 1s, constant: 1s}}", "2:37: workers.W.backoff: found linear and constant; a backoff is one of: constant, linear, exponential"),
         ("{backoff: {linear: 60s, jitter: 30}}", "2:46: workers.W.backoff.jitter: found 30; accepted: a number from 0 to 1"),
         ("{timeout: 0s}", f"2:24: workers.W.timeout: found '0s'; accepted: {A_DURATION}, more than 0s"),
-        ('{use: "myapp.jobs:nightly"}', "2:15: 'use' in workers.W comes with a later version, which can replay it; remove it until then"),
         ("{runs: []}", "2:21: workers.W.runs: found a list; accepted: a list with something in it"),
         ("{runs: [okay]}", "2:22: workers.W.runs[0]: found 'okay'; accepted: ok, or a mapping such as {for: 2s, error: why}; did you mean 'ok'?"),
         ("{runs: [{for: 2}]}", f"2:28: workers.W.runs[0].for: found 2; accepted: {A_DURATION}; give a unit, as in 2s"),

@@ -1,0 +1,135 @@
+"""What stands in for production while real workers play: the scenario's store, its clock, its workers.
+
+A real worker inserts through the application's own ``PgJobs``, which would open a database. During
+a play every such instance works on the scenario's store, at the virtual instant, by the line of the
+node whose worker calls: where that is cut, the call fails as it would in production.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TypeVar
+
+from pgjobs.adapters.local import LocalStore
+from pgjobs.app import PgJobs
+from pgjobs.effects import Effect
+from pgjobs.ports import Rng
+from pgjobs.runtime import Runtime
+from pgjobs.telemetry import PROCESS, Telemetry
+from pgjobs.worker import REGISTRY, Registry
+from pgjobs_testing import capture as captures
+from pgjobs_testing.capture import Capture
+from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.executor import Loops, VirtualHere
+from pgjobs_testing.settings import Settings
+from pgjobs_testing.simulation.line import CutOffError, Exchange, Line
+from pgjobs_testing.stores import MemorySource
+
+T = TypeVar("T")
+
+
+class Stage(Capture):
+    """The capture of one play. ``registry`` and ``telemetry`` are those of its nodes."""
+
+    remedy = "in a scenario jobs reach the store through PgJobs alone, which is the scenario's own"
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        exchange: Exchange,
+        rng: Rng,
+        registry: Registry,
+        telemetry: Telemetry,
+        *,
+        jitter: bool,
+    ) -> None:
+        super().__init__(Settings(start=clock.now(), jitter=jitter), MemorySource())
+        self.clock = clock
+        self.loops = Loops(clock)
+        self._way = _Way(exchange)
+        self._runtime = Runtime(
+            clock=clock,
+            rng=rng,
+            store=self._way,
+            registry=registry,
+            telemetry=telemetry,
+            here=lambda: VirtualHere(self.loops),
+            jitter=jitter,
+            captor=_Quiet(),
+        )
+
+    def runtime_of(self, app: PgJobs) -> Runtime | None:
+        self.refuse_fork()
+        return self._runtime
+
+    @contextmanager
+    def on(self, line: Line) -> Iterator[None]:
+        """Whose worker runs inside the block: its calls take this line."""
+        before, self._way.line = self._way.line, line
+        try:
+            yield
+        finally:
+            self._way.line = before
+
+    def play(self, program: Callable[[], None], close: Callable[[], None]) -> None:
+        """Run a play with everything captured, then ``close``, whose calls reach no store.
+
+        Workers, handlers of telemetry and context variables are afterwards as they were before.
+        """
+        workers, handlers = dict(REGISTRY.by_name), PROCESS.snapshot()
+        captures.push(self)
+        try:
+            contextvars.copy_context().run(program)
+        finally:
+            self._way.over = True
+            close()
+            captures.pop(self)
+            REGISTRY.by_name.clear()
+            REGISTRY.by_name.update(workers)
+            PROCESS.restore(handlers)
+
+
+class _Way(LocalStore):
+    """The way that an application's calls take to the store, by the line of the node that runs them.
+
+    A caller's own connection leads elsewhere in production, and nowhere here: the job is stored at once,
+    on both stores alike.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self._exchange = exchange
+        self.line: Line | None = None
+        self.over = False
+
+    def run(self, effect: Effect[T]) -> T:
+        if self.over:
+            raise CutOffError("the scenario is over")
+        if self.line is not None:
+            self.line.check()
+        return self._exchange.run(effect)
+
+    def server_now(self) -> datetime | None:
+        return None
+
+
+class _Quiet:
+    """A captor that does nothing: the play goes on by itself after each call."""
+
+    def started(self) -> None:
+        """Nothing is started: the scenario's nodes run the jobs."""
+
+    def stopped(self) -> None:
+        """Nothing was started."""
+
+    def calling(self, call: str) -> None:
+        """Every call may be made."""
+
+    def called(self) -> None:
+        """What is due runs at the node's next step."""
+
+    async def called_async(self) -> None:
+        """What is due runs at the node's next step."""
