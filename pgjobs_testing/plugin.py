@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from pgjobs import guard
-from pgjobs.rules.errors import ConfigurationError, PgJobsError
+from pgjobs.rules.errors import PgJobsError
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture as captures
-from pgjobs_testing import session
+from pgjobs_testing import marking, session
 from pgjobs_testing.capture import Capture
 from pgjobs_testing.fixture import Harness
 from pgjobs_testing.report import sections
@@ -123,23 +123,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return collect_file(file_path, parent)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marking.parametrize(metafunc)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Each test has a capture of its own, and leaves workers and handlers as it found them."""
     here = session.present()
-    given: dict[str, Any] = {}
-    unnamed: tuple[object, ...] = ()
-    for marker in reversed(list(item.iter_markers("pgjobs"))):
-        given |= marker.kwargs
-        unnamed += marker.args
     try:
-        if unnamed:
-            raise ConfigurationError(
-                f"its options are given by name, as in mode={unnamed[0]!r}, not as {unnamed!r}"
-            )
-        chosen = settings_with(here.settings, given)
+        chosen = settings_with(here.settings, marking.given(item))
     except PgJobsError as error:
-        item.stash[_mistake_key] = f"@pytest.mark.pgjobs: {error}"
+        item.stash[_mistake_key] = f"@pytest.mark.pgjobs of {item.nodeid}: {error}"
         chosen = here.settings
     capture = item.stash[_capture_key] = Capture(chosen, here.source(chosen.mode))
     workers = dict(REGISTRY.by_name)

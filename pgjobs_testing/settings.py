@@ -34,10 +34,11 @@ class Settings:
 
 def check_mode(mode: object) -> str:
     """A mode's name; ``ConfigurationError`` for another."""
+    if not isinstance(mode, str):
+        raise ConfigurationError(f"a mode is one of {', '.join(MODES)}, not {mode!r}")
     if mode not in MODES:
-        hint = nearest(str(mode), MODES)
-        raise ConfigurationError(f"unknown mode {mode!r}{hint}")
-    return str(mode)
+        raise ConfigurationError(f"unknown mode {mode!r}{nearest(mode, MODES)}")
+    return mode
 
 
 def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
