@@ -225,7 +225,11 @@ class PgJobs(Calls):
         _refuse_in_loop("drain_queue")
         runtime = self.runtime()
         program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
-        return drive(program, runtime.store, runtime.here())
+        try:
+            return drive(program, runtime.store, runtime.here())
+        finally:
+            if runtime.captor is not None:
+                runtime.captor.called()
 
     async def drain_queue_async(
         self,
@@ -238,7 +242,11 @@ class PgJobs(Calls):
         """``drain_queue`` on the running event loop: ``async def`` workers run as its tasks."""
         runtime = self.runtime()
         program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
-        return await drive_async(program, runtime.store, runtime.here())
+        try:
+            return await drive_async(program, runtime.store, runtime.here())
+        finally:
+            if runtime.captor is not None:
+                await runtime.captor.called_async()
 
     def next_at(self, wall: str, tz: str | tzinfo = "Etc/UTC") -> datetime:
         """The next instant at which clocks in ``tz`` show ``wall`` ("HH:MM"), by the clock."""

@@ -8,6 +8,7 @@ made. Outside every test a capture of its own serves what runs at import or in w
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -40,6 +41,7 @@ from pgjobs_testing.frozen import SharedClock
 from pgjobs_testing.settings import Settings, check_mode
 from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
+from pgjobs_testing.turns import Turn
 
 NODE = "test"
 EVERY_QUEUE = Queue(concurrency=10)
@@ -68,14 +70,14 @@ class Engine:
         self.starts = 0
         self._flow: Flow | None = None
         self._node: Node | None = None
-        self._flowing = False
+        self._turn = Turn()
         self._runtime = Runtime(
             clock=capture.clock,
             rng=capture.rng,
             store=store,
             registry=REGISTRY,
             telemetry=self.recorder,
-            here=lambda: VirtualHere(capture.loops),
+            here=lambda: VirtualHere(capture.loops_here(), self.holding),
             jitter=capture.settings.jitter,
             captor=self,
         )
@@ -95,30 +97,42 @@ class Engine:
         """Nothing was started."""
 
     def calling(self, call: str) -> None:
-        if self._capture.mode == "inline" and not self._flowing and running():
+        if self._capture.mode == "inline" and not self._turn.taken and running():
             raise BlockingCallError(
                 f"in mode inline {call} runs what is due, and an event loop runs in this thread: "
                 f"await {call}_async instead"
             )
 
     def called(self) -> None:
-        if self._capture.mode == "inline" and not self._flowing:
-            self._drive(self.ready().quiet(), "insert")
+        if self._capture.mode == "inline" and self._turn.take_or_ask():
+            self._drive(self._quiet, "insert")
 
     async def called_async(self) -> None:
-        if self._capture.mode == "inline" and not self._flowing:
-            await self._drive_async(self.ready().quiet())
+        if self._capture.mode == "inline" and self._turn.take_or_ask():
+            await self._drive_async(self._quiet)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """What a worker that is run by hand inserts meanwhile waits until that worker has ended."""
+        mine = self._turn.take()
+        try:
+            yield
+        finally:
+            if mine:
+                self._turn.end()
 
     def until(self, target: datetime) -> Trace:
         """Let everything happen up to ``target``."""
+        self._take_turn()
         first = len(self.recorder)
-        self._drive(self._awake(self.ready().until(target)), "advance")
+        self._drive(lambda: self._awake(self.ready().until(target)), "advance")
         return self.recorder.trace(first)
 
     async def until_async(self, target: datetime) -> Trace:
         """``until`` on the running loop."""
+        self._take_turn()
         first = len(self.recorder)
-        await self._drive_async(self._awake(self.ready().until(target)))
+        await self._drive_async(lambda: self._awake(self.ready().until(target)))
         return self.recorder.trace(first)
 
     def _awake(self, program: flow.Program) -> flow.Program:
@@ -172,25 +186,36 @@ class Engine:
         made.members.append(Member(self._node, session, executor))
         return made
 
-    def _drive(self, program: flow.Program, call: str) -> None:
-        if self._flowing:
-            raise ConfigurationError("time is being advanced already: a worker cannot advance it")
-        self._flowing = True
-        try:
-            with self._capture.clock.still():
-                flow.drive(program, lambda coroutine: self._capture.loops.run(coroutine, call))
-        finally:
-            self._flowing = False
+    def _quiet(self) -> flow.Program:
+        return self.ready().quiet()
 
-    async def _drive_async(self, program: flow.Program) -> None:
-        if self._flowing:
-            raise ConfigurationError("time is being advanced already: a worker cannot advance it")
-        self._flowing = True
+    def _take_turn(self) -> None:
+        if not self._turn.take():
+            raise ConfigurationError(
+                "time is being advanced already, or jobs run: neither a worker nor another thread "
+                "can advance it meanwhile"
+            )
+
+    def _drive(self, program: Callable[[], flow.Program], call: str) -> None:
+        """Run a program, and what was left to it meanwhile; the turn is taken, and ended here."""
         try:
             with self._capture.clock.still():
-                await flow.drive_async(program)
-        finally:
-            self._flowing = False
+                flow.drive(program(), lambda coroutine: self._capture.loops.run(coroutine, call))
+                while not self._turn.end_unless_asked():
+                    flow.drive(self._quiet(), lambda each: self._capture.loops.run(each, call))
+        except BaseException:
+            self._turn.end()
+            raise
+
+    async def _drive_async(self, program: Callable[[], flow.Program]) -> None:
+        try:
+            with self._capture.clock.still():
+                await flow.drive_async(program())
+                while not self._turn.end_unless_asked():
+                    await flow.drive_async(self._quiet())
+        except BaseException:
+            self._turn.end()
+            raise
 
 
 class Capture:
@@ -200,22 +225,39 @@ class Capture:
 
     def __init__(self, settings: Settings, source: StoreSource) -> None:
         self.settings = settings
-        self.mode = settings.mode
+        self._lock = threading.RLock()
+        self._blocks: list[list[str]] = []
         self.process = os.getpid()
         self._source = source
         self.clock = SharedClock(settings.start or _next_second())
         self.rng = SeededRng(settings.seed)
         self.loops = Loops(self.clock)
         self._unfreeze: Callable[[], None] | None = None
+        self._thread = threading.get_ident()
+        self._loops_of_threads: dict[int, Loops] = {}
         self._engines: dict[object, Engine] = {}
         self._used: dict[object, str] = {}
+
+    @property
+    def mode(self) -> str:
+        """The mode of the block that was entered last, in whichever thread; else the test's."""
+        blocks = self._blocks
+        return blocks[-1][0] if blocks else self.settings.mode
+
+    def loops_here(self) -> Loops:
+        """Where this thread runs async workers by hand: the test's loop in its own thread."""
+        here = threading.get_ident()
+        if here == self._thread:
+            return self.loops
+        return self._loops_of_threads.setdefault(here, Loops(self.clock))
 
     def runtime_of(self, app: PgJobs) -> Runtime | None:
         """The runtime of an application's instance; None in live mode, where nothing is captured."""
         if self.mode == "live":
             return None
         self.refuse_fork()
-        self._used.setdefault(app.database, app.name)
+        with self._lock:
+            self._used.setdefault(app.database, app.name)
         return self._engine(app.database).runtime()
 
     def refuse_fork(self) -> None:
@@ -232,7 +274,8 @@ class Capture:
 
         Without a name: of the only instance, of the one named "default", else one of its own.
         """
-        used = {name: database for database, name in self._used.items()}
+        with self._lock:
+            used = {name: database for database, name in self._used.items()}
         wanted = "default" if name is None else name
         if wanted in used:
             return self._engine(used[wanted])
@@ -261,7 +304,8 @@ class Capture:
     def close(self) -> None:
         """End what still runs, and let the application's time go."""
         try:
-            self.loops.close()
+            for loops in (self.loops, *self._loops_of_threads.values()):
+                loops.close()
         finally:
             if self._unfreeze is not None:
                 self._unfreeze()
@@ -276,21 +320,27 @@ class Capture:
                 f"mode {before!r} cannot become {mode!r} within a test: a block can be manual or "
                 "inline; for another store use the marker @pytest.mark.pgjobs(mode=...)"
             )
-        self.mode = mode
+        block = [mode]  # a list of its own: threads may leave their blocks in any order
+        with self._lock:
+            self._blocks.append(block)
         try:
             yield
         finally:
-            self.mode = before
+            with self._lock:
+                self._blocks = [each for each in self._blocks if each is not block]
 
     def _engine(self, database: object) -> Engine:
-        found = self._engines.get(database)
-        if found is None and database is not None and None in self._engines:
-            found = self._engines[database] = self._engines.pop(None)
-        if found is None:
-            store = self._source.store(len(self._engines))
-            found = Engine(self, store, lambda: self._served(found), lambda: self._plugins(found))
-            self._engines[database] = found
-        return found
+        with self._lock:
+            found = self._engines.get(database)
+            if found is None and database is not None and None in self._engines:
+                found = self._engines[database] = self._engines.pop(None)
+            if found is None:
+                store = self._source.store(len(self._engines))
+                found = Engine(
+                    self, store, lambda: self._served(found), lambda: self._plugins(found)
+                )
+                self._engines[database] = found
+            return found
 
     def _served(self, engine: Engine | None) -> Mapping[str, Queue] | None:
         if self.settings.queues is not None:

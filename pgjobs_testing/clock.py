@@ -55,5 +55,6 @@ class SeededRng:
         stream = self._streams.get(label)
         if stream is None:
             digest = blake2b(f"{self.seed}:{label}".encode(), digest_size=16).digest()
-            stream = self._streams[label] = Random(int.from_bytes(digest, "big"))
+            made = Random(int.from_bytes(digest, "big"))
+            stream = self._streams.setdefault(label, made)  # threads must not make it twice
         return stream

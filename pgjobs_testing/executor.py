@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -104,11 +105,19 @@ class Loops:
 
 
 class VirtualHere(Here):
-    """Drains under test: async workers run in virtual time."""
+    """Drains under test: async workers run in virtual time, and ``holding`` what they insert."""
 
-    def __init__(self, loops: Loops) -> None:
+    def __init__(self, loops: Loops, holding: Callable[[], AbstractContextManager[None]]) -> None:
         super().__init__()
-        self._loops = loops
+        self._loops, self._holding = loops, holding
+
+    def perform(self, run: Run) -> Outcome:
+        with self._holding():
+            return super().perform(run)
+
+    async def perform_async(self, run: Run) -> Outcome:
+        with self._holding():
+            return await super().perform_async(run)
 
     def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
         ended: Outcome = self._loops.run(coroutine, "drain_queue")

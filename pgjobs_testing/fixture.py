@@ -132,7 +132,12 @@ class Harness(Assertions):
         """
         chosen = performing.chosen(worker)
         job = performing.built(chosen, args, given, self.clock.now())
-        return performing.perform(chosen, job, self._capture.loops)
+        engine = self._engine
+        try:
+            with engine.holding():
+                return performing.perform(chosen, job, self._capture.loops_here())
+        finally:
+            engine.called()
 
     async def perform_job_async(
         self,
@@ -143,7 +148,12 @@ class Harness(Assertions):
         """``perform_job`` on the running loop."""
         chosen = performing.chosen(worker)
         job = performing.built(chosen, args, given, self.clock.now())
-        return await performing.perform_async(chosen, job, self._capture.loops)
+        engine = self._engine
+        try:
+            with engine.holding():
+                return await performing.perform_async(chosen, job, self._capture.loops_here())
+        finally:
+            await engine.called_async()
 
     # Seeing
 

@@ -6,6 +6,7 @@ store. Equal seeds give byte-equal traces, on both stores.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -77,6 +78,7 @@ class Recorder(Telemetry):
         self.start: datetime = clock.now()
         self._moments: list[tuple[datetime, str, Mapping[str, Any]]] = []
         self._ordinals: dict[int, int] = {}
+        self._lock = threading.Lock()
         self._shown: dict[str, str] = {}
 
     def show(self, node: str, name: str) -> None:
@@ -104,10 +106,11 @@ class Recorder(Telemetry):
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
     ) -> None:
         kept = {**metadata, **measurements} if event == "pgjobs.plugin.prune" else metadata
-        self._moments.append((self._clock.now(), event, kept))
         job_id = self._job_id(metadata)
-        if job_id is not None and job_id not in self._ordinals:
-            self._ordinals[job_id] = len(self._ordinals) + 1
+        with self._lock:  # any thread may insert
+            self._moments.append((self._clock.now(), event, kept))
+            if job_id is not None and job_id not in self._ordinals:
+                self._ordinals[job_id] = len(self._ordinals) + 1
         if self._passing_on is not None:
             self._passing_on.emit(event, measurements, metadata)
 
