@@ -31,7 +31,8 @@ class Moment:
     """One event: when, on which node, what, to which job (its ordinal; 0 for none), and details.
 
     ``event`` is the last word of the telemetry event, or for an ended run the state that it
-    reached. ``job`` is the row after the event, where the event has one.
+    reached; ``name`` is the whole name of the telemetry event, or ``simulation.`` and what was done.
+    ``job`` is the row after the event, where the event has one.
     """
 
     at: datetime
@@ -40,6 +41,7 @@ class Moment:
     ordinal: int
     detail: str
     job: Job | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,18 @@ class Trace:
     def digest(self) -> str:
         """A short fingerprint of ``text``: equal for equal traces."""
         return blake2b(self.text().encode(), digest_size=8).hexdigest()
+
+    def to_svg(self, title: str = "Timeline") -> str:
+        """The trace as a picture: one SVG file without scripts; equal traces give equal bytes."""
+        from pgjobs_testing.pictures import svg
+
+        return svg(self, title)
+
+    def to_html(self, title: str = "Timeline") -> str:
+        """The trace as a page to zoom and search: one HTML file that loads nothing."""
+        from pgjobs_testing.pictures import html
+
+        return html(self, title)
 
     def of(self, event: str) -> list[Moment]:
         """The moments of one event, such as ``start``, ``completed``, ``retryable``."""
@@ -138,6 +152,7 @@ class Recorder(Telemetry):
             0 if job_id is None else self._ordinals[job_id],
             _detail(event, metadata, self.start),
             job,
+            event,
         )
 
     @staticmethod
