@@ -33,7 +33,7 @@ from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import flow
-from pgjobs_testing.clock import SeededRng
+from pgjobs_testing.clock import SeededRng, VirtualClock
 from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.freezing import freeze
@@ -229,7 +229,7 @@ class Capture:
         self._blocks: list[list[str]] = []
         self.process = os.getpid()
         self._source = source
-        self.clock = SharedClock(settings.start or _next_second())
+        self.clock: VirtualClock = SharedClock(settings.start or _next_second())
         self.rng = SeededRng(settings.seed)
         self.loops = Loops(self.clock)
         self._unfreeze: Callable[[], None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from random import Random  # noqa: TID251 - seeded streams are this file's purpose
@@ -32,6 +33,10 @@ class VirtualClock:
         """Move to a later instant."""
         assert instant >= self._now, f"the clock cannot go back from {self._now} to {instant}"
         self._now = instant
+
+    def still(self) -> AbstractContextManager[None]:
+        """Let only ``set`` move the clock inside the block; nothing else ever moves this one."""
+        return nullcontext()
 
 
 class SeededRng:

@@ -79,7 +79,7 @@ class ScenarioItem(pytest.Function):
         """The same text as that of ``pgjobs-testing replay``."""
         if isinstance(excinfo.value, ScenarioFailed):
             return str(excinfo.value)
-        return super().repr_failure(excinfo, style)
+        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the scenario begins."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import TypeVar
 
@@ -56,7 +56,7 @@ class Stage(Capture):
             store=self._way,
             registry=registry,
             telemetry=telemetry,
-            here=lambda: VirtualHere(self.loops),
+            here=lambda: VirtualHere(self.loops, nullcontext),
             jitter=jitter,
             captor=_Quiet(),
         )
