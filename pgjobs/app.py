@@ -225,11 +225,9 @@ class PgJobs(Calls):
         _refuse_in_loop("drain_queue")
         runtime = self.runtime()
         program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
-        try:
-            return drive(program, runtime.store, runtime.here())
-        finally:
-            if runtime.captor is not None:
-                runtime.captor.called()
+        if runtime.captor is not None:
+            return runtime.captor.drain(program)
+        return drive(program, runtime.store, runtime.here())
 
     async def drain_queue_async(
         self,
@@ -242,11 +240,9 @@ class PgJobs(Calls):
         """``drain_queue`` on the running event loop: ``async def`` workers run as its tasks."""
         runtime = self.runtime()
         program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
-        try:
-            return await drive_async(program, runtime.store, runtime.here())
-        finally:
-            if runtime.captor is not None:
-                await runtime.captor.called_async()
+        if runtime.captor is not None:
+            return await runtime.captor.drain_async(program)
+        return await drive_async(program, runtime.store, runtime.here())
 
     def next_at(self, wall: str, tz: str | tzinfo = "Etc/UTC") -> datetime:
         """The next instant at which clocks in ``tz`` show ``wall`` ("HH:MM"), by the clock."""

@@ -18,6 +18,9 @@ from pgjobs.runtime import Runtime
 
 T = TypeVar("T")
 
+INSERTS = ("insert", "insert_all")
+"""Calls whose answer only says that jobs were stored."""
+
 
 class Calls(ABC):
     """The client's side of an instance; ``PgJobs`` adds what runs jobs."""
@@ -95,11 +98,17 @@ class Calls(ABC):
 
     def count_jobs(self, by: str | None = None, **filters: Any) -> Any:
         """How many jobs match: an int, or a dict by "state", "queue" or "worker"."""
-        return self._call(lambda c: c.count(by, filters))
+        counts = self._call(lambda c: c.count(by, filters))
+        if (captor := self.runtime().captor) is not None:
+            captor.counted(filters)
+        return counts
 
     async def count_jobs_async(self, by: str | None = None, **filters: Any) -> Any:
         """``count_jobs`` without blocking the running event loop."""
-        return await self._call_async(lambda c: c.count(by, filters))
+        counts = await self._call_async(lambda c: c.count(by, filters))
+        if (captor := self.runtime().captor) is not None:
+            captor.counted(filters)
+        return counts
 
     def cancel_job(self, job: Job | int) -> Job:
         """Cancel an unfinished job, a running one too; a finished one comes back unchanged."""
@@ -221,8 +230,11 @@ class Calls(ABC):
         if writes and runtime.captor is not None:
             runtime.captor.calling(writes)
         result = client.drive(runtime.store, program(self._client(runtime)), connection)
-        if writes and runtime.captor is not None:
-            runtime.captor.called()
+        if runtime.captor is not None:
+            if writes not in INSERTS:
+                runtime.captor.answered(_jobs_of(result))
+            if writes:
+                runtime.captor.called()
         return result
 
     async def _call_async(
@@ -235,9 +247,17 @@ class Calls(ABC):
         runtime = self.runtime()
         made = program(self._client(runtime))
         result = await client.drive_async(runtime.store, made, connection)
-        if writes and runtime.captor is not None:
-            await runtime.captor.called_async()
+        if runtime.captor is not None:
+            if writes not in INSERTS:
+                runtime.captor.answered(_jobs_of(result))
+            if writes:
+                await runtime.captor.called_async()
         return result
 
     def _client(self, runtime: Runtime) -> Client:
         return Client(runtime.clock, runtime.telemetry, self.queues)
+
+
+def _jobs_of(answer: object) -> list[Job]:
+    found = answer if isinstance(answer, list) else [answer]
+    return [each for each in found if isinstance(each, Job)]

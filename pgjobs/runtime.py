@@ -7,12 +7,14 @@ unmodified, is captured too. Production never installs a hook.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pgjobs.adapters.executors import Here
+from pgjobs.engine.drain import DrainResult, Program
 from pgjobs.ports import Clock, Rng, Store
+from pgjobs.rules.job import Job
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import Registry
 
@@ -29,6 +31,22 @@ class Captor(Protocol):
 
     def stopped(self) -> None:
         """``stop`` was called."""
+        ...
+
+    def drain(self, program: Program) -> DrainResult:
+        """Drive a drain."""
+        ...
+
+    async def drain_async(self, program: Program) -> DrainResult:
+        """Drive a drain on the running loop."""
+        ...
+
+    def answered(self, jobs: Iterable[Job]) -> None:
+        """A client's call, other than an insert, came back with these jobs."""
+        ...
+
+    def counted(self, filters: Mapping[str, Any]) -> None:
+        """A client's call counted the jobs that these filters mean."""
         ...
 
     def calling(self, call: str) -> None:

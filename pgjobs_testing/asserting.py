@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from pgjobs.app import PgJobs
+from pgjobs.effects import Find
 from pgjobs.rules import options
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import Job
+from pgjobs.rules.selection import Selection
 from pgjobs_testing import matching
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.matching import Compared, Expectation
@@ -42,7 +44,8 @@ class Assertions(PgJobs):
         ``count`` asks for exactly so many, ``at_least`` for so many or more.
         """
         __tracebackhide__ = True
-        expected, compared = self._compared(filters, delta, self.all_jobs())
+        expected, compared = self._compared(filters, delta, self._stored())
+        self._saw(each.job for each in compared if each.matched)
         return _assert_found(expected, compared, count, at_least)
 
     async def assert_enqueued_async(
@@ -55,30 +58,46 @@ class Assertions(PgJobs):
     ) -> Job:
         """``assert_enqueued`` without blocking the running loop."""
         __tracebackhide__ = True
-        expected, compared = self._compared(filters, delta, await self.all_jobs_async())
+        expected, compared = self._compared(filters, delta, await self._stored_async())
+        self._saw(each.job for each in compared if each.matched)
         return _assert_found(expected, compared, count, at_least)
 
     def refute_enqueued(self, *, delta: float | timedelta = 1, **filters: Any) -> None:
         """No job that matches waits to run."""
         __tracebackhide__ = True
-        _assert_none(*self._compared(filters, delta, self.all_jobs()))
+        _assert_none(*self._compared(filters, delta, self._stored()))
 
     async def refute_enqueued_async(self, *, delta: float | timedelta = 1, **filters: Any) -> None:
         """``refute_enqueued`` without blocking the running loop."""
         __tracebackhide__ = True
-        _assert_none(*self._compared(filters, delta, await self.all_jobs_async()))
+        _assert_none(*self._compared(filters, delta, await self._stored_async()))
 
     def all_enqueued(self, *, delta: float | timedelta = 1, **filters: Any) -> list[Job]:
         """The jobs that match and wait to run, by id."""
-        _, compared = self._compared(filters, delta, self.all_jobs())
-        return [each.job for each in compared if each.matched]
+        _, compared = self._compared(filters, delta, self._stored())
+        found = [each.job for each in compared if each.matched]
+        self._saw(found)
+        return found
 
     async def all_enqueued_async(
         self, *, delta: float | timedelta = 1, **filters: Any
     ) -> list[Job]:
         """``all_enqueued`` without blocking the running loop."""
-        _, compared = self._compared(filters, delta, await self.all_jobs_async())
-        return [each.job for each in compared if each.matched]
+        _, compared = self._compared(filters, delta, await self._stored_async())
+        found = [each.job for each in compared if each.matched]
+        self._saw(found)
+        return found
+
+    def _stored(self) -> list[Job]:
+        """Every job; that an assertion reads it is no look of the test's at it."""
+        return self.runtime().store.run(Find(Selection()))
+
+    async def _stored_async(self) -> list[Job]:
+        return await self.runtime().store.run_async(Find(Selection()))
+
+    def _saw(self, jobs: Iterable[Job]) -> None:
+        """An assertion of the test matched these jobs."""
+        raise NotImplementedError
 
     def _compared(
         self, filters: Mapping[str, Any], delta: float | timedelta, jobs: list[Job]

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from pgjobs import guard, runtime
 from pgjobs.adapters.local import LocalSession, LocalStore
 from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
-from pgjobs.effects import Count
+from pgjobs.client import filtered
+from pgjobs.effects import Count, Find
+from pgjobs.engine.drain import DrainResult, Program, drive, drive_async
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import ONCE, Plugin
 from pgjobs.ports import Clock
@@ -27,7 +30,7 @@ from pgjobs.rules.errors import (
     ConfigurationError,
     nearest,
 )
-from pgjobs.rules.job import JobState
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.options import Queue
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
@@ -38,6 +41,7 @@ from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.freezing import freeze
 from pgjobs_testing.frozen import SharedClock
+from pgjobs_testing.looking import Looking
 from pgjobs_testing.settings import Settings, check_mode
 from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
@@ -71,13 +75,14 @@ class Engine:
         self._flow: Flow | None = None
         self._node: Node | None = None
         self._turn = Turn()
+        self.looking = Looking()
         self._runtime = Runtime(
             clock=capture.clock,
             rng=capture.rng,
             store=store,
             registry=REGISTRY,
             telemetry=self.recorder,
-            here=lambda: VirtualHere(capture.loops_here(), self.holding),
+            here=self._here,
             jitter=capture.settings.jitter,
             captor=self,
         )
@@ -121,19 +126,57 @@ class Engine:
             if mine:
                 self._turn.end()
 
+    def drain(self, program: Program) -> DrainResult:
+        here = self._here()
+        try:
+            result = drive(program, self.store, here)
+        except BaseException:  # what a worker raised comes to the test, which looks at it so
+            self.looking.saw(() if here.last is None else (here.last.job,))
+            raise
+        finally:
+            self.called()
+        return self.looking.result(result) if self._capture.settings.strict else result
+
+    async def drain_async(self, program: Program) -> DrainResult:
+        here = self._here()
+        try:
+            result = await drive_async(program, self.store, here)
+        except BaseException:
+            self.looking.saw(() if here.last is None else (here.last.job,))
+            raise
+        finally:
+            await self.called_async()
+        return self.looking.result(result) if self._capture.settings.strict else result
+
+    def answered(self, jobs: Iterable[Job]) -> None:
+        if self._capture.settings.strict and not self._turn.taken:
+            self.looking.saw(jobs)
+
+    def counted(self, filters: Mapping[str, Any]) -> None:
+        if self._capture.settings.strict and not self._turn.taken:
+            self.looking.saw(self.store.run(Find(filtered(filters))))
+
+    def traced(self, first: int = 0) -> Trace:
+        """What happened from the moment with index ``first`` on."""
+        found = self.recorder.trace(first)
+        return self.looking.trace(found) if self._capture.settings.strict else found
+
+    def _here(self) -> VirtualHere:
+        return VirtualHere(self._capture.loops_here(), self.holding)
+
     def until(self, target: datetime) -> Trace:
         """Let everything happen up to ``target``."""
         self._take_turn()
         first = len(self.recorder)
         self._drive(lambda: self._awake(self.ready().until(target)), "advance")
-        return self.recorder.trace(first)
+        return self.traced(first)
 
     async def until_async(self, target: datetime) -> Trace:
         """``until`` on the running loop."""
         self._take_turn()
         first = len(self.recorder)
         await self._drive_async(lambda: self._awake(self.ready().until(target)))
-        return self.recorder.trace(first)
+        return self.traced(first)
 
     def _awake(self, program: flow.Program) -> flow.Program:
         """Let recurring duties act meanwhile."""
@@ -237,6 +280,7 @@ class Capture:
         self._loops_of_threads: dict[int, Loops] = {}
         self._engines: dict[object, Engine] = {}
         self._used: dict[object, str] = {}
+        self._stands_for: dict[str | None, Engine] = {}  # whatever becomes of the instance
 
     @property
     def mode(self) -> str:
@@ -279,6 +323,11 @@ class Capture:
         wanted = "default" if name is None else name
         if wanted in used:
             return self._engine(used[wanted])
+        if name not in self._stands_for:
+            self._stands_for[name] = self._meant(name, used)
+        return self._stands_for[name]
+
+    def _meant(self, name: str | None, used: Mapping[str, object]) -> Engine:
         found = {app.name: app.database for app in reversed(applications())} | used
         if name is not None:
             if name not in found:

@@ -110,12 +110,15 @@ class VirtualHere(Here):
     def __init__(self, loops: Loops, holding: Callable[[], AbstractContextManager[None]]) -> None:
         super().__init__()
         self._loops, self._holding = loops, holding
+        self.last: Run | None = None
 
     def perform(self, run: Run) -> Outcome:
+        self.last = run
         with self._holding():
             return super().perform(run)
 
     async def perform_async(self, run: Run) -> Outcome:
+        self.last = run
         with self._holding():
             return await super().perform_async(run)
 

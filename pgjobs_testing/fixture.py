@@ -6,7 +6,7 @@ what only a test can do: move time, run jobs at will, and look.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from pgjobs.rules.schedule import duration, instant, later
 from pgjobs.runtime import Runtime
 from pgjobs.worker import Worker
 from pgjobs_testing import capture as captures
-from pgjobs_testing import performing
+from pgjobs_testing import performing, strictness
 from pgjobs_testing.asserting import Assertions
 from pgjobs_testing.capture import Capture, Engine
 from pgjobs_testing.clock import VirtualClock
@@ -160,12 +160,15 @@ class Harness(Assertions):
     @property
     def timeline(self) -> Trace:
         """Everything that happened in this test; ``str(jobs.timeline)`` is the text of it."""
-        return self._engine.recorder.trace()
+        return self._engine.traced()
 
     @property
     def started(self) -> bool:
         """Whether the application called ``start`` (which starts nothing under test)."""
         return self._engine.starts > 0
+
+    def _saw(self, jobs: Iterable[Job]) -> None:
+        self._engine.looking.saw(jobs)
 
     @property
     def _engine(self) -> Engine:
@@ -185,7 +188,9 @@ class Harness(Assertions):
 def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harness]:
     """The fixture ``jobs`` as a context manager, for use under ``@given`` or without the plugin.
 
-    Takes the options of the marker: ``mode queues seed start jitter``.
+    Takes the options of the marker: ``mode queues plugins seed start jitter strict``. With ``strict``
+    an ``AssertionError`` at the end of the block names the jobs that failed or were left over, and
+    that nobody looked at.
     """
     from pgjobs_testing import session
 
@@ -199,6 +204,8 @@ def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harn
     captures.push(made)
     try:
         yield Harness(made)
+        if (complaint := strictness.complaint(made)) is not None:
+            raise AssertionError(complaint)
     finally:
         captures.pop(made)
 

@@ -19,7 +19,7 @@ from pgjobs.rules.errors import PgJobsError
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture as captures
-from pgjobs_testing import marking, session
+from pgjobs_testing import marking, session, strictness
 from pgjobs_testing.capture import Capture
 from pgjobs_testing.fixture import Harness
 from pgjobs_testing.report import sections
@@ -27,7 +27,15 @@ from pgjobs_testing.servers import ServerError
 from pgjobs_testing.session import Session
 from pgjobs_testing.settings import MODES, Settings, check_mode, settings_with
 
-MARKER = "pgjobs(mode, queues, plugins, seed, start, jitter, freeze): how pgjobs runs in this test"
+MARKER = (
+    "pgjobs(mode, queues, plugins, seed, start, jitter, freeze, strict): how pgjobs runs in this test. "
+    "mode: manual, inline, postgres or live, or a list of these to run the test once in each; "
+    "queues and plugins: as for PgJobs, in place of the application's; seed: of every random choice; "
+    "start: the aware instant at which the clock stands; jitter: True for backoffs with theirs; "
+    "freeze: True for an application whose datetime.now() is that clock; "
+    "strict: True fails a test that never looked at a job that failed or was left over. The nearest "
+    "marker wins, option by option."
+)
 
 
 _capture_key = pytest.StashKey[Capture]()
@@ -54,6 +62,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("pgjobs_mode", "the mode of tests that do not name one", default="manual")
     parser.addini(
+        "pgjobs_strict",
+        "fail each test that never looked at a job that failed or was left over",
+        type="bool",
+        default=False,
+    )
+    parser.addini(
         "pgjobs_scenarios", "directories whose *.yaml are scenarios", type="paths", default=[]
     )
 
@@ -71,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
         handed = given.get("pgjobs_seed")
         seed = int.from_bytes(os.urandom(4), "big") if handed is None else handed  # noqa: TID251 - a run's seed is drawn once, and printed
     begun = Session(
-        Settings(mode, seed=seed),
+        Settings(mode, seed=seed, strict=config.getini("pgjobs_strict")),
         config.getoption("--pgjobs-postgres"),
         config.getoption("--pgjobs-image"),
         worker=given.get("workerid"),
@@ -162,6 +176,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         capture.process = os.getpid()  # where each test is run in a fork, the fork is its process
     if (mistake := item.stash.get(_mistake_key, None)) is not None:
         pytest.fail(mistake, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A strict test that passed fails for the jobs that it never looked at; one that may fail does not."""
+    result = yield
+    if item.get_closest_marker("xfail") is None and _capture_key in item.stash:
+        complaint = strictness.complaint(item.stash[_capture_key])
+        if complaint is not None:
+            pytest.fail(complaint, pytrace=False)
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

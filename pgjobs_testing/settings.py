@@ -15,8 +15,6 @@ from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import instant
 
 MODES = ("manual", "inline", "postgres", "live")
-LATER = ("strict",)
-"""Options of the marker that come with a later version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,7 @@ class Settings:
     start: datetime | None = None
     jitter: bool = False
     freeze: bool = False
+    strict: bool = False
 
 
 def check_mode(mode: object) -> str:
@@ -45,24 +44,17 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
     """``settings`` with what a marker or ``harness(...)`` gives."""
     if not given:
         return settings
-    for name in LATER:
-        if name in given:
-            raise ConfigurationError(
-                f"the option {name!r} comes with a later version, and this one would not obey it: "
-                "leave it out until then"
-            )
-    accepted = ("mode", "queues", "plugins", "seed", "start", "jitter", "freeze")
+    accepted = ("mode", "queues", "plugins", "seed", "start", "jitter", "freeze", "strict")
     reject_unknown(given, accepted, "option of pgjobs")
     changes = dict(given)
     if "mode" in changes:
         check_mode(changes["mode"])
-    seed, jitter = changes.get("seed", 0), changes.get("jitter", False)
+    seed = changes.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ConfigurationError(f"seed takes a whole number, not {seed!r}")
-    if not isinstance(jitter, bool):
-        raise ConfigurationError(f"jitter takes True or False, not {jitter!r}")
-    if not isinstance(changes.get("freeze", False), bool):
-        raise ConfigurationError(f"freeze takes True or False, not {changes['freeze']!r}")
+    for switch in ("jitter", "freeze", "strict"):
+        if not isinstance(changes.get(switch, False), bool):
+            raise ConfigurationError(f"{switch} takes True or False, not {changes[switch]!r}")
     if changes.get("queues") is not None:
         changes["queues"] = options.queues(changes["queues"])
     if changes.get("plugins") is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from pgjobs import ConfigurationError, Job, worker
+from pgjobs import ConfigurationError, Job, PgJobs, worker
 from pgjobs_testing import Harness, harness
 
 
@@ -103,3 +104,13 @@ def test_a_worker_that_takes_no_job_is_named(jobs: Harness, forgetful: Any):
 def test_a_static_perform_takes_the_job_alone(jobs: Harness):
     static: Any = Static
     assert jobs.perform_job(static) == 1
+
+
+def test_the_fixture_stands_for_one_instance_though_that_is_forgotten():
+    """When the last reference to an instance goes is up to the garbage collector."""
+    with harness() as jobs:
+        app = PgJobs("postgresql://db.example.invalid/shop", name="default")
+        jobs.insert(worker(name="here")(lambda job: None).new())
+        del app
+        gc.collect()
+        assert jobs.count_jobs() == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio.to_thread
@@ -23,7 +24,7 @@ def note(job): ...
 
 @worker
 async def note_async(job):
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # noqa: TID251 - virtual
 
 
 @pytest.fixture
@@ -204,10 +205,7 @@ def test_a_chain_of_a_thousand_inserts_does_not_grow_the_stack(jobs, how):
 
 
 def depth():
-    frame, found = sys._getframe(), 0
-    while frame is not None:
-        frame, found = frame.f_back, found + 1
-    return found
+    return sum(1 for _ in traceback.walk_stack(None))
 
 
 @pytest.mark.parametrize("how", ["drain", "perform"])
@@ -227,7 +225,7 @@ def test_what_a_worker_run_by_hand_inserts_inline_runs_when_it_has_ended(jobs, h
     @worker
     async def outer_async(job):
         await jobs.insert_async(inner.new())
-        await asyncio.sleep(5)
+        await asyncio.sleep(5)  # noqa: TID251 - virtual
         order.append("outer")
 
     chosen = outer if colour == "sync" else outer_async
