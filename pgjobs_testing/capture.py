@@ -42,7 +42,7 @@ from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.freezing import freeze
 from pgjobs_testing.frozen import SharedClock
 from pgjobs_testing.looking import Looking
-from pgjobs_testing.settings import Settings, check_mode
+from pgjobs_testing.settings import Settings, check_mode, shown_start
 from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
 from pgjobs_testing.turns import Turn
@@ -273,6 +273,7 @@ class Capture:
         self.process = os.getpid()
         self._source = source
         self.clock: VirtualClock = SharedClock(settings.start or _next_second())
+        self._began = self.clock.now()
         self.rng = SeededRng(settings.seed)
         self.loops = Loops(self.clock)
         self._unfreeze: Callable[[], None] | None = None
@@ -287,6 +288,11 @@ class Capture:
         """The mode of the block that was entered last, in whichever thread; else the test's."""
         blocks = self._blocks
         return blocks[-1][0] if blocks else self.settings.mode
+
+    @property
+    def repeated_by(self) -> str:
+        """The options of pytest under which this test does the same again."""
+        return f"--pgjobs-seed {self.settings.seed} --pgjobs-start {shown_start(self._began)}"
 
     def loops_here(self) -> Loops:
         """Where this thread runs async workers by hand: the test's loop in its own thread."""

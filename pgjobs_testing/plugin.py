@@ -25,7 +25,14 @@ from pgjobs_testing.fixture import Harness
 from pgjobs_testing.report import sections
 from pgjobs_testing.servers import ServerError
 from pgjobs_testing.session import Session
-from pgjobs_testing.settings import MODES, Settings, check_mode, settings_with
+from pgjobs_testing.settings import (
+    MODES,
+    Settings,
+    check_mode,
+    settings_with,
+    shown_start,
+    start_of,
+)
 
 MARKER = (
     "pgjobs(mode, queues, plugins, seed, start, jitter, freeze, strict): how pgjobs runs in this test. "
@@ -60,6 +67,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--pgjobs-seed", type=int, metavar="N", help="the seed of every random choice of pgjobs"
     )
+    group.addoption(
+        "--pgjobs-start",
+        metavar="INSTANT",
+        help="where the clock stands when a test begins, such as 2025-01-01T12:00:00Z (default: real "
+        "time, rounded up to a second)",
+    )
     parser.addini("pgjobs_mode", "the mode of tests that do not name one", default="manual")
     parser.addini(
         "pgjobs_strict",
@@ -79,13 +92,18 @@ def pytest_configure(config: pytest.Config) -> None:
         mode = check_mode(config.getoption("--pgjobs-mode") or config.getini("pgjobs_mode"))
     except PgJobsError as error:
         raise pytest.UsageError(f"pgjobs_mode: {error}") from None
+    start = config.getoption("--pgjobs-start")
+    try:
+        start = None if start is None else start_of(start)
+    except PgJobsError as error:
+        raise pytest.UsageError(str(error)) from None
     seed = config.getoption("--pgjobs-seed")
     given = getattr(config, "workerinput", {})
     if seed is None:
         handed = given.get("pgjobs_seed")
         seed = int.from_bytes(os.urandom(4), "big") if handed is None else handed  # noqa: TID251 - a run's seed is drawn once, and printed
     begun = Session(
-        Settings(mode, seed=seed, strict=config.getini("pgjobs_strict")),
+        Settings(mode, seed=seed, start=start, strict=config.getini("pgjobs_strict")),
         config.getoption("--pgjobs-postgres"),
         config.getoption("--pgjobs-image"),
         worker=given.get("workerid"),
@@ -120,7 +138,9 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_report_header() -> list[str]:
     here = session.present()
     mode, seed = here.settings.mode, here.settings.seed
-    lines = [f"pgjobs: mode {mode}, --pgjobs-seed {seed}"]
+    start = here.settings.start
+    held = "" if start is None else f" --pgjobs-start {shown_start(start)}"
+    lines = [f"pgjobs: mode {mode}, --pgjobs-seed {seed}{held}"]
     if mode == "postgres" or here.option != "auto":
         try:
             lines.append(f"pgjobs: {here.choice.reason}")

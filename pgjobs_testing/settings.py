@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pgjobs.plugins import Plugin
@@ -38,6 +38,22 @@ def check_mode(mode: object) -> str:
     if mode not in MODES:
         raise ConfigurationError(f"unknown mode {mode!r}{nearest(mode, MODES)}")
     return mode
+
+
+def start_of(text: str) -> datetime:
+    """The instant that ``--pgjobs-start`` names; ``ConfigurationError`` for another text."""
+    try:
+        return instant(datetime.fromisoformat(text), "--pgjobs-start")
+    except ValueError:  # ConfigurationError is one
+        raise ConfigurationError(
+            "--pgjobs-start takes an instant such as 2025-01-01T12:00:00Z, with its time zone, "
+            f"not {text!r}"
+        ) from None
+
+
+def shown_start(at: datetime) -> str:
+    """An instant as ``start_of`` reads it."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:

@@ -1,0 +1,162 @@
+"""``--pgjobs-seed`` and ``--pgjobs-start`` reproduce a run, whatever else differs about it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+APP = """
+from pgjobs import Cron, PgJobs, Pruner, Retry, Stalled, worker
+
+@worker(queue="mail", max_attempts=5)
+async def mail(job):
+    if job.attempt < 3:
+        raise ValueError("no")
+
+@worker
+def tick(job):
+    jobs.insert(mail.new({"of": job.args}, tags=["x"]))
+    return Retry("again") if job.attempt == 1 else None
+
+jobs = PgJobs(
+    "postgresql://db.example.invalid/production",
+    queues={"default": 10, "mail": 2},
+    plugins=[Cron([("* * * * *", tick.new({"every": "minute"}))]), Stalled(), Pruner(max_age=90)],
+)
+"""
+
+TESTS = """
+import hashlib
+import pytest
+import app
+from pgjobs_testing import harness
+
+def told(jobs, name):
+    tokens = [job.attempted_by for job in jobs.all_jobs()]
+    text = f"{jobs.timeline.text()}{tokens}"
+    print(f"told {name}: {hashlib.sha256(text.encode()).hexdigest()}")
+
+def body(jobs, name):
+    app.jobs.insert_all([app.mail.new({"n": n}) for n in range(5)])
+    jobs.drain_queue(with_safety=True)
+    jobs.advance(400)
+    told(jobs, name)
+
+@pytest.mark.pgjobs(jitter=True)
+def test_one(jobs):
+    body(jobs, "one")
+
+@pytest.mark.pgjobs(jitter=True, mode="inline")
+def test_two(jobs):
+    body(jobs, "two")
+
+@pytest.mark.pgjobs(jitter=True, seed=5)
+def test_three(jobs):
+    body(jobs, "three")
+
+@pytest.mark.asyncio
+async def test_four(jobs):
+    await app.jobs.insert_async(app.mail.new())
+    await jobs.advance_async(100)
+    told(jobs, "four")
+
+def test_five():
+    with harness(jitter=True) as jobs:
+        body(jobs, "five")
+"""
+
+
+@pytest.fixture
+def output(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    """Runs tests with the plugin on; what pytest prints."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.delenv("PGJOBS_CAPTURED_BY", raising=False)
+
+    def ran(*options: str, hash_seed: str = "0", tests: str = TESTS, ends: int = 0) -> str:
+        monkeypatch.setenv("PYTHONHASHSEED", hash_seed)
+        pytester.makepyfile(app=APP, test_it=textwrap.dedent(tests))
+        switches = ("-p", "pgjobs_testing", "-p", "no:cacheprovider", "-rA", *options)
+        result = pytester.runpytest_subprocess(*switches, timeout=120)
+        text = result.stdout.str()
+        assert result.ret == ends, text
+        return text
+
+    return ran
+
+
+@pytest.fixture
+def run(output):
+    """Runs tests; what they told, by name."""
+    return lambda *options, **more: dict(re.findall(r"told (\w+): (\w+)", output(*options, **more)))
+
+
+FIXED = ("--pgjobs-seed", "7", "--pgjobs-start", "2025-01-01T11:58:30Z")
+
+
+def test_equal_seeds_and_starts_tell_equal_timelines_in_any_order_process_or_selection(run):
+    first = run(*FIXED)
+    assert sorted(first) == ["five", "four", "one", "three", "two"]
+    assert run(*FIXED, hash_seed="1") == first
+    assert run(*FIXED, "--random-order", "--random-order-seed=4", hash_seed="99") == first
+    assert run(*FIXED, "-n", "2") == first
+    for name in first:
+        assert run(*FIXED, "-k", name) == {name: first[name]}
+
+
+def test_another_seed_tells_another_timeline_where_no_marker_fixes_it(run):
+    first = run(*FIXED)
+    other = run("--pgjobs-seed", "8", *FIXED[2:])
+    changed = {name for name in first if first[name] != other[name]}
+    assert changed == {"one", "two", "four", "five"}
+
+
+def test_a_failing_test_says_what_repeats_it(output):
+    failing = """
+        import app
+
+        def test_it(jobs):
+            jobs.advance(100, run=True)
+            assert not jobs.timeline.text()
+        """
+    text = output(tests=failing, ends=1)
+    said = re.search(r"^--pgjobs-seed \d+ --pgjobs-start \S+Z$", text, re.MULTILINE)
+    assert said is not None, text
+    timeline = re.compile(r"- pgjobs timeline -.*?^--pgjobs-seed", re.DOTALL | re.MULTILINE)
+    again = output(*said[0].split(), tests=failing, ends=1)
+    assert timeline.findall(again) == timeline.findall(text) != []
+
+
+def test_the_header_says_where_the_clock_is_put(output, pytester):
+    pytester.makepyfile(test_it="def test_it(): pass")
+    result = pytester.runpytest_subprocess("-p", "pgjobs_testing", *FIXED)
+    result.stdout.fnmatch_lines(
+        ["pgjobs: mode manual, --pgjobs-seed 7 --pgjobs-start 2025-01-01T11:58:30Z"]
+    )
+
+
+@pytest.mark.parametrize("given", ["tomorrow", "2025-01-01T12:00:00"])
+def test_a_start_that_is_no_aware_instant_is_a_usage_error(output, pytester, given):
+    pytester.makepyfile(test_it="def test_it(): pass")
+    result = pytester.runpytest_subprocess("-p", "pgjobs_testing", "--pgjobs-start", given)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--pgjobs-start takes an instant such as *, not '{given}'*"])
+
+
+def test_the_projects_own_chance_is_left_alone(run):
+    """Neither ``random`` nor hypothesis is seeded by the plugin."""
+    tests = """
+        import random
+
+        def test_it(jobs):
+            random.seed(3)
+            expected = random.random()
+            random.seed(3)
+            import app
+            app.jobs.insert(app.mail.new())
+            jobs.advance(100)
+            assert random.random() == expected
+        """
+    run(*FIXED, tests=tests)
