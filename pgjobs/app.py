@@ -258,6 +258,8 @@ class PgJobs(Calls):
     @property
     def database(self) -> object:
         """What tells the database of this instance from another's: equal for the same one."""
+        if (place := getattr(self._given_store, "place", None)) is not None:
+            return place
         return (self._given_store or self._dsn or os.environ.get(DSN_VARIABLE), self.schema)
 
     @property

@@ -351,6 +351,10 @@ class Capture:
         """The engines that were used, in order."""
         return list(self._engines.values())
 
+    def told(self) -> int:
+        """How many events there were so far."""
+        return sum(len(engine.recorder) for engine in self.engines())
+
     def open(self) -> None:
         """Begin: hold the application's time where the test asks for it."""
         if self.settings.freeze:
@@ -443,6 +447,17 @@ def pop(capture: Capture) -> None:
         runtime.capture_clock(None)
         guard.install(None)
     capture.close()
+
+
+@contextmanager
+def beneath(capture: Capture) -> Iterator[None]:
+    """Let ``capture`` stand in for what happens in the block, over the one that is on top."""
+    entry = len(_stack)
+    _stack.append(capture)
+    try:
+        yield
+    finally:
+        del _stack[entry]
 
 
 def applications() -> list[PgJobs]:

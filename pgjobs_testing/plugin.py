@@ -8,6 +8,7 @@ does.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ MARKER = (
     "strict: True fails a test that never looked at a job that failed or was left over. The nearest "
     "marker wins, option by option."
 )
+
+
+class WiderFixtureWarning(pytest.PytestWarning):
+    """A fixture of wider scope than a test did something to jobs."""
 
 
 _capture_key = pytest.StashKey[Capture]()
@@ -219,6 +224,28 @@ def pytest_runtest_makereport(
     if report.failed and capture is not None:
         report.sections += sections(capture)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """What a fixture of wider scope inserts belongs to no test, whichever of them comes first."""
+    outside = session.present().outside
+    top = captures.current()
+    if fixturedef.scope == "function" or outside is None or top is None or top.mode == "live":
+        return (yield)
+    before = outside.told()
+    with captures.beneath(outside):
+        result = yield
+    if outside.told() > before:
+        warnings.warn(
+            WiderFixtureWarning(
+                f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} did something to jobs, "
+                "which no test sees, since each has a store of its own: do so in a fixture of "
+                "function scope, or in the test"
+            ),
+            stacklevel=1,
+        )
+    return result
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import threading
 
 import click
 
-from pgjobs import telemetry
+from pgjobs import guard, telemetry
+from pgjobs.app import PgJobs
 from pgjobs.cli.common import in_one_line, instance
-from pgjobs.rules.errors import nearest
+from pgjobs.rules.errors import CapturedStoreError, nearest
 
 NOT_STOPPED = 70
 """Exit code when a job did not end within two graces: its node is gone, and rescue will find it."""
@@ -49,8 +50,10 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
     if level is None:
         known = logging.getLevelNamesMapping()
         raise click.UsageError(f"unknown level {log_level!r}{nearest(log_level.upper(), known)}")
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     jobs = instance(target)
+    with in_one_line():
+        _refuse_captured(jobs)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if log_jobs:
         telemetry.log()
     stopping = threading.Event()
@@ -75,3 +78,12 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
         click.echo(f"a job did not end in time; {LEFT}", err=True)
         os._exit(NOT_STOPPED)
     click.echo("stopped")
+
+
+def _refuse_captured(jobs: PgJobs) -> None:
+    """Under test an instance serves nothing, and this command would wait for a signal for ever."""
+    if jobs.runtime().captor is not None:
+        raise CapturedStoreError(
+            "a test run stands in for production here, so no queue is served: let its jobs run with "
+            f"jobs.drain_queue() or jobs.advance(60), or {guard.REMEDY}"
+        )

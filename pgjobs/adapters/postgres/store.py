@@ -55,6 +55,11 @@ class PostgresStore:
         return self._names.schema
 
     @property
+    def place(self) -> object:
+        """What tells its database from another's, without asking anybody."""
+        return (self._dsn, self.schema)
+
+    @property
     def dsn(self) -> str:
         """The DSN that the next connection is opened with."""
         if isinstance(self._dsn, str):
