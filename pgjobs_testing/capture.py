@@ -333,7 +333,7 @@ class Capture:
             self._stands_for[name] = self._meant(name, used)
         return self._stands_for[name]
 
-    def _meant(self, name: str | None, used: Mapping[str, object]) -> Engine:
+    def _meant(self, name: str | None, used: dict[str, object]) -> Engine:
         found = {app.name: app.database for app in reversed(applications())} | used
         if name is not None:
             if name not in found:

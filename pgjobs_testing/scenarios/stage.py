@@ -8,15 +8,17 @@ node whose worker calls: where that is cut, the call fails as it would in produc
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.app import PgJobs
 from pgjobs.effects import Effect
+from pgjobs.engine.drain import DrainResult, Program, drive, drive_async
 from pgjobs.ports import Rng
+from pgjobs.rules.job import Job
 from pgjobs.runtime import Runtime
 from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs.worker import REGISTRY, Registry
@@ -56,10 +58,13 @@ class Stage(Capture):
             store=self._way,
             registry=registry,
             telemetry=telemetry,
-            here=lambda: VirtualHere(self.loops, nullcontext),
+            here=self._here,
             jitter=jitter,
-            captor=_Quiet(),
+            captor=_Quiet(self._way, self._here),
         )
+
+    def _here(self) -> VirtualHere:
+        return VirtualHere(self.loops, nullcontext)
 
     def runtime_of(self, app: PgJobs) -> Runtime | None:
         self.refuse_fork()
@@ -117,7 +122,22 @@ class _Way(LocalStore):
 
 
 class _Quiet:
-    """A captor that does nothing: the play goes on by itself after each call."""
+    """A captor that does nothing of its own: the play goes on by itself after each call."""
+
+    def __init__(self, store: LocalStore, here: Callable[[], VirtualHere]) -> None:
+        self._store, self._here = store, here
+
+    def drain(self, program: Program) -> DrainResult:
+        return drive(program, self._store, self._here())
+
+    async def drain_async(self, program: Program) -> DrainResult:
+        return await drive_async(program, self._store, self._here())
+
+    def answered(self, jobs: Iterable[Job]) -> None:
+        """A scenario says by itself what it looks at."""
+
+    def counted(self, filters: Mapping[str, Any]) -> None:
+        """A scenario says by itself what it looks at."""
 
     def started(self) -> None:
         """Nothing is started: the scenario's nodes run the jobs."""
