@@ -210,7 +210,9 @@ class Engine:
         capture = self._capture
         served = self.served()
         session = LocalSession(self.store)
-        executor = InlineExecutor(capture.clock, capture.loops)
+        executor = InlineExecutor(
+            capture.clock, capture.loops, lambda: sum(self._waiting().values())
+        )
         ports = NodePorts(capture.clock, capture.rng, session, executor, REGISTRY, self.recorder)
         self._node = Node(
             NODE,

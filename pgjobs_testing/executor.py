@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pgjobs.adapters.executors import Here, perform, perform_async, perform_within_limit
+from pgjobs.engine.livelock import Watch
 from pgjobs.ports import Finished, Run
 from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
 from pgjobs.rules.lifecycle import Outcome
@@ -23,7 +24,10 @@ from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime, adopt
 
 T = TypeVar("T")
 
-RUNS_WITHOUT_PROGRESS = 100
+REMEDY = (
+    "Let the worker come to an end or wait (schedule_in, Snooze), or run the jobs one by one with "
+    "drain_queue(limit=)"
+)
 TIMERS_OF_ONE_DRAIN = 100_000
 
 
@@ -136,15 +140,18 @@ class VirtualHere(Here):
 
 
 class InlineExecutor:
-    """Runs claimed jobs when the flow gives it a turn. Time limits are the engine's."""
+    """Runs claimed jobs when the flow gives it a turn. Time limits are the engine's.
 
-    def __init__(self, clock: VirtualClock, loops: Loops) -> None:
-        self._clock, self._loops = clock, loops
+    ``waiting`` counts the jobs that could be claimed now.
+    """
+
+    def __init__(self, clock: VirtualClock, loops: Loops, waiting: Callable[[], int]) -> None:
+        self._clock, self._loops, self._available = clock, loops, waiting
         self._waiting: deque[Run] = deque()
         self._finished: list[Finished] = []
         self._tasks: dict[Run, asyncio.Task[None]] = {}
         self._told = False
-        self._fruitless: dict[int, tuple[datetime, int, int]] = {}
+        self._watch: tuple[datetime, Watch] | None = None
 
     def start(self, runs: list[Run]) -> None:
         self._waiting.extend(runs)
@@ -174,8 +181,7 @@ class InlineExecutor:
     def turn(self, now: datetime) -> bool:
         ran = False
         while self._waiting and not self._is_async(self._waiting[0]):
-            run = self._waiting.popleft()
-            self._guard(run)
+            run = self._next()
             ended = perform(run)
             self._end(run, ended)
             passing_on(ended)
@@ -195,8 +201,7 @@ class InlineExecutor:
         self._told = False
         context: contextvars.Context | None = None
         if self._waiting and self._is_async(self._waiting[0]):
-            run = self._waiting.popleft()
-            self._guard(run)
+            run = self._next()
             context = contextvars.copy_context()
             self._tasks[run] = time.spawn(self._perform(run), context=context)
         before = len(self._finished)
@@ -217,17 +222,20 @@ class InlineExecutor:
     def _end(self, run: Run, ended: Outcome) -> None:
         self._finished.append(Finished(run, ended, self._clock.monotonic()))
 
-    def _guard(self, run: Run) -> None:
-        """A job that runs again and again at one instant, its attempt given back, never ends."""
-        now, attempt = self._clock.now(), run.job.attempt
-        at, before, runs = self._fruitless.get(run.job.id, (now, attempt, 0))
-        runs = runs + 1 if (at, before) == (now, attempt) else 1
-        self._fruitless[run.job.id] = (now, attempt, runs)
-        if runs > RUNS_WITHOUT_PROGRESS:
-            raise LivelockError(
-                f"job {run.job.id} of worker {run.job.worker} ran {RUNS_WITHOUT_PROGRESS} times at "
-                f"{now.isoformat()} without progress: it snoozes for 0 seconds"
-            )
+    def _next(self) -> Run:
+        """The next run; it stays where jobs run at this instant to no end."""
+        run, now = self._waiting[0], self._clock.now()
+        if self._watch is None or self._watch[0] != now:
+            self._watch = now, Watch(f"at {now.isoformat()}", REMEDY)
+        watch = self._watch[1]
+        if watch.asks:
+            watch.counted(self._available() + len(self._waiting) - 1)
+        try:
+            watch.running(run.job)
+        except LivelockError:
+            self._watch = None  # the next call of the test begins to count anew
+            raise
+        return self._waiting.popleft()
 
     @staticmethod
     def _is_async(run: Run) -> bool:

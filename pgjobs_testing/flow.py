@@ -109,8 +109,8 @@ class Flow:
             if not active:
                 return
         raise LivelockError(
-            f"{STEPS_AT_ONE_INSTANT} steps at {self.clock.now().isoformat()} did not come to rest: jobs insert "
-            "or snooze one another without any delay"
+            f"{STEPS_AT_ONE_INSTANT} steps at {self.clock.now().isoformat()} did not come to rest: "
+            "jobs insert or snooze one another without any delay"
         )
 
     def next_due(self) -> datetime | None:

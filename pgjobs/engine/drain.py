@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from pgjobs.effects import Claim, Effect, Find, Settle, Transition
+from pgjobs.effects import Claim, Count, Effect, Find, Settle, Transition
+from pgjobs.engine.livelock import Watch
 from pgjobs.engine.stager import STAGE_LIMIT
 from pgjobs.ports import Run, Store
 from pgjobs.rules import lifecycle, outcome, selection
@@ -21,7 +22,7 @@ from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.worker import Registry
 
-RUNS_WITHOUT_PROGRESS = 100
+REMEDY = "Let the worker come to an end, or bound the drain: limit=, with_recursion=False"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ async def drive_async(program: Program, store: Store, here: Performer) -> DrainR
 def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
     """The program of a drain."""
     done: list[Job] = []
-    fruitless: dict[int, tuple[int, int]] = {}
+    watch = Watch("in one drain", REMEDY)
     chosen = selection.claimable(plan.queue)
     yield from _stage(plan, ports)
     if not plan.recursion:
@@ -156,9 +157,14 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
         job = yield from _next(chosen, plan, ports)
         if job is None:
             break
-        if _livelocked(job, fruitless):
+        if watch.asks:
+            waiting = yield Count(chosen)
+            watch.counted(waiting.get("", 0))
+        try:
+            watch.running(job)
+        except LivelockError:
             yield Settle((lifecycle.release(job, ports.now()),))
-            raise _livelock(job)
+            raise
         after, ended = yield from _run(job, ports)
         done.append(after)
         if ended.raised and not plan.safety:
@@ -215,19 +221,3 @@ def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Perform, Any, t
         (after,) = (yield Find(selection.by_id(job.id))) or [job]
     ports.ended(run, after, ended, counted)
     return after, ended
-
-
-def _livelocked(job: Job, fruitless: dict[int, tuple[int, int]]) -> bool:
-    """Count the runs of one job in which its attempt did not grow: a snooze gives it back."""
-    attempt, runs = fruitless.get(job.id, (0, 0))
-    runs = runs + 1 if job.attempt == attempt else 1
-    fruitless[job.id] = (job.attempt, runs)
-    return runs > RUNS_WITHOUT_PROGRESS
-
-
-def _livelock(job: Job) -> LivelockError:
-    return LivelockError(
-        f"job {job.id} of worker {job.worker} ran {RUNS_WITHOUT_PROGRESS} times in one drain "
-        f"without progress (attempt {job.attempt} each time): it is snoozed, or retried by "
-        "hand, for ever. Drain without with_scheduled, or give a limit."
-    )
