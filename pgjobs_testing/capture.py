@@ -16,6 +16,7 @@ from typing import Any
 
 from pgjobs import guard, runtime
 from pgjobs.adapters.local import LocalSession, LocalStore
+from pgjobs.adapters.memory import MemoryStore
 from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
 from pgjobs.client import filtered
@@ -45,6 +46,7 @@ from pgjobs_testing.looking import Looking
 from pgjobs_testing.settings import Settings, check_mode, shown_start
 from pgjobs_testing.stores import StoreSource, own_databases
 from pgjobs_testing.timeline import Recorder, Trace
+from pgjobs_testing.transactions import CallersTransactions
 from pgjobs_testing.turns import Turn
 
 NODE = "test"
@@ -76,6 +78,9 @@ class Engine:
         self._node: Node | None = None
         self._turn = Turn()
         self.looking = Looking()
+        if isinstance(store, MemoryStore):
+            store.withholds = lambda: capture.mode == "inline"
+            store.watcher = CallersTransactions(self, self.recorder)
         self._runtime = Runtime(
             clock=capture.clock,
             rng=capture.rng,

@@ -103,9 +103,11 @@ class Recorder(Telemetry):
         """The name under which a node is shown."""
         return self._shown.get(node, node)
 
-    def note(self, event: str, node: str = CLIENT, detail: str = "") -> None:
-        """Record what was done to a node from outside, or to what they all share."""
-        metadata = {"node": node, "detail": detail}
+    def note(
+        self, event: str, node: str = CLIENT, detail: str = "", job: Job | None = None
+    ) -> None:
+        """Record what no telemetry tells: done to a node from outside, to what all share, to ``job``."""
+        metadata = {"node": node, "detail": detail, "job": job}
         self._moments.append((self._clock.now(), SIMULATED + event, metadata))
 
     @property

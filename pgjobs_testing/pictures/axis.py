@@ -95,8 +95,7 @@ def axis(instants: Iterable[int], runs: Iterable[int], width: float) -> Axis:
     folded = folds(points, [run for run in runs if run > 0], width)
     edges = [0, *folded, len(points)]
     spans = [
-        (points[first], points[last - 1])
-        for first, last in zip(edges, edges[1:], strict=False)
+        (points[first], points[last - 1]) for first, last in zip(edges, edges[1:], strict=False)
     ]
     fixed = len(spans) * 2 * PAD + len(folded) * FOLD + TAIL
     width = max(width, fixed + width / 2)

@@ -179,9 +179,7 @@ def _lanes(
     return tuple(lanes)
 
 
-def _lane(
-    node: str, parts: Sequence[Part], along: Axis, bands: tuple[Band, ...]
-) -> Lane | None:
+def _lane(node: str, parts: Sequence[Part], along: Axis, bands: tuple[Band, ...]) -> Lane | None:
     """The lane with a row for each job, side by side where they fit; None when it is too crowded."""
     if len(parts) > 40 * TIGHT:
         return None

@@ -30,10 +30,7 @@ def legend(picture: Picture, x: float, y: float, right: float) -> tuple[list[str
 def outcome(kind: str, x: float, y: float) -> str:
     """The glyph of a kind, on a disc of its colour."""
     path = glyphs.OUTCOMES[BY_NAME[kind].glyph]
-    return (
-        f'<g{at(x, y)}><circle class="{kind}-disc" r="6"/>'
-        f'<path class="glyph" d="{path}"/></g>'
-    )
+    return f'<g{at(x, y)}><circle class="{kind}-disc" r="6"/><path class="glyph" d="{path}"/></g>'
 
 
 def entries(picture: Picture) -> Iterator[tuple[list[str], float, str]]:

@@ -47,8 +47,10 @@ class PlacedGroup:
     @property
     def bottom(self) -> float:
         """Where it ends."""
-        return self.lanes[-1].top + self.lanes[-1].height if self.lanes else (
-            self.head.top + self.head.height
+        return (
+            self.lanes[-1].top + self.lanes[-1].height
+            if self.lanes
+            else (self.head.top + self.head.height)
         )
 
 

@@ -141,9 +141,7 @@ def _turn(
     """What the job did until now is over; from now on it is ``kind``."""
     if telling.kind and (at > telling.since or telling.node):
         before = ended or telling.kind
-        telling.spans.append(
-            Span(before, telling.since, at, telling.node, telling.attempt, note)
-        )
+        telling.spans.append(Span(before, telling.since, at, telling.node, telling.attempt, note))
     telling.kind, telling.since, telling.node, telling.attempt = kind, at, node, attempt
 
 
@@ -157,10 +155,6 @@ def _lose(told: Iterable[_Telling], node: str, at: int) -> None:
 
 def _told(ordinal: int, telling: _Telling, end: int) -> Story:
     if telling.kind:
-        last = Span(
-            telling.kind, telling.since, end, telling.node, telling.attempt, "", open=True
-        )
+        last = Span(telling.kind, telling.since, end, telling.node, telling.attempt, "", open=True)
         telling.spans.append(last)
-    return Story(
-        ordinal, telling.worker, telling.queue, tuple(telling.spans), tuple(telling.marks)
-    )
+    return Story(ordinal, telling.worker, telling.queue, tuple(telling.spans), tuple(telling.marks))

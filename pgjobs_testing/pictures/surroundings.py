@@ -158,9 +158,7 @@ def _pause(queues: dict[str, _Site], paused: dict[str, bool], at: int) -> None:
             site.end(at, "paused")
 
 
-def _control(
-    moment: Moment, at: int, queues: dict[str, _Site], paused: dict[str, bool]
-) -> None:
+def _control(moment: Moment, at: int, queues: dict[str, _Site], paused: dict[str, bool]) -> None:
     """A queue was set by hand; what is set for every queue takes the place of what was set for one."""
     queue = _queue(moment)
     if moment.event in ("pause", "resume"):

@@ -8,7 +8,7 @@ from pgjobs_testing.pictures.text import escaped
 def n(number: float) -> str:
     """A number with a decimal at most, and none where it is whole."""
     shown = f"{number:.1f}"
-    return shown[:-2] if shown.endswith(".0") else shown
+    return shown.removesuffix(".0")
 
 
 def at(x: float, y: float) -> str:

@@ -64,9 +64,7 @@ def span(only: Span) -> str:
 
 def badge(shown: Badge, ordinal: int) -> str:
     """The title of a badge."""
-    return "\n".join(
-        f"#{ordinal} {MARKS[mark.kind]} at {instant(mark.at)}" for mark in shown.marks
-    )
+    return "\n".join(f"#{ordinal} {MARKS[mark.kind]} at {instant(mark.at)}" for mark in shown.marks)
 
 
 def sign(marks: Sequence[Mark]) -> str:

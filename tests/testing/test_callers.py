@@ -39,7 +39,7 @@ class TestInMemory:
             app.insert(pack.new({"n": 1}), connection=session)
             app.insert_all([pack.new({"n": 2})], connection=object())
             jobs.insert(pack.new({"n": 3}), connection=session)
-        assert jobs.drain_queue() == {"completed": 3}
+            assert jobs.drain_queue() == {"completed": 3}
 
     async def test_the_asynchronous_twins_store_at_once_too(self, jobs: Harness) -> None:
         await app.insert_async(pack.new(), connection=object())

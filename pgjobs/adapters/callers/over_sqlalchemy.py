@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.adapters.callers.autocommit import begun, in_transaction
-from pgjobs.adapters.callers.kinds import Kind, closed
+from pgjobs.adapters.callers.kinds import Kind
 from pgjobs.adapters.callers.placeholders import named
 from pgjobs.adapters.callers.scalars import plain
+from pgjobs.adapters.callers.sqlalchemy_connections import async_connection, connection_of
 from pgjobs.adapters.postgres.failures import translated
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Statement
@@ -45,32 +46,13 @@ def carry_out(
 async def carry_out_async(
     kind: Kind, given: Any, statements: Sequence[Statement]
 ) -> list[list[Row]]:
-    from sqlalchemy.ext.asyncio import AsyncConnection, async_scoped_session
-
-    if isinstance(given, async_scoped_session):
-        given = given()
-    if isinstance(given, AsyncConnection) and (given.sync_connection is None or given.closed):
-        raise closed(kind)
-    rows: list[list[Row]] = await given.run_sync(lambda inner: carry_out(kind, inner, statements))
+    opened = async_connection(kind, given)
+    rows: list[list[Row]] = await opened.run_sync(lambda inner: carry_out(kind, inner, statements))
     return rows
 
 
 def _connection(kind: Kind, given: Connection | Session) -> Connection:
-    from sqlalchemy.engine import Connection
-    from sqlalchemy.exc import UnboundExecutionError
-
-    if isinstance(given, Connection):
-        if given.closed:
-            raise closed(kind)
-        connection = given
-    else:
-        try:
-            connection = given.connection()
-        except UnboundExecutionError as error:
-            raise ConfigurationError(
-                "the session has several engines, or none, and does not say which the job goes to: "
-                'give session.connection(bind_arguments={"bind": engine})'
-            ) from error
+    connection = connection_of(kind, given)
     dialect = connection.dialect
     if dialect.name != "postgresql" or dialect.paramstyle not in ("pyformat", "numeric_dollar"):
         raise ConfigurationError(

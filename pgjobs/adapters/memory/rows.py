@@ -26,7 +26,7 @@ DueKey = tuple[datetime, int]
 class Rows:
     """Jobs by id. ``available`` holds each queue's in claim order, ``due`` what is to be staged.
 
-    ``groups`` holds the ids of each fingerprint, in order.
+    ``groups`` holds the ids of each fingerprint, in order, ``withheld`` what is not to be claimed yet.
     """
 
     def __init__(self, first_id: int) -> None:
@@ -36,6 +36,7 @@ class Rows:
         self.due: list[DueKey] = []
         self.executing: dict[int, None] = {}
         self.groups: dict[str, list[int]] = {}
+        self.withheld: dict[int, None] = {}
 
     def add(self, new: NewJob, now: datetime) -> Job:
         """A new row."""
@@ -78,6 +79,7 @@ class Rows:
     def remove(self, job: Job) -> None:
         """Forget a row."""
         self._unindex(job)
+        self.withheld.pop(job.id, None)
         del self.by_id[job.id]
 
     def change(self, job: Job, change: lifecycle.Change) -> Job:
@@ -105,7 +107,8 @@ class Rows:
         named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
         queues = dict.fromkeys(named.get("queue") or self.available)
         for key in merge(*(self.available.get(queue, ()) for queue in queues)):
-            yield self.by_id[key[2]]
+            if key[2] not in self.withheld:
+                yield self.by_id[key[2]]
 
     def candidates(self, selection: Selection) -> list[Job]:
         """Rows among which all of the selection are: as few as an index can name."""

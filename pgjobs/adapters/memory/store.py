@@ -10,20 +10,30 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from pgjobs import effects, leading
+from pgjobs.adapters.callers.following import Transaction, follow, follow_async
 from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import controlling, jobs, limits, nodes
 from pgjobs.adapters.memory.tables import Tables
+from pgjobs.adapters.memory.within import Inserted, Watcher, inserted_within
 from pgjobs.effects import Effect
 from pgjobs.rules.errors import StoreError
+from pgjobs.rules.job import Job
+from pgjobs.rules.selection import Selection
 
 T = TypeVar("T")
 
 
 class MemoryStore(LocalStore):
-    """Jobs in memory. ``first_id`` is the id of the first job; ``tables`` may be looked at."""
+    """Jobs in memory. ``first_id`` is the id of the first job; ``tables`` may be looked at.
+
+    What is inserted within a caller's transaction is stored at once and follows its end. While
+    ``withholds`` says so it is not claimed before the commit; ``watcher`` is told of the end.
+    """
 
     def __init__(self, first_id: int = 1) -> None:
         super().__init__()
+        self.withholds: Callable[[], bool] = lambda: True
+        self.watcher: Watcher | None = None
         self._lock = threading.RLock()
         self._first_id = first_id
         self.clear()
@@ -38,6 +48,33 @@ class MemoryStore(LocalStore):
             raise StoreError(f"the memory store cannot carry out {type(effect).__name__}")
         with self._lock:
             return cast(T, carry_out(self.tables, effect))
+
+    def run_within(self, effect: Effect[T], connection: object) -> T:
+        return self._followed(effect, follow(connection))
+
+    async def run_within_async(self, effect: Effect[T], connection: object) -> T:
+        return self._followed(effect, await follow_async(connection))
+
+    def _followed(self, effect: Effect[T], transaction: Transaction | None) -> T:
+        if transaction is None or not isinstance(effect, effects.Insert):
+            return self.run(effect)
+        with self._lock:
+            answer, ids, replaced = inserted_within(self.tables, effect, self.withholds())
+
+        def kept() -> None:
+            self.tell(effect, answer)
+            if self.watcher is not None:
+                self.watcher.committed()
+
+        part = Inserted(self._lock, self.tables, ids, replaced, kept, self._taken_back)
+        transaction.add(part)
+        self.tell(effect, answer)
+        return cast(T, answer)
+
+    def _taken_back(self, jobs: list[Job]) -> None:
+        self.tell(effects.Delete(Selection(), len(jobs)), jobs)
+        if self.watcher is not None:
+            self.watcher.rolled_back(jobs)
 
 
 _CARRY_OUT: dict[type[Any], Callable[[Tables, Any], Any]] = {
