@@ -25,6 +25,7 @@ from pgjobs.rules.errors import (
     StoreUnavailableError,
     UnknownWorkerError,
 )
+from pgjobs.rules.explaining import Explanation
 from pgjobs.rules.job import Cancel, Discard, Job, JobState, NewJob, Retry, Snooze
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.unique import Unique
@@ -38,6 +39,7 @@ __all__ = [
     "Cron",
     "Discard",
     "DrainResult",
+    "Explanation",
     "InvalidJobError",
     "InvalidResultError",
     "Job",

@@ -35,6 +35,7 @@ from pgjobs.engine.heart import EVERY
 from pgjobs.engine.node import POLL_INTERVAL, Node, NodePorts
 from pgjobs.engine.report import Reporter, delay_s
 from pgjobs.engine.runner import Runner
+from pgjobs.gathering import Surroundings
 from pgjobs.leading import Heartbeats
 from pgjobs.plugins import Plugin, beat_interval
 from pgjobs.plugins import checked as checked_plugins
@@ -266,6 +267,14 @@ class PgJobs(Calls):
     def opens_database(self) -> bool:
         """Whether this instance, left alone, would open a database."""
         return not isinstance(self._given_store, MemoryStore)
+
+    def surroundings(self) -> Surroundings:
+        """What this instance knows by itself; the modules of ``workers`` are imported, as by ``start``."""
+        runtime = self.runtime()
+        self._import_workers()
+        if runtime.captor is not None:
+            return runtime.captor.surroundings()
+        return Surroundings(self.queues, runtime.registry, self.plugins)
 
     def runtime(self) -> Runtime:
         """The outside that this instance uses now: its own, or that of a test run."""

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from pgjobs import client
 from pgjobs.client import Client, QueueStatus
+from pgjobs.gathering import Surroundings
+from pgjobs.rules.explaining import Explanation
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.runtime import Runtime
@@ -30,6 +32,10 @@ class Calls(ABC):
     @abstractmethod
     def runtime(self) -> Runtime:
         """The outside that the calls use now."""
+
+    @abstractmethod
+    def surroundings(self) -> Surroundings:
+        """What this instance knows by itself when it explains a job."""
 
     def insert(self, job: NewJob, connection: object = None) -> Job:
         """Store a job that ``worker.new`` made; return it with its id and state.
@@ -160,6 +166,21 @@ class Calls(ABC):
     async def delete_all_jobs_async(self, **filters: Any) -> int:
         """``delete_all_jobs`` without blocking the running event loop."""
         return await self._call_async(lambda c: c.delete_all(filters), writes="delete_all_jobs")
+
+    def explain(self, job: Job | int) -> Explanation:
+        """Why a job has not run yet, or what became of it; ``JobNotFoundError`` when there is none.
+
+        ``str()`` of the answer is a short text, its ``reasons`` are typed values: all that hold, in the
+        order in which they must end. ``earliest`` is when it can start, where that can be computed.
+        A ``Job`` that an insert gave with ``conflict=True`` is explained as well. Nothing is changed.
+        """
+        around = self.surroundings()
+        return self._call(lambda c: c.explain(job, around))
+
+    async def explain_async(self, job: Job | int) -> Explanation:
+        """``explain`` without blocking the running event loop."""
+        around = self.surroundings()
+        return await self._call_async(lambda c: c.explain(job, around))
 
     # Queues
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from pgjobs import effects
+from pgjobs import effects, gathering
 from pgjobs.effects import Effect
+from pgjobs.gathering import Surroundings
 from pgjobs.ports import Clock, Store
-from pgjobs.rules import lifecycle, options, ratelimit, selection
+from pgjobs.rules import explaining, lifecycle, options, ratelimit, selection
 from pgjobs.rules.control import EVERY_QUEUE, Control, effective
 from pgjobs.rules.errors import (
     ConfigurationError,
@@ -22,6 +23,7 @@ from pgjobs.rules.errors import (
     reject_unknown,
     shown,
 )
+from pgjobs.rules.explaining import Explanation
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.newjobs import insertable
 from pgjobs.rules.options import Queue, RateLimit
@@ -232,6 +234,11 @@ class Client:
             limit,
             window,
         )
+
+    def explain(self, job: object, around: Surroundings) -> Program[Explanation]:
+        stood_in = isinstance(job, Job) and job.conflict and not job.replaced
+        found = yield from gathering.facts(_id(job), stood_in, around, self.clock)
+        return explaining.explain(found)
 
     def _reference(self, after: object) -> Program[Job]:
         return after if isinstance(after, Job) else (yield from self.get(after))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pgjobs.adapters.executors import Here
 from pgjobs.engine.drain import DrainResult, Program
+from pgjobs.gathering import Surroundings
 from pgjobs.ports import Clock, Rng, Store
 from pgjobs.rules.job import Job
 from pgjobs.telemetry import Telemetry
@@ -47,6 +48,10 @@ class Captor(Protocol):
 
     def counted(self, filters: Mapping[str, Any]) -> None:
         """A client's call counted the jobs that these filters mean."""
+        ...
+
+    def surroundings(self) -> Surroundings:
+        """What a test run knows when it explains a job."""
         ...
 
     def calling(self, call: str) -> None:

@@ -23,6 +23,7 @@ from pgjobs.client import filtered
 from pgjobs.effects import Count, Find
 from pgjobs.engine.drain import DrainResult, Program, drive, drive_async
 from pgjobs.engine.node import Node, NodePorts
+from pgjobs.gathering import Surroundings
 from pgjobs.plugins import ONCE, Plugin
 from pgjobs.ports import Clock
 from pgjobs.rules.errors import (
@@ -32,6 +33,7 @@ from pgjobs.rules.errors import (
     nearest,
 )
 from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.facts import UnderTest
 from pgjobs.rules.options import Queue
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
@@ -105,6 +107,12 @@ class Engine:
 
     def stopped(self) -> None:
         """Nothing was started."""
+
+    def surroundings(self) -> Surroundings:
+        served = self.served()
+        others = EVERY_QUEUE if served is None else None
+        test = UnderTest(NODE, self._capture.mode, self.starts > 0)
+        return Surroundings(served or {}, REGISTRY, self._plugins(), others, test)
 
     def calling(self, call: str) -> None:
         if self._capture.mode == "inline" and not self._turn.taken and running():

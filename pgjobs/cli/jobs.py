@@ -14,12 +14,14 @@ from pgjobs.cli.common import (
     counted,
     echo_json,
     opened,
+    takes_app,
     takes_database,
     takes_json,
 )
 from pgjobs.rules.errors import JobNotFoundError
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Event, sources
+from pgjobs.telemetry_log import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -135,6 +137,25 @@ def show(id_: int, dsn: str | None, schema: str | None, as_json: bool) -> None:
         echo_json(showing.values(job))
     else:
         click.echo(showing.whole(job))
+
+
+@jobs.command()
+@click.argument("id_", type=int, metavar="ID")
+@takes_app
+@takes_database
+@takes_json
+def explain(id_: int, app: str | None, dsn: str | None, schema: str | None, as_json: bool) -> None:
+    """Why a job has not run yet, or what became of it.
+
+    With --app the configured queues, limits and plugins are known, and the registered workers;
+    without it only what the database tells.
+    """
+    with opened(dsn, schema, app) as client:
+        told = client.explain(id_)
+    if as_json:
+        echo_json(showing.told(told))
+    else:
+        click.echo("\n".join(printable(line) for line in str(told).splitlines()))
 
 
 @jobs.command()

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pgjobs.cli.common import compact, shortened, shown_instant, table
+from pgjobs.rules import reasons
+from pgjobs.rules.explaining import Explanation
 from pgjobs.rules.job import COLUMNS, Job, JobState
 from pgjobs.telemetry_log import first_line, printable
 
@@ -71,3 +73,16 @@ def whole(job: Job) -> str:
 def values(job: Job) -> dict[str, Any]:
     """The stored fields of a job, as they are put into JSON."""
     return {name: getattr(job, name) for name in COLUMNS}
+
+
+def told(explanation: Explanation) -> dict[str, Any]:
+    """An explanation, as it is put into JSON."""
+    return {
+        "id": explanation.job.id,
+        "state": explanation.job.state,
+        "now": explanation.now,
+        "ready": explanation.ready,
+        "blocked": explanation.blocked,
+        "earliest": explanation.earliest,
+        "reasons": [reasons.values(reason) for reason in explanation.reasons],
+    }

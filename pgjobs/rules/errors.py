@@ -110,10 +110,15 @@ def shown(value: object) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'max_attempts'?"`` for the closest known name, else the list of all."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f": did you mean {close[0]!r}?"
+    if close := closest(name, names):
+        return f": did you mean {close!r}?"
     return f"; known are {', '.join(names)}" if names else ""
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like ``name``, if one is like it at all."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return close[0] if close else None
 
 
 def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:

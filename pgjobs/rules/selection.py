@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import COLUMNS, Job, JobState
 from pgjobs.rules.jsonb import contains, normal_list, normal_object
 from pgjobs.rules.lifecycle import Event, sources
-from pgjobs.rules.schedule import instant
+from pgjobs.rules.schedule import earlier, instant
 
 JSON_FIELDS = ("args", "meta", "errors")
 LIST_FIELDS = ("tags", "attempted_by")
@@ -23,6 +23,7 @@ INSTANT_FIELDS = tuple(name for name in COLUMNS if name.endswith("_at"))
 INTEGER_FIELDS = ("id", "attempt", "max_attempts", "priority")
 FILTERS = COLUMNS
 """What jobs can be filtered by."""
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,29 @@ def claimed_under(token: str, queue: str | None) -> Selection:
 def claim_order(job: Job) -> tuple[int, datetime, int]:
     """The order in which jobs start: priority, then ``scheduled_at``, then id."""
     return job.priority, job.scheduled_at, job.id
+
+
+def ahead_of(job: Job, now: datetime) -> tuple[Selection, ...]:
+    """The jobs of its queue that start before a due job, as selections that have none in common.
+
+    Those that are available, and those that are due and not staged yet.
+    """
+    ahead = (
+        (AtMost("priority", job.priority - 1),),
+        (
+            OneOf("priority", (job.priority,)),
+            AtMost("scheduled_at", earlier(job.scheduled_at, _TICK)),
+        ),
+        (
+            OneOf("priority", (job.priority,)),
+            OneOf("scheduled_at", (job.scheduled_at,)),
+            AtMost("id", job.id - 1),
+        ),
+    )
+    waiting = due(now, job.queue).and_(AttemptsLeft())
+    return tuple(
+        chosen.and_(*narrowing) for chosen in (claimable(job.queue), waiting) for narrowing in ahead
+    )
 
 
 def filtered(filters: Mapping[str, Any]) -> Selection:

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from pgjobs.rules.errors import ConfigurationError, nearest
+from pgjobs.rules.errors import ConfigurationError, closest
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ def _mistake(
     takes = f"{name} takes {', '.join(names)}"
     for given in kwargs:
         if given not in names:
-            return f"unknown option of {name} {given!r}{_guess(given, names)} {takes}"
+            return f"unknown option of {name} {given!r}: {_guess(given, names)}{takes}"
     in_order = [each.name for each in accepted if each.kind in _NAMELESS]
     given_in_order = len(args) - bound
     if given_in_order > len(in_order):
@@ -90,5 +90,5 @@ def _mistake(
 
 
 def _guess(given: str, names: list[str]) -> str:
-    hint = nearest(given, names)
-    return hint if "did you mean" in hint else ":"
+    found = closest(given, names)
+    return f"did you mean {found!r}? " if found else ""

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs.adapters.memory import MemoryStore
-from pgjobs.effects import Count, Find
+from pgjobs.effects import Count, Delete, Find
 from pgjobs.ports import Store
-from pgjobs.rules.job import COLUMNS, Job, JobState
+from pgjobs.rules.job import COLUMNS, WAITING, Job, JobState
 from pgjobs.rules.jsonb import contains, normal_list, normal_object
 from pgjobs.rules.selection import (
     FILTERS,
@@ -26,9 +26,12 @@ from pgjobs.rules.selection import (
     HasAll,
     OneOf,
     Selection,
+    ahead_of,
+    claim_order,
     filtered,
 )
 from pgjobs_testing.conformance.given import (
+    MICROSECOND,
     NOW,
     SECOND,
     Plant,
@@ -269,3 +272,49 @@ class Selecting:
         chosen = filtered({"scheduled_at": at, "id": job.id})
         assert [job] == store.run(Find(chosen))
         assert [job] == store.run(Find(Selection((AtMost("scheduled_at", at),)), "-id", 1))
+
+    @examples(25)
+    @given(
+        drawn=st.lists(
+            st.tuples(
+                st.sampled_from(JobState),
+                st.integers(0, 2),
+                st.integers(-2, 1),
+                st.integers(0, 2),
+                st.sampled_from(["default", "other"]),
+            ),
+            min_size=2,
+            max_size=12,
+        )
+    )
+    def test_those_ahead_of_a_due_job_are_those_that_start_before_it(
+        self, store: Store, plant: Plant, drawn: list[tuple[JobState, int, int, int, str]]
+    ) -> None:
+        store.run(Delete(Selection(), 1_000))
+        planted = plant(
+            [
+                row(
+                    state,
+                    priority=priority,
+                    scheduled_at=NOW + wait * MICROSECOND,
+                    attempt=attempt,
+                    max_attempts=2,
+                    queue=queue,
+                )
+                for state, priority, wait, attempt, queue in drawn
+            ]
+        )
+        startable = [
+            job
+            for job in planted
+            if job.attempt < job.max_attempts
+            if job.state is JobState.AVAILABLE or (job.state in WAITING and job.scheduled_at <= NOW)
+        ]
+        for job in startable:
+            ahead = [
+                other
+                for other in startable
+                if other.queue == job.queue and claim_order(other) < claim_order(job)
+            ]
+            counts = [store.run(Count(each)).get("", 0) for each in ahead_of(job, NOW)]
+            assert sum(counts) == len(ahead)

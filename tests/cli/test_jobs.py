@@ -241,3 +241,29 @@ def test_a_database_must_be_named(shell):
 def test_another_schema_can_be_named(shell):
     shell.said("migrate", "--schema", "Other one")
     assert "no job matches\n" == shell.said("jobs", "list", "--schema", "Other one")
+
+
+def test_a_job_is_explained_from_what_the_database_tells(stored):
+    told = stored.said("jobs", "explain", "3")
+    assert told == (
+        "job 3 of shop.send in queue mail: available\n"
+        "  - no node is alive, and none has left a heartbeat: start one with `pgjobs run`\n"
+        "  - the queue 'mail' is not one of this instance's (none): whether another node serves it, and "
+        "within which limits, is not known here\n"
+    )
+    stored.said("queues", "pause", "mail")
+    found = stored.json("jobs", "explain", "3")
+    assert [each["kind"] for each in found["reasons"]] == ["no_node", "queue_not_known", "paused"]
+    assert (found["blocked"], found["ready"], found["earliest"]) == (True, False, None)
+
+
+def test_a_job_of_a_node_without_a_heartbeat_is_told_with_its_rescue(stored):
+    found = stored.json("jobs", "explain", "5")
+    assert [each["kind"] for each in found["reasons"]] == ["executing", "node_silent"]
+    assert found["reasons"][1]["rescued_from"] == "2026-03-01T10:00:05+00:00"
+
+
+def test_what_is_not_there_cannot_be_explained(stored):
+    assert stored.refusal("jobs", "explain", "99") == (
+        "no job has the id 99: it was deleted, or never stored"
+    )
