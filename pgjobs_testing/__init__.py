@@ -9,8 +9,9 @@ from pgjobs_testing.matching import ANY
 
 if TYPE_CHECKING:
     from pgjobs_testing.fixture import Harness, harness
+    from pgjobs_testing.performing import WorkerContractError
 
-__all__ = ["ANY", "Harness", "harness"]
+__all__ = ["ANY", "Harness", "WorkerContractError", "harness"]
 
 pytest_plugins = ("pgjobs_testing.plugin",)
 
@@ -21,4 +22,8 @@ def __getattr__(name: str) -> object:
         from pgjobs_testing import fixture
 
         return getattr(fixture, name)
+    if name == "WorkerContractError":
+        from pgjobs_testing import performing
+
+        return performing.WorkerContractError
     raise AttributeError(f"module 'pgjobs_testing' has no attribute {name!r}")

@@ -6,7 +6,8 @@ what only a test can do: move time, run jobs at will, and look.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from pgjobs.rules.schedule import duration, instant, later
 from pgjobs.runtime import Runtime
 from pgjobs.worker import Worker
 from pgjobs_testing import capture as captures
-from pgjobs_testing import performing, strictness
+from pgjobs_testing import idempotence, performing, strictness
 from pgjobs_testing.asserting import Assertions
 from pgjobs_testing.capture import Capture, Engine
 from pgjobs_testing.clock import VirtualClock
@@ -114,7 +115,7 @@ class Harness(Assertions):
     ) -> Job:
         """A job as a worker gets it (executing, attempt 1), checked as ``new`` does, not stored.
 
-        Takes every option of ``new``, and ``attempt``, ``id``, ``errors``.
+        Takes every option of ``new``, and ``attempt``, ``id``, ``errors``, ``inserted_at``.
         """
         return performing.built(performing.chosen(worker), args, given, self.clock.now())
 
@@ -126,18 +127,14 @@ class Harness(Assertions):
     ) -> Any:
         """Run a worker once, in this thread; return what it returned, or raise what it raised.
 
-        The args pass through JSON, the result is checked (``InvalidResultError``), and so is the time
-        limit of an ``async def`` worker (``JobTimeoutError``). ``ConfigurationError`` for a worker
-        that does not take a job. Nothing is stored.
+        Checked are the args, by JSON and the worker's model, that the worker takes a job
+        (``ConfigurationError``), its result (``InvalidResultError``), its time limit
+        (``JobTimeoutError``: in virtual time for an ``async def`` worker, by the test's clock for
+        another), that the job is left as it was, and that no task of the project's own code is left
+        behind (``WorkerContractError``). Nothing is stored.
         """
         chosen = performing.chosen(worker)
-        job = performing.built(chosen, args, given, self.clock.now())
-        engine = self._engine
-        try:
-            with engine.holding():
-                return performing.perform(chosen, job, self._capture.loops_here())
-        finally:
-            engine.called()
+        return self._perform(chosen, performing.built(chosen, args, given, self.clock.now()))
 
     async def perform_job_async(
         self,
@@ -148,10 +145,77 @@ class Harness(Assertions):
         """``perform_job`` on the running loop."""
         chosen = performing.chosen(worker)
         job = performing.built(chosen, args, given, self.clock.now())
+        return await self._perform_async(chosen, job)
+
+    def assert_idempotent(
+        self,
+        worker: Worker[..., Any] | str,
+        args: Any = None,
+        *,
+        observe: Callable[[], Any] | None = None,
+        **given: Any,
+    ) -> None:
+        """A second run of the same job leaves what the first has left, and succeeds as well.
+
+        Runs the worker twice, as ``perform_job`` does, the second time at the next attempt. Compared
+        are the jobs in the store, and what ``observe()`` returns: plain values of all that the worker
+        may change. Results are not compared, but a second run may not fail.
+        """
+        __tracebackhide__ = True
+        chosen = performing.chosen(worker)
+        job = performing.built(chosen, args, given, self.clock.now())
+        second = idempotence.again(job)
+        self._perform(chosen, job)
+        first = idempotence.seen(observe and observe(), self.all_jobs())
+        try:
+            value = self._perform(chosen, second)
+        except Exception as error:
+            raise idempotence.raised_second(chosen, second, error) from error
+        idempotence.check_second(chosen, second, value)
+        then = idempotence.seen(observe and observe(), self.all_jobs())
+        idempotence.compare(chosen, second, first, then)
+
+    async def assert_idempotent_async(
+        self,
+        worker: Worker[..., Any] | str,
+        args: Any = None,
+        *,
+        observe: Callable[[], Any] | None = None,
+        **given: Any,
+    ) -> None:
+        """``assert_idempotent`` on the running loop; ``observe`` may be ``async def``."""
+        __tracebackhide__ = True
+        chosen = performing.chosen(worker)
+        job = performing.built(chosen, args, given, self.clock.now())
+        second = idempotence.again(job)
+        await self._perform_async(chosen, job)
+        first = await self._seen_async(observe)
+        try:
+            value = await self._perform_async(chosen, second)
+        except Exception as error:
+            raise idempotence.raised_second(chosen, second, error) from error
+        idempotence.check_second(chosen, second, value)
+        idempotence.compare(chosen, second, first, await self._seen_async(observe))
+
+    async def _seen_async(self, observe: Callable[[], Any] | None) -> idempotence.Seen:
+        value = observe and observe()
+        if inspect.isawaitable(value):
+            value = await value
+        return idempotence.seen(value, await self.all_jobs_async())
+
+    def _perform(self, worker: Worker[..., Any], job: Job) -> Any:
         engine = self._engine
         try:
             with engine.holding():
-                return await performing.perform_async(chosen, job, self._capture.loops_here())
+                return performing.perform(worker, job, self._capture.loops_here(), self.clock)
+        finally:
+            engine.called()
+
+    async def _perform_async(self, worker: Worker[..., Any], job: Job) -> Any:
+        engine, loops = self._engine, self._capture.loops_here()
+        try:
+            with engine.holding():
+                return await performing.perform_async(worker, job, loops, self.clock)
         finally:
             await engine.called_async()
 

@@ -1,25 +1,50 @@
 """One run of a worker, without a queue: the job that it would get, and whether it keeps its contract.
 
 The args pass through JSON as they do on their way to a store, the function must take a job, its result
-must be an answer, and the run must end within its limit.
+must be an answer, the run must end within its limit, leave the job as it was, and leave no task of the
+project's own code behind. Threads are not judged: a pool that outlives a run is no mistake.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
+import os
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from pgjobs.ports import Clock
 from pgjobs.rules import options, outcome
-from pgjobs.rules.errors import ConfigurationError, InvalidResultError, JobTimeoutError
+from pgjobs.rules.errors import (
+    ConfigurationError,
+    InvalidResultError,
+    JobTimeoutError,
+    PgJobsError,
+    reject_unknown,
+)
 from pgjobs.rules.job import Job, JobState
-from pgjobs.rules.schedule import later
+from pgjobs.rules.jsonb import normal_list
+from pgjobs.rules.schedule import instant, later
 from pgjobs.worker import REGISTRY, Worker, worker_name
 from pgjobs_testing.capture import NODE
+from pgjobs_testing.differing import differences
 from pgjobs_testing.executor import Loops
 
+OWN = ("attempt", "id", "errors", "inserted_at")
+"""What a job is built from beside the options of ``new``."""
 _BUILT_ATTEMPT = 1
+_MUTABLE = ("args", "meta", "errors")
+_LIBRARIES = tuple(
+    path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")
+)
+
+
+class WorkerContractError(PgJobsError, AssertionError):
+    """A worker did under ``perform_job`` what is a mistake in production."""
 
 
 def chosen(worker: Worker[..., Any] | str) -> Worker[..., Any]:
@@ -28,8 +53,9 @@ def chosen(worker: Worker[..., Any] | str) -> Worker[..., Any]:
 
 
 def built(worker: Worker[..., Any], args: Any, given: dict[str, Any], now: datetime) -> Job:
-    """A job as ``worker`` gets it, from the options of ``new``, and ``attempt``, ``id``, ``errors``."""
-    fixed = {name: given.pop(name) for name in ("attempt", "id", "errors") if name in given}
+    """A job as ``worker`` gets it: from the options of ``new``, and those of ``OWN``."""
+    reject_unknown(given, (*options.JOB_OPTIONS, *OWN), "option of a job that is built")
+    fixed = {name: given.pop(name) for name in OWN if name in given}
     new = worker.new(args, **given)
     errors = fixed.get("errors", ())
     if not isinstance(errors, list | tuple) or not all(isinstance(e, dict) for e in errors):
@@ -38,6 +64,12 @@ def built(worker: Worker[..., Any], args: Any, given: dict[str, Any], now: datet
         )
     due = new.scheduled_at or later(now, new.schedule_in or timedelta(0))
     attempt = options.whole(fixed.get("attempt", _BUILT_ATTEMPT), "attempt", 1, new.max_attempts)
+    inserted_at = instant(fixed.get("inserted_at", now), "inserted_at")
+    if inserted_at > now:
+        raise ConfigurationError(
+            f"a job that runs was inserted before: inserted_at is {inserted_at.isoformat()}, and the "
+            f"clock shows {now.isoformat()}"
+        )
     built = Job(
         id=options.whole(fixed.get("id", 1), "id", 1, 2**63 - 1),
         state=JobState.EXECUTING,
@@ -46,64 +78,136 @@ def built(worker: Worker[..., Any], args: Any, given: dict[str, Any], now: datet
         args=dict(new.args),
         meta=dict(new.meta),
         tags=new.tags,
-        errors=tuple(errors),
+        errors=tuple(normal_list(list(errors), "errors")),
         attempt=attempt,
         max_attempts=new.max_attempts,
         priority=new.priority,
         attempted_by=(NODE, "built"),
-        inserted_at=now,
+        inserted_at=inserted_at,
         scheduled_at=min(due, now),
         attempted_at=now,
     )
     return worker.with_data(built)
 
 
-def perform(worker: Worker[..., Any], job: Job, loops: Loops) -> Any:
+def perform(worker: Worker[..., Any], job: Job, loops: Loops, clock: Clock) -> Any:
     """Run ``worker`` once in this thread, async ones on the private loop; what it returned."""
     _check_signature(worker)
-    if worker.is_async:
-        return _judged(loops.run(loops.to_end(_within_limit(worker, job)), "perform_job"))
-    return _judged(worker.bound()(job))
+    with _kept(worker, job):
+        if worker.is_async:
+            return _judged(loops.run(_async_run(worker, job, loops), "perform_job"))
+        return _judged(_sync_run(worker, job, clock))
 
 
-async def perform_async(worker: Worker[..., Any], job: Job, loops: Loops) -> Any:
+async def perform_async(worker: Worker[..., Any], job: Job, loops: Loops, clock: Clock) -> Any:
     """``perform`` on the running loop."""
     _check_signature(worker)
-    if worker.is_async:
-        return _judged(await loops.to_end(_within_limit(worker, job)))
-    return _judged(worker.bound()(job))
+    with _kept(worker, job):
+        if worker.is_async:
+            return _judged(await _async_run(worker, job, loops))
+        return _judged(_sync_run(worker, job, clock))
 
 
-async def _within_limit(worker: Worker[..., Any], job: Job) -> Any:
-    """What an async worker returns, cancelled at its time limit by virtual time."""
+@contextmanager
+def _kept(worker: Worker[..., Any], job: Job) -> Iterator[None]:
+    """``WorkerContractError`` where a run that ended well has changed the job that it was given."""
+    before = {name: copy.deepcopy(getattr(job, name)) for name in _MUTABLE}
+    yield
+    found = [
+        each.line("before", "after")
+        for name, value in before.items()
+        for each in differences(value, getattr(job, name), f"job.{name}")
+    ]
+    if found:
+        raise WorkerContractError(
+            f"worker {worker.name} changed the job that it was given, which is never stored, so the "
+            f"next attempt would not see it: {'; '.join(found)}. Work on a copy, as in "
+            "dict(job.args), or insert a new job"
+        )
+
+
+def _sync_run(worker: Worker[..., Any], job: Job, clock: Clock) -> Any:
+    """What a worker of a thread returns, by the clock that it sees: it stands still unless moved."""
+    limit, began = worker.timeout_of(job), clock.now()
+    value = worker.bound()(job)
+    took = clock.now() - began
+    if limit is not None and took > limit:
+        raise JobTimeoutError(f"the run took {took}, longer than its limit of {limit}")
+    return value
+
+
+async def _async_run(worker: Worker[..., Any], job: Job, loops: Loops) -> Any:
+    """What an async worker returns, which leaves no task of its own behind."""
+    left: list[str] = []
+    value = await loops.to_end(_within_limit(worker, job, loops, left))
+    if left:
+        raise WorkerContractError(
+            f"worker {worker.name} returned and left a task behind: {'; '.join(left)}. Nobody waits "
+            "for it: its error is lost, no retry follows, and a stop of the node cuts it off. Await it, "
+            "or use asyncio.TaskGroup"
+        )
+    return value
+
+
+async def _within_limit(worker: Worker[..., Any], job: Job, loops: Loops, left: list[str]) -> Any:
+    """What an async worker returns, cancelled at its time limit by virtual time.
+
+    ``left`` is filled with the tasks of the project's own code that are not done then.
+    """
     limit = worker.timeout_of(job)
     scope = asyncio.timeout(None if limit is None else limit.total_seconds())
     try:
         async with scope:
-            return await worker.bound()(job)
+            value = await worker.bound()(job)
     except TimeoutError as error:
         if scope.expired():
             raise JobTimeoutError(f"the run took longer than its limit of {limit}") from error
         raise
+    for task in loops.time.left_by(asyncio.current_task()):
+        if (place := _own_code(task)) is not None:
+            left.append(place)
+            task.cancel()
+    return value
+
+
+def _own_code(task: asyncio.Task[Any]) -> str | None:
+    """Which code of the project a task runs; None for a library's, whose pools may live on."""
+    coroutine: Any = task.get_coro()
+    code = getattr(coroutine, "cr_code", None)
+    if code is None or code.co_filename.startswith(_LIBRARIES):
+        return None
+    return f"{code.co_qualname} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
 
 
 def _check_signature(worker: Worker[..., Any]) -> None:
-    """``ConfigurationError`` for a function that cannot be called with one job."""
+    """``ConfigurationError`` for a function that cannot be called with one job.
+
+    A decorator is taken at its own signature, not at that of what it wraps: it is what is called.
+    """
     wrapped: Any = worker.wrapped
     called, given = wrapped, ["job"]
     if worker.is_class:
+        if (reason := _cannot_bind(wrapped, [])) is not None:
+            raise ConfigurationError(
+                f"worker {worker.name} is made anew for each run, without arguments: {reason}"
+            )
         called = wrapped.perform
         if inspect.isfunction(inspect.getattr_static(wrapped, "perform")):
             given = ["self", "job"]
-    try:
-        signature = inspect.signature(called)
-    except (TypeError, ValueError):  # a callable written in C need not have one
-        return
-    try:
-        signature.bind(*given)
-    except TypeError as error:
+    if (reason := _cannot_bind(called, given)) is not None:
         takes = "perform(self, job)" if worker.is_class else "one argument, the job"
-        raise ConfigurationError(f"worker {worker.name} must take {takes}: {error}") from None
+        raise ConfigurationError(f"worker {worker.name} must take {takes}: {reason}")
+
+
+def _cannot_bind(called: Any, given: list[str]) -> str | None:
+    """Why it cannot be called with these arguments; None where it can, or does not tell."""
+    try:
+        inspect.signature(called, follow_wrapped=inspect.isclass(called)).bind(*given)
+    except TypeError as error:
+        return str(error)
+    except ValueError:  # a callable written in C need not have a signature
+        return None
+    return None
 
 
 def _judged(value: object) -> object:

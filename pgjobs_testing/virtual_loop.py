@@ -169,6 +169,14 @@ class VirtualTime:
         self.detach()
         return refused
 
+    def left_by(self, task: _Task | None) -> list[_Task]:
+        """The tasks of the job whose own task this is that are not done, itself left out."""
+        return [
+            each
+            for each, run in self._tasks.items()
+            if run.task is task and each is not task and not each.done()
+        ]
+
     def spawn(
         self,
         coro: Coroutine[Any, Any, T],

@@ -104,7 +104,10 @@ def _mistake(value: object) -> str | None:
         return "the worker is a generator function, which only makes a generator: remove its yield"
     if inspect.iscoroutine(value):
         value.close()
-        return "the worker returned a coroutine that nobody awaited; make the worker `async def`"
+        return (
+            f"the worker returned a coroutine that nobody awaited ({value.__qualname__}); make the "
+            "worker `async def`, and await it there"
+        )
     return None
 
 

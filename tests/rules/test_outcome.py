@@ -87,7 +87,7 @@ async def forgotten() -> None:
         (lambda: ("discard", "x"), "tuple"),
         (lambda: ("cancel", "x"), "tuple"),
         (lambda: ("ok",), "tuple"),
-        (forgotten, "a coroutine that nobody awaited; make the worker `async def`"),
+        (forgotten, "make the worker `async def`, and await it there"),
     ],
 )
 def test_a_mistake_fails_with_an_error_that_names_the_remedy(make: Any, message: str):
