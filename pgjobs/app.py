@@ -272,9 +272,8 @@ class PgJobs(Calls):
         """What this instance knows by itself; the modules of ``workers`` are imported, as by ``start``."""
         runtime = self.runtime()
         self._import_workers()
-        if runtime.captor is not None:
-            return runtime.captor.surroundings()
-        return Surroundings(self.queues, runtime.registry, self.plugins)
+        instead = None if runtime.captor is None else runtime.captor.surroundings()
+        return instead or Surroundings(self.queues, runtime.registry, self.plugins)
 
     def runtime(self) -> Runtime:
         """The outside that this instance uses now: its own, or that of a test run."""

@@ -50,8 +50,8 @@ class Captor(Protocol):
         """A client's call counted the jobs that these filters mean."""
         ...
 
-    def surroundings(self) -> Surroundings:
-        """What a test run knows when it explains a job."""
+    def surroundings(self) -> Surroundings | None:
+        """What a test run knows when it explains a job; None: what the instance itself knows."""
         ...
 
     def calling(self, call: str) -> None:

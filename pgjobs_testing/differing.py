@@ -37,8 +37,8 @@ def differences(old: Any, new: Any, path: str) -> Iterator[Difference]:
             yield from differences(old.get(key, ABSENT), new.get(key, ABSENT), place)
     elif _is_sequence(old) and _is_sequence(new):
         for index in range(max(len(old), len(new))):
-            pair = (each[index] if index < len(each) else ABSENT for each in (old, new))
-            yield from differences(*pair, f"{path}[{index}]")
+            left, right = (each[index] if index < len(each) else ABSENT for each in (old, new))
+            yield from differences(left, right, f"{path}[{index}]")
     elif isinstance(old, set | frozenset) and isinstance(new, set | frozenset):
         for item in sorted(old ^ new, key=repr):
             both = (item, ABSENT) if item in old else (ABSENT, item)
@@ -46,8 +46,8 @@ def differences(old: Any, new: Any, path: str) -> Iterator[Difference]:
     elif dataclasses.is_dataclass(old) and type(old) is type(new):
         for each in dataclasses.fields(old):
             if each.compare:
-                pair = (getattr(old, each.name), getattr(new, each.name))
-                yield from differences(*pair, f"{path}.{each.name}")
+                left, right = getattr(old, each.name), getattr(new, each.name)
+                yield from differences(left, right, f"{path}.{each.name}")
     elif not _equal(old, new):
         yield Difference(path, old, new)
 

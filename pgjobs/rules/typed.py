@@ -41,7 +41,7 @@ class Model:
             self._check(made)
             args = normal_object(self._written(made), "args")
             self._read_stored(args)
-        except (MismatchError, ValueError, TypeError, RecursionError) as error:
+        except Exception as error:  # a model's own code may raise anything
             raise InvalidJobError(f"worker {self.worker}: {_reason(error)}") from error
         return args
 
@@ -49,7 +49,7 @@ class Model:
         """The model for the args of a row, which an older version of the code may have written."""
         try:
             return self._read_stored(args)
-        except (MismatchError, ValueError, TypeError, RecursionError) as error:
+        except Exception as error:  # a model's own code may raise anything
             raise InvalidJobError(
                 f"the stored args of this job are no {self.model.__name__}, which worker "
                 f"{self.worker} takes: {_reason(error)}; give new fields a default, or delete the job"
@@ -105,7 +105,8 @@ def _reason(error: Exception) -> str:
     """Which field an error is about, what is expected and what was found."""
     listed = getattr(error, "errors", None)
     if not callable(listed):
-        return str(error)
+        ours = isinstance(error, MismatchError | ValueError | TypeError | RecursionError)
+        return str(error) if ours else f"args are refused: {type(error).__name__}: {error}"
     found = listed()
     first = found[0]
     path = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in first["loc"])

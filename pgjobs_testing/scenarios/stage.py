@@ -145,6 +145,9 @@ class _Quiet:
     def stopped(self) -> None:
         """Nothing was started."""
 
+    def surroundings(self) -> None:
+        """The scenario's nodes have heartbeats: an instance explains a job as in production."""
+
     def calling(self, call: str) -> None:
         """Every call may be made."""
 

@@ -318,3 +318,19 @@ def test_an_instance_of_a_pydantic_model_that_was_spoilt_is_refused():
     made.name = "x"
     with pytest.raises(InvalidJobError, match=r"args\.packageName: String should have at least 2"):
         model_of(Package, "shop.sync").stored(made)
+
+
+def test_whatever_a_models_own_code_raises_is_a_refusal():
+    class Looked(pydantic.BaseModel):
+        name: str
+
+        @pydantic.field_validator("name")
+        @classmethod
+        def looked_up(cls, name: str) -> str:
+            return {"tea": "tea"}[name]
+
+    model = model_of(Looked, "shop.send")
+    assert model.stored({"name": "tea"}) == {"name": "tea"}
+    for read in (model.stored, model.instance):
+        with pytest.raises(InvalidJobError, match="args are refused: KeyError: 'coffee'"):
+            read({"name": "coffee"})
