@@ -267,3 +267,27 @@ def test_what_is_not_there_cannot_be_explained(stored):
     assert stored.refusal("jobs", "explain", "99") == (
         "no job has the id 99: it was deleted, or never stored"
     )
+
+
+def test_with_an_application_its_limits_and_workers_count_in_what_is_explained(
+    stored, tmp_path, monkeypatch
+):
+    name = f"mailer_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        "from pgjobs import PgJobs, Queue, worker\n"
+        'jobs = PgJobs(queues={"mail": Queue(paused=True), "packs": 1}, plugins=False)\n'
+        '@worker(name="shop.sent")\n'
+        "def sent(job): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    told = stored.json("jobs", "explain", "3", "--app", f"{name}:jobs")
+    assert [each["kind"] for each in told["reasons"]] == ["no_node", "paused", "unknown_worker"]
+    assert (told["reasons"][1]["by"], told["reasons"][2]["nearest"]) == (
+        "configuration",
+        "shop.sent",
+    )
+    parcel = stored.json("jobs", "explain", "4", "--app", f"{name}:jobs")
+    unknown = next(each for each in parcel["reasons"] if each["kind"] == "queue_not_known")
+    assert (unknown["served"], unknown["nearest"]) == (["mail", "packs"], "packs")
+    silent = stored.json("jobs", "explain", "5", "--app", f"{name}:jobs")["reasons"][1]
+    assert (silent["kind"], silent["rescued_from"]) == ("node_silent", None)

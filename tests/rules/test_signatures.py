@@ -17,6 +17,7 @@ from pgjobs import (
     ConfigurationError,
     Cron,
     LeaderTasks,
+    MemoryStore,
     PgJobs,
     Pruner,
     Queue,
@@ -25,6 +26,7 @@ from pgjobs import (
     Unique,
     backoff,
 )
+from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.rules.signatures import checks_options
 
 
@@ -58,6 +60,8 @@ def test_an_option_that_is_like_no_other_is_named_with_all() -> None:
         (lambda: Cron([], time_zone="UTC"), "time_zone", "timezone"),  # type: ignore[call-arg]  # the mistake
         (lambda: LeaderTasks([], timezon="UTC"), "timezon", "timezone"),  # type: ignore[call-arg]  # the mistake
         (lambda: RateLimit(allow=1, period=1), "allow", "allowed"),  # type: ignore[call-arg]  # the mistake
+        (lambda: PostgresStore("postgresql://x", scema="a"), "scema", "schema"),  # type: ignore[call-arg]  # the mistake
+        (lambda: MemoryStore(firstid=1), "firstid", "first_id"),  # type: ignore[call-arg]  # the mistake
         (lambda: backoff.guide(jiter=0.1), "jiter", "jitter"),  # type: ignore[call-arg]  # the mistake
         (lambda: backoff.constant(second=1), "second", "seconds"),  # type: ignore[call-arg]  # the mistake
         (lambda: backoff.linear(1, maxx=1), "maxx", "max"),  # type: ignore[call-arg]  # the mistake

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -100,6 +101,23 @@ def test_a_queue_that_nobody_serves_is_named_with_the_nearest(jobs):
         "no node serves the queue 'defaul' (served: default, slow, shut): did you mean 'default'?"
         in str(found)
     )
+
+
+@pytest.mark.postgres
+@pytest.mark.pgjobs(mode="postgres", queues=QUEUES)
+def test_on_a_server_the_same_is_told(jobs):
+    first, second, third = jobs.insert_all([slow.new(), slow.new(schedule_in=20), slow.new()])
+    jobs.advance(0)
+    assert jobs.explain(first).kinds == ("completed",)
+    found = jobs.explain(second)
+    assert found.kinds == ("scheduled", "rate_limit", "not_run_yet")
+    assert found.earliest == jobs.get_job(first).attempted_at + timedelta(seconds=60)
+    jobs.pause_queue("slow")
+    assert jobs.explain(third).kinds == ("paused", "rate_limit", "not_run_yet")
+    jobs.resume_queue("slow")
+    jobs.travel_to(found.earliest)
+    assert jobs.explain(third).kinds == ("completed",)
+    assert jobs.explain(second).kinds == ("rate_limit", "not_run_yet")
 
 
 @pytest.mark.pgjobs(mode="inline", queues=QUEUES)

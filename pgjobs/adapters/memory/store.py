@@ -19,10 +19,12 @@ from pgjobs.effects import Effect
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.job import Job
 from pgjobs.rules.selection import Selection
+from pgjobs.rules.signatures import checks_options
 
 T = TypeVar("T")
 
 
+@checks_options
 class MemoryStore(LocalStore):
     """Jobs in memory. ``first_id`` is the id of the first job; ``tables`` may be looked at.
 

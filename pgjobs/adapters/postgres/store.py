@@ -20,6 +20,7 @@ from pgjobs.adapters.postgres.statements import plan
 from pgjobs.effects import Effect
 from pgjobs.rules.errors import ConfigurationError, StoreUnavailableError
 from pgjobs.rules.options import whole
+from pgjobs.rules.signatures import checks_options
 
 if TYPE_CHECKING:
     from pgjobs.ports import Session
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@checks_options
 class PostgresStore:
     """Jobs in PostgreSQL.
 
