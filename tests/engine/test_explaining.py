@@ -63,6 +63,7 @@ class Play:
             self.cancel,
             self.retry,
             *[self.let_pass] * 3,
+            *[self.leap] * 2,
             self.crash,
             self.boot,
         )
@@ -78,12 +79,12 @@ class Play:
     # Moves
 
     def insert(self) -> None:
-        queue = self.pick(QUEUES)
-        for _ in range(1 + self.choose(3)):
+        queue, wait = self.pick(QUEUES), self.pick((None, 10, 10, 60))
+        for _ in range(1 + self.choose(4)):
             self.rig.insert(
                 "nobody" if queue == "ghosts" else "task",
                 queue=queue,
-                after=self.pick((None, None, None, 10, 60)),
+                after=self.pick((None, wait)),
                 takes=self.pick((20, 50, 100)),
                 ends=self.pick(("ok", "fail", "snooze", "discard")),
                 priority=self.choose(2),
@@ -114,6 +115,18 @@ class Play:
 
     def let_pass(self) -> None:
         self.watch(self.pick((1, 10, 30)))
+
+    def leap(self) -> None:
+        """Time has passed that no node has acted in yet, and in which no run ends by itself."""
+        members = self.rig.flow.members
+        alive = {member.node.name for member in members}
+        executing = [job for job in self.jobs() if job.state is JobState.EXECUTING]
+        target = self.rig.clock.now() + 10 * SECOND
+        ends = [member.executor.next_due() for member in members]
+        if all(end is None or end > target + SECOND for end in ends) and all(
+            job.attempted_by[0] in alive for job in executing
+        ):
+            self.rig.clock.set(target)
 
     def crash(self) -> None:
         """A node is gone, for so long that all know it."""
