@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs import guard, runtime
@@ -501,7 +501,5 @@ def _clock() -> Clock | None:
 
 def _next_second() -> datetime:
     """Real time, rounded up to the next second."""
-    from datetime import timedelta
-
     now = SystemClock().now()
-    return now.replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
+    return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import count
 from random import Random  # noqa: TID251 - seeded streams are this file's purpose
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,24 +42,27 @@ class VirtualClock:
 class SeededRng:
     """Chance from one seed, in streams by label: a draw in one does not disturb another.
 
-    A stream is seeded by ``blake2b(seed:label)``, so it is the same on every Python and under every
-    ``PYTHONHASHSEED``.
+    A stream is seeded by ``blake2b(seed:label)``, and the token ``n`` of one is a digest of its own, so
+    they are the same on every Python and under every ``PYTHONHASHSEED``.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._streams: dict[str, Random] = {}
+        self._tokens: dict[str, count[int]] = {}
 
     def random(self, label: str) -> float:
-        return self._stream(label).random()
-
-    def token(self, label: str) -> str:
-        return str(uuid.UUID(int=self._stream(label).getrandbits(128), version=4))
-
-    def _stream(self, label: str) -> Random:
         stream = self._streams.get(label)
         if stream is None:
-            digest = blake2b(f"{self.seed}:{label}".encode(), digest_size=16).digest()
-            made = Random(int.from_bytes(digest, "big"))
+            made = Random(int.from_bytes(self._digest(label), "big"))
             stream = self._streams.setdefault(label, made)  # threads must not make it twice
-        return stream
+        return stream.random()
+
+    def token(self, label: str) -> str:
+        numbers = self._tokens.get(label) or self._tokens.setdefault(label, count(1))  # as above
+        drawn = self._digest(f"{label}:{next(numbers)}").hex()
+        variant = "89ab"[int(drawn[16], 16) & 3]  # a UUID of version 4, as RFC 9562 has it
+        return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
+
+    def _digest(self, label: str) -> bytes:
+        return blake2b(f"{self.seed}:{label}".encode(), digest_size=16).digest()

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pgjobs.adapters.executors import Here, perform, perform_async, perform_within_limit
@@ -43,7 +44,11 @@ class Loops:
         self._ahead_s = 0.0
         self._private: asyncio.AbstractEventLoop | None = None
         self._attached: asyncio.AbstractEventLoop | None = None
-        self.time = VirtualTime(lambda: self._clock.seconds + self._ahead_s)
+
+    @cached_property
+    def time(self) -> VirtualTime:
+        """The virtual time of async workers; made when the first one runs."""
+        return VirtualTime(lambda: self._clock.seconds + self._ahead_s)
 
     def run(self, coroutine: Coroutine[Any, Any, Any], call: str = "advance") -> Any:
         """Run a coroutine to its end on the private loop; refused inside a running one."""

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.adapters.memory import MemoryStore
+from pgjobs.app import PgJobs
 from pgjobs.rules.errors import (
     BlockingCallError,
     ConfigurationError,
@@ -37,7 +38,7 @@ class Harness(Assertions):
     """The fixture ``jobs``. ``jobs["other"]`` stands for the application's instance of that name."""
 
     def __init__(self, capture: Capture, instance: str | None = None) -> None:
-        super().__init__(store=_UNUSED, node=captures.NODE)
+        vars(self).update(vars(_LIKE))
         self._capture = capture
         self._instance = instance
 
@@ -274,5 +275,5 @@ def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harn
         captures.pop(made)
 
 
-_UNUSED = MemoryStore()
-"""A harness works on the store of its engine, never on one of its own."""
+_LIKE = PgJobs(store=MemoryStore(), node=captures.NODE)
+"""The options that every harness has, checked once. It works on its engine's store, never on this one."""

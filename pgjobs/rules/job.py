@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pgjobs.rules.errors import ConfigurationError, shown
+from pgjobs.rules.jsonb import copied
 
 if TYPE_CHECKING:
     from pgjobs.rules.replacing import Replace
@@ -191,7 +192,8 @@ def made(*values: Any) -> Job:
     """A job from the values of all its fields, in order; ``data`` may be left out."""
     job: Any = _Open(*values)
     job.__class__ = Job
-    return cast(Job, job)
+    found: Job = job
+    return found
 
 
 def revised(job: Job, changes: Mapping[str, Any]) -> Job:
@@ -202,8 +204,21 @@ def revised(job: Job, changes: Mapping[str, Any]) -> Job:
     return made(*values)
 
 
+def unshared(job: Job) -> Job:
+    """A copy that shares with ``job`` nothing that can be changed: its args are its own, and its flag."""
+    values = list(_values(job))
+    values[_ARGS], values[_META] = copied(job.args), copied(job.meta)
+    if job.errors:
+        values[_ERRORS] = tuple(map(copied, job.errors))
+    values[_CANCELLED] = CancelFlag()
+    return made(*values)
+
+
 _values = attrgetter(*_Open.__slots__)
 _PLACE = {name: place for place, name in enumerate(_Open.__slots__)}
+_ARGS, _META, _ERRORS, _CANCELLED = (
+    _PLACE[name] for name in ("args", "meta", "errors", "cancelled")
+)
 
 
 COLUMNS = (

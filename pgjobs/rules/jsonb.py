@@ -42,10 +42,13 @@ def normal_list(value: object, what: str) -> list[Any]:
     return normal
 
 
+_NESTED = (dict, list)
+
+
 def copied(value: Any) -> Any:
     """A deep copy of a JSON value: what a reader may change without changing the store."""
     if type(value) is dict:
-        return {key: copied(item) for key, item in value.items()}
+        return {key: copied(item) if type(item) in _NESTED else item for key, item in value.items()}
     if type(value) is list:
         return [copied(item) for item in value]
     return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
@@ -106,6 +107,7 @@ def by_id(job_id: int) -> Selection:
     return Selection((OneOf("id", (job_id,)),))
 
 
+@lru_cache(maxsize=256)
 def claimable(queue: str | None) -> Selection:
     """What a node may start from ``queue`` (from any, when None)."""
     narrowed = Selection((OneOf("state", sources(Event.CLAIM)), AttemptsLeft()))

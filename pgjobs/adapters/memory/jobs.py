@@ -70,6 +70,8 @@ def _settled(rows: Rows, settlement: Settlement) -> bool:
 
 def transition(tables: Tables, effect: effects.Transition) -> list[Job]:
     rows = tables.jobs
+    if effect.change.event is Event.STAGE and not rows.due:
+        return []
     selected = effect.selection.leaving(effect.change.event)
     found = rows.matching(selected, lambda job: (job.scheduled_at, job.id))
     return [rows.change(job, effect.change) for job in first(found, effect.limit)]
@@ -86,7 +88,10 @@ def find(tables: Tables, effect: effects.Find) -> list[Job]:
     rows = tables.jobs
     column = effect.order_by.removeprefix("-")
     order = _OrderBy(column, effect.order_by.startswith("-"))
-    found: Iterable[Job] = sorted(rows.candidates(effect.selection), key=order.key)
+    candidates = rows.candidates(effect.selection)
+    if len(candidates) > 1:
+        candidates.sort(key=order.key)
+    found: Iterable[Job] = candidates
     if effect.after is not None:
         behind = order.key(effect.after)
         found = (job for job in found if order.key(job) > behind)

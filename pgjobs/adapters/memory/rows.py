@@ -12,7 +12,7 @@ from heapq import merge
 from typing import Any
 
 from pgjobs.rules import lifecycle
-from pgjobs.rules.job import CancelFlag, Job, JobState, NewJob, revised
+from pgjobs.rules.job import Job, JobState, NewJob, unshared
 from pgjobs.rules.jsonb import copied
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.schedule import due_at, first_state
@@ -100,13 +100,16 @@ class Rows:
     def matching(self, selection: Selection, order: Callable[[Job], Any]) -> Iterator[Job]:
         """The rows of a selection, sorted."""
         candidates = self.candidates(selection)
-        return filter(selection.matches, sorted(candidates, key=order))
+        if len(candidates) > 1:
+            candidates.sort(key=order)
+        return filter(selection.matches, candidates)
 
     def in_claim_order(self, selection: Selection) -> Iterator[Job]:
         """Available rows of the selection's queues, read lazily from the index."""
         named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
         queues = dict.fromkeys(named.get("queue") or self.available)
-        for key in merge(*(self.available.get(queue, ()) for queue in queues)):
+        waiting = [keys for queue in queues if (keys := self.available.get(queue))]
+        for key in waiting[0] if len(waiting) == 1 else merge(*waiting):
             if key[2] not in self.withheld:
                 yield self.by_id[key[2]]
 
@@ -116,14 +119,14 @@ class Rows:
         if "id" in named:
             return [self.by_id[i] for i in dict.fromkeys(named["id"]) if i in self.by_id]
         states = named.get("state")
-        if states is None or not set(states) <= _INDEXED:
+        if states is None or not _INDEXED.issuperset(states):
             return list(self.by_id.values())
         found: list[int] = []
         if JobState.AVAILABLE in states:
             queues = dict.fromkeys(named.get("queue") or self.available)
             for queue in queues:
                 found.extend(key[2] for key in self.available.get(queue, ()))
-        if set(states) & set(sources(Event.STAGE)):
+        if self.due and not _DUE.isdisjoint(states):
             found.extend(key[1] for key in self.due)
         if JobState.EXECUTING in states:
             found.extend(self.executing)
@@ -146,15 +149,7 @@ class Rows:
     @staticmethod
     def read(job: Job) -> Job:
         """A copy that shares nothing with the row."""
-        return revised(
-            job,
-            {
-                "args": copied(job.args),
-                "meta": copied(job.meta),
-                "errors": tuple(copied(error) for error in job.errors) if job.errors else (),
-                "cancelled": CancelFlag(),
-            },
-        )
+        return unshared(job)
 
 
 _DUE = frozenset(sources(Event.STAGE))

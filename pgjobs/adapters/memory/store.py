@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pgjobs import effects, leading
 from pgjobs.adapters.callers.following import Transaction, follow, follow_async
@@ -49,7 +49,8 @@ class MemoryStore(LocalStore):
         if carry_out is None:
             raise StoreError(f"the memory store cannot carry out {type(effect).__name__}")
         with self._lock:
-            return cast(T, carry_out(self.tables, effect))
+            answer: T = carry_out(self.tables, effect)
+            return answer
 
     def run_within(self, effect: Effect[T], connection: object) -> T:
         return self._followed(effect, follow(connection))
