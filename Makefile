@@ -69,7 +69,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pooler outage bench lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -124,6 +124,19 @@ interop: $(READY)
 		$(PIP) --requirement $(INTEROP) && touch $(VENV)/.interop; \
 	fi
 	$(BIN)/python -m pytest tests/interop --pgjobs-postgres embedded $(PYTEST_ARGS)
+
+test-pytest8: ## run the plugin's own tests under the newest pytest 8, in an environment of its own
+	@$(MAKE) --no-print-directory pytest8 VENV=.venv-pytest8
+
+pytest8: $(READY)
+	@if [ ! $(VENV)/.pytest8 -nt $(READY) ]; then \
+		echo "make: installing $(PYTEST8) into $(VENV)" >&2; \
+		$(PIP) "$(PYTEST8)" && touch $(VENV)/.pytest8; \
+	fi
+	$(BIN)/python -m pytest -n auto $(PLUGIN_TESTS) $(PYTEST_ARGS)
+
+PYTEST8 ?= pytest>=8,<9
+PLUGIN_TESTS := $(wildcard tests/testing/test_plugin*.py)
 
 test-pooler: $(READY) ## run the live tests through a PgBouncer in transaction mode (installs it as root on Debian)
 	$(BIN)/python tests/pooler/run.py $(PYTEST_ARGS)

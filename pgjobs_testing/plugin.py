@@ -24,7 +24,6 @@ from pgjobs_testing import marking, session, strictness
 from pgjobs_testing.capture import Capture
 from pgjobs_testing.fixture import Harness
 from pgjobs_testing.report import sections
-from pgjobs_testing.servers import ServerError
 from pgjobs_testing.session import Session
 from pgjobs_testing.settings import (
     MODES,
@@ -147,6 +146,8 @@ def pytest_report_header() -> list[str]:
     held = "" if start is None else f" --pgjobs-start {shown_start(start)}"
     lines = [f"pgjobs: mode {mode}, --pgjobs-seed {seed}{held}"]
     if mode == "postgres" or here.option != "auto":
+        from pgjobs_testing.servers import ServerError
+
         try:
             lines.append(f"pgjobs: {here.choice.reason}")
         except ServerError as error:
