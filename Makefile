@@ -136,7 +136,7 @@ pytest8: $(READY)
 	$(BIN)/python -m pytest -n auto $(PLUGIN_TESTS) $(PYTEST_ARGS)
 
 PYTEST8 ?= pytest>=8,<9
-PLUGIN_TESTS := $(wildcard tests/testing/test_plugin*.py)
+PLUGIN_TESTS := tests/testing/test_plugin.py tests/testing/test_plugin_scale.py
 
 test-pooler: $(READY) ## run the live tests through a PgBouncer in transaction mode (installs it as root on Debian)
 	$(BIN)/python tests/pooler/run.py $(PYTEST_ARGS)

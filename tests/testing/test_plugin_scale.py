@@ -32,7 +32,7 @@ async def slow(job):
     await asyncio.sleep(30)
 '''
 
-TESTS = '''
+TESTS = """
 import unittest
 import app
 import pytest
@@ -62,7 +62,7 @@ class TestCase(unittest.TestCase):
 
     def test_the_harness(self):
         self.harness.assert_enqueued(worker=app.note)
-'''
+"""
 
 PASSED = 4
 
@@ -154,7 +154,7 @@ def test_it_says_nothing_under_the_strictest_flags(project: Project) -> None:
     code, output = project.run(
         *ON,
         *("-W", "error", "--strict-markers", "--strict-config", "--import-mode=importlib"),
-        *("--pgjobs-postgres", "embedded", "--doctest-modules", "app.py", "."),
+        *("--pgjobs-postgres", "embedded", "--doctest-modules"),
         python=("-X", "dev", "-W", "error"),
         PYTHONPATH=os.pathsep.join((str(ROOT), str(project.path))),
     )
