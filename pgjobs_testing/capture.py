@@ -32,8 +32,8 @@ from pgjobs.rules.errors import (
     ConfigurationError,
     nearest,
 )
-from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.facts import UnderTest
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.options import Queue
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime

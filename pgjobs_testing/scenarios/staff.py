@@ -31,7 +31,7 @@ class Staff:
     ) -> None:
         self._scripted, self._names = scripted, names
         self._loops = Loops(clock)
-        self._real = InlineExecutor(clock, self._loops)
+        self._real = InlineExecutor(clock, self._loops, stage.available)
         self._stage, self._line = stage, line
 
     def start(self, runs: list[Run]) -> None:

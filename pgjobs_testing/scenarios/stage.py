@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.app import PgJobs
-from pgjobs.effects import Effect
+from pgjobs.effects import Count, Effect
 from pgjobs.engine.drain import DrainResult, Program, drive, drive_async
 from pgjobs.ports import Rng
-from pgjobs.rules.job import Job
+from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs.worker import REGISTRY, Registry
@@ -51,6 +52,7 @@ class Stage(Capture):
         super().__init__(Settings(start=clock.now(), jitter=jitter), MemorySource())
         self.clock = clock
         self.loops = Loops(clock)
+        self._exchange = exchange
         self._way = _Way(exchange)
         self._runtime = Runtime(
             clock=clock,
@@ -69,6 +71,11 @@ class Stage(Capture):
     def runtime_of(self, app: PgJobs) -> Runtime | None:
         self.refuse_fork()
         return self._runtime
+
+    def available(self) -> int:
+        """How many jobs wait to be claimed, which bounds what may run at one instant."""
+        available = Selection((OneOf("state", (JobState.AVAILABLE,)),))
+        return sum(self._exchange.inside.run(Count(available, "queue")).values())
 
     @contextmanager
     def on(self, line: Line) -> Iterator[None]:
