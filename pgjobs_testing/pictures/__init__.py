@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from pgjobs_testing.pictures.drawing import draw
 from pgjobs_testing.pictures.layout import layout
+from pgjobs_testing.pictures.page import Chapter, page
 from pgjobs_testing.timeline import Trace
+
+__all__ = ["Chapter", "html", "page", "svg"]
 
 
 def svg(trace: Trace, title: str) -> str:
     """The trace as SVG."""
     return draw(layout(trace), title)
+
+
+def html(trace: Trace, title: str) -> str:
+    """The trace as a page."""
+    return page(title, [Chapter(title, trace)])

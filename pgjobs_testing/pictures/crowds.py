@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pgjobs_testing.pictures.axis import Axis
@@ -19,18 +19,23 @@ _CELL = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """For each kind, how many spans of it there were at once at most in each column; ``peak``: of all."""
+    """For each kind, how many spans of it there were at once at most in each column.
+
+    ``peak`` is the most of all kinds at one instant, ``top`` the highest column: within a column kinds
+    may have their most at different instants.
+    """
 
     counts: tuple[tuple[str, tuple[int, ...]], ...]
     peak: int
-    spans: int
+    top: int
+    spans: tuple[tuple[int, Span], ...]
 
 
-def chart(spans: Sequence[Span], along: Axis) -> Chart:
-    """How many spans of each kind lie over each column."""
+def chart(spans: Sequence[tuple[int, Span]], along: Axis) -> Chart:
+    """How many spans of each kind (given with their jobs' numbers) lie over each column."""
     columns = int(along.width // COLUMN) + 1
     by_kind: dict[str, list[tuple[int, int]]] = {}
-    for span in spans:
+    for _, span in spans:
         steps = by_kind.setdefault(span.kind, [])
         steps.append((span.begin, 1))
         steps.append((span.end, -1))
@@ -45,8 +50,17 @@ def chart(spans: Sequence[Span], along: Axis) -> Chart:
             column, now = reached, now + step
             tops[column] = max(tops[column], now)
         counts.append((kind, tuple(tops)))
-    peak = max(sum(tops) for tops in zip(*(tops for _, tops in counts), strict=True))
-    return Chart(tuple(counts), peak, len(spans))
+    top = max(sum(tops) for tops in zip(*(tops for _, tops in counts), strict=True))
+    return Chart(tuple(counts), _peak(by_kind.values()), max(top, 1), tuple(spans))
+
+
+def _peak(changes: Iterable[Iterable[tuple[int, int]]]) -> int:
+    """The most at once; what ends where another begins is not there with it."""
+    now = most = 0
+    for _, step in sorted(change for each in changes for change in each):
+        now += step
+        most = max(most, now)
+    return most
 
 
 def merged(runs: Sequence[tuple[int, Span]], along: Axis) -> list[Bar]:

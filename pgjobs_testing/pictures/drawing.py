@@ -122,7 +122,7 @@ def _strip(placed: PlacedStrip, head: bool = False) -> Iterator[str]:
         if not strip.stretches:
             yield f'<path class="grid" d="M{n(GUTTER)} {n(y + BAND / 2)}h4"/>'
     for stretch in strip.stretches:
-        kind = "leads" if stretch.band.kind == "leads" else "gone"
+        kind = stretch.band.kind if stretch.band.kind in ("leads", "paused") else "gone"
         yield element(
             "rect",
             kind,
@@ -203,15 +203,15 @@ def _chart(shown: Chart, placed: PlacedLane) -> Iterator[str]:
     below = [0] * len(shown.counts[0][1])
     for kind, tops in shown.counts:
         above = [low + top for low, top in zip(below, tops, strict=True)]
-        there = [n(bottom - high * top / shown.peak) for top in above]
-        back = [n(bottom - high * top / shown.peak) for top in below]
+        there = [n(bottom - high * top / shown.top) for top in above]
+        back = [n(bottom - high * top / shown.top) for top in below]
         path = f"M{n(GUTTER)} {back[0]}"
         path += "".join(f"V{y}h{n(COLUMN)}" for y in there)
         path += "".join(f"V{y}h{n(-COLUMN)}" for y in reversed(back)) + "Z"
         label = escaped(f"{BY_NAME[kind].label}: {max(tops):,} at most at once")
         yield f'<path class="{kind}-fill" d="{path}"><title>{label}</title></path>'
         below = above
-    yield text(GUTTER - 10, placed.top + 30, f"at most {shown.peak:,}", "s q", anchor="end")
+    yield text(GUTTER - 10, placed.top + 30, f"peak {shown.peak:,}", "s q", anchor="end")
 
 
 def _foreground(placed: PlacedGroup) -> Iterator[str]:

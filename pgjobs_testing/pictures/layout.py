@@ -74,7 +74,7 @@ class Picture:
     groups: tuple[Group, ...]
     kinds: tuple[str, ...]
     marks: tuple[str, ...]
-    jobs: int
+    stories: tuple[Story, ...]
     moments: int
     begin: int
     end: int
@@ -103,19 +103,16 @@ def layout(trace: Trace) -> Picture:
         if lanes or place.bands or place.marks:
             count = len({part.story.ordinal for part in inside})
             groups.append(Group(strip(place, along), lanes, place.bands, count))
-    eventful = len(by_node) > 1 or any(node.bands or node.marks for node in around.nodes)
+    eventful = any(node.bands or node.marks for node in around.nodes)
+    kinds = {span.kind for each in told for span in each.spans}
     return Picture(
         along,
         strip(around.world, along),
         tuple(strip(node, along) for node in around.nodes) if eventful else (),
         tuple(groups),
-        tuple(
-            kind
-            for kind in BY_NAME
-            if any(span.kind == kind for each in told for span in each.spans)
-        ),
+        tuple(kind for kind in BY_NAME if kind in kinds),
         tuple(dict.fromkeys(mark.kind for each in told for mark in each.marks)),
-        len(told),
+        told,
         len(trace.moments),
         min(instants),
         max(instants),
@@ -197,10 +194,15 @@ def _lane(node: str, parts: Sequence[Part], along: Axis, bands: tuple[Band, ...]
 def _crowded(
     parts: Sequence[Part], along: Axis, places: dict[str, Place], nodes: Sequence[str]
 ) -> tuple[Lane, ...]:
-    spans = [span for part in parts for span in part.spans if not BY_NAME[span.kind].thick]
+    waits = [
+        (part.story.ordinal, span)
+        for part in parts
+        for span in part.spans
+        if not BY_NAME[span.kind].thick
+    ]
     lanes = []
-    if spans:
-        lanes.append(Lane(NEVER_RAN, 0, chart=chart(spans, along)))
+    if waits:
+        lanes.append(Lane(NEVER_RAN, 0, chart=chart(waits, along)))
     for node in (node for node in nodes if node != NEVER_RAN):
         runs = sorted(
             (
@@ -216,8 +218,7 @@ def _crowded(
         rows = packed([(span.begin, span.end) for _, span in runs], TIGHT)
         bands = _dark(places.get(node))
         if rows is None:
-            shown = chart([span for _, span in runs], along)
-            lanes.append(Lane(node, 0, chart=shown, bands=bands))
+            lanes.append(Lane(node, 0, chart=chart(runs, along), bands=bands))
             continue
         by_row: dict[int, list[tuple[int, Span]]] = defaultdict(list)
         for row, run in zip(rows, runs, strict=True):

@@ -70,6 +70,8 @@ class Item:
     badges: tuple[Badge, ...] = ()
     label: Label | None = None
     inserted: float | None = None
+    spans: tuple[Span, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 def item(story: Story, spans: Sequence[Span], marks: Sequence[Mark], axis: Axis) -> Item:
@@ -82,7 +84,8 @@ def item(story: Story, spans: Sequence[Span], marks: Sequence[Mark], axis: Axis)
     edges += [(x - 3, x + 3) for x in inserts]
     edges = edges or [(axis.x(spans[0].begin), axis.x(spans[-1].end))]
     left, right = min(x for x, _ in edges), max(end for _, end in edges)
-    return Item(story, left, right, bars, badges, inserted=inserts[0] if inserts else None)
+    inserted = inserts[0] if inserts else None
+    return Item(story, left, right, bars, badges, None, inserted, tuple(spans), tuple(marks))
 
 
 def labelled(plain: Item, axis: Axis) -> Item:

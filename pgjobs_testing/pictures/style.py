@@ -58,7 +58,7 @@ def css(kinds: Iterable[str]) -> str:
         ".pgjobs .grid{stroke:var(--line);stroke-width:1;fill:none}",
         ".pgjobs .edge{stroke:var(--dark);stroke-width:1;fill:none}",
         ".pgjobs .faint{fill:var(--faint)}",
-        ".pgjobs .on{fill:var(--onbar)}",
+        ".pgjobs .on{fill:var(--onbar);font-weight:600}",
         ".pgjobs .glyph{fill:none;stroke:var(--onbar);stroke-width:1.6;stroke-linecap:round;stroke-linejoin:round}",
         ".pgjobs .badge{fill:var(--paper);stroke:var(--ink);stroke-width:1.2}",
         ".pgjobs .sign{fill:none;stroke:var(--ink);stroke-width:1.5;stroke-linecap:round}",
@@ -66,6 +66,7 @@ def css(kinds: Iterable[str]) -> str:
         ".pgjobs .link{fill:none;stroke:var(--quiet);stroke-width:1.2;stroke-dasharray:2 3}",
         ".pgjobs .leads{fill:var(--goldfill);stroke:var(--gold);stroke-width:1}",
         ".pgjobs .gone{fill:url(#shade);stroke:var(--dark);stroke-width:1}",
+        ".pgjobs .paused{fill:url(#pause);stroke:var(--dark);stroke-width:1}",
         ".pgjobs .shade{fill:url(#shade)}",
         ".pgjobs .pause{fill:url(#pause)}",
         ".pgjobs .break{fill:none;stroke:var(--paper);stroke-width:5}",
@@ -93,7 +94,7 @@ def patterns(kinds: Iterable[str]) -> list[str]:
                 f'<pattern id="p-{name}" width="{size}" height="{size}" '
                 f'patternUnits="userSpaceOnUse"><rect width="{size}" height="{size}" '
                 f'style="fill:var(--{name})"/><path d="{stroke}" style="stroke:var(--onbar);'
-                f'stroke-opacity:.42" fill="none" stroke-width="1.3" stroke-linecap="square"/>'
+                f'stroke-opacity:{_STRENGTH.get(kind.pattern, 0.4)}" fill="none" stroke-width="1.3" stroke-linecap="square"/>'
                 "</pattern>"
             )
     return found
@@ -107,6 +108,9 @@ _STROKES = {
     "dots": (5, "M2.5 2.5h.01"),
 }
 """Size and strokes of the patterns of thick bars."""
+
+_STRENGTH = {"cross": 0.28, "lines": 0.3}
+"""How strong they are where it is not 0.4: what covers more is drawn more softly."""
 
 DASHES = {"plain": "", "dots": "1 4", "dashes": "6 3"}
 """The dashes of thin bars."""

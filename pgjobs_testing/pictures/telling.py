@@ -83,7 +83,7 @@ def band(shown: Band) -> str:
 def summary(picture: Picture) -> str:
     """The picture in a line: how many jobs, events, and how long."""
     return (
-        f"{counted(picture.jobs, 'job')} · {counted(picture.moments, 'event')} · "
+        f"{counted(len(picture.stories), 'job')} · {counted(picture.moments, 'event')} · "
         f"{instant(picture.end - picture.begin)}"
     )
 
