@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 LEGIBLE = 12
 """Pixels that a typical run is to have."""
@@ -72,7 +73,7 @@ class Axis:
 
     def folds(self) -> list[tuple[Section, Section]]:
         """The sections on both sides of each folded gap."""
-        return list(zip(self.sections, self.sections[1:], strict=False))
+        return list(pairwise(self.sections))
 
     def ticks(self, apart: float) -> list[int]:
         """Instants to name: round ones at least ``apart`` pixels from each other, one a section."""
@@ -94,9 +95,7 @@ def axis(instants: Iterable[int], runs: Iterable[int], width: float) -> Axis:
     points = sorted(set(instants)) or [0]
     folded = folds(points, [run for run in runs if run > 0], width)
     edges = [0, *folded, len(points)]
-    spans = [
-        (points[first], points[last - 1]) for first, last in zip(edges, edges[1:], strict=False)
-    ]
+    spans = [(points[first], points[last - 1]) for first, last in pairwise(edges)]
     fixed = len(spans) * 2 * PAD + len(folded) * FOLD + TAIL
     width = max(width, fixed + width / 2)
     length = sum(end - begin for begin, end in spans)
@@ -110,7 +109,7 @@ def axis(instants: Iterable[int], runs: Iterable[int], width: float) -> Axis:
 
 def folds(points: Sequence[int], runs: Sequence[int], width: float) -> list[int]:
     """The indices of the instants before which a gap is folded, ascending."""
-    gaps = [after - before for before, after in zip(points, points[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(points)]
     if not gaps:
         return []
     sizes = sorted(runs or gaps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 from pgjobs_testing.pictures import glyphs, telling
 from pgjobs_testing.pictures.crowds import COLUMN, Chart
@@ -30,10 +31,10 @@ def draw(picture: Picture, title: str) -> str:
     axis_y = legend_end + 34
     placed = place(picture, axis_y)
     high = placed.bottom + 16
+    size = f'width="{n(wide)}" height="{n(high)}" viewBox="0 0 {n(wide)} {n(high)}"'
+    named = 'role="img" aria-labelledby="t" aria-describedby="d"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="pgjobs" width="{n(wide)}" '
-        f'height="{n(high)}" viewBox="0 0 {n(wide)} {n(high)}" role="img" '
-        'aria-labelledby="t" aria-describedby="d">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="pgjobs" {size} {named}>',
         f'<title id="t">{escaped(title)}</title>',
         f'<desc id="d">{escaped(telling.description(picture))}</desc>',
         f"<style>{css(picture.kinds)}</style>",
@@ -232,7 +233,7 @@ def _first(item: Item) -> float:
 
 
 def _links(stops: list[tuple[Item, float]]) -> Iterator[str]:
-    for (before, y), (after, below) in zip(stops, stops[1:], strict=False):
+    for (before, y), (after, below) in pairwise(stops):
         x = GUTTER + max((bar.end for bar in before.bars), default=before.end)
         to = GUTTER + _first(after)
         yield f'<path class="link" d="M{n(x)} {n(y)}C{n(to)} {n(y)} {n(x)} {n(below)} {n(to)} {n(below)}"/>'

@@ -24,7 +24,7 @@ from pgjobs_testing.timeline import Trace
 
 _SCRIPTS = ("axis.js", "paint.js", "page.js")
 _KEYS = (
-    "Ctrl + wheel, pinch or + and − zoom, dragging or ← and → pan, 0 shows all. "
+    "Ctrl + wheel, pinch or + and &minus; zoom, dragging or ← and → pan, 0 shows all. "
     "n and p choose the next job and the one before, / searches, Esc lets go."
 )
 
@@ -104,11 +104,11 @@ def _chapter(number: int, chapter: Chapter, *, several: bool) -> Iterator[str]:
     yield f'<p class="quiet">{told}{escaped(shown["summary"])}{file}</p>'
     if chapter.problems:
         yield f'<pre class="failures">{escaped(chapter.problems)}</pre>'
+    yield f'<img class="static" alt="{escaped(chapter.title)}" src="{picture_url}">'
     yield '<div class="app">'
     yield f'<script type="application/json">{script(shown)}</script>'
     yield _APP
     yield "</div>"
-    yield f'<img class="static" alt="{escaped(chapter.title)}" src="{picture_url}">'
     yield "</section>"
 
 
@@ -126,15 +126,17 @@ _APP = f"""<div class="tools" role="group" aria-label="Timeline">
 <select class="kind" aria-label="State"><option value="">every state</option></select>
 <span class="found quiet small" role="status"></span>
 <span class="zooms">
-<button type="button" class="out" aria-label="Zoom out">−</button>
+<button type="button" class="out" aria-label="Zoom out">&minus;</button>
 <button type="button" class="in" aria-label="Zoom in">+</button>
 <button type="button" class="whole">All</button>
-<button type="button" class="fold" aria-pressed="true" title="Fold long gaps without an event">Fold gaps</button>
+<button type="button" class="fold" aria-pressed="true"
+title="Fold long gaps without an event">Fold gaps</button>
 </span>
 </div>
 <ul class="legend" aria-label="Legend"></ul>
 <div class="stage">
-<div class="view" tabindex="0" role="application" aria-roledescription="timeline" aria-label="Timeline. {_KEYS}">
+<div class="view" tabindex="0" role="application" aria-roledescription="timeline"
+aria-label="Timeline. {_KEYS}">
 <canvas></canvas><div class="rest"></div>
 </div>
 <aside class="detail" tabindex="-1" aria-live="polite" aria-label="Job" hidden></aside>
@@ -142,9 +144,9 @@ _APP = f"""<div class="tools" role="group" aria-label="Timeline">
 <p class="quiet small hint">{_KEYS}</p>
 <details class="moments" open>
 <summary>Every moment</summary>
-<div class="pages"><button type="button" class="back" aria-label="Page before">‹</button>
+<div class="pages"><button type="button" class="back" aria-label="Page before">&lsaquo;</button>
 <span class="which quiet small"></span>
-<button type="button" class="on" aria-label="Next page">›</button></div>
+<button type="button" class="on" aria-label="Next page">&rsaquo;</button></div>
 <div class="scroll"><table>
 <thead><tr><th scope="col">at</th><th scope="col">node</th><th scope="col">event</th>
 <th scope="col">job</th><th scope="col">details</th></tr></thead>

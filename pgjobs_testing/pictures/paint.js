@@ -33,6 +33,7 @@ class Painter {
     this.texts = data.texts;
     this.job = new Map(data.jobs.map((job, n) => [job[0], n]));
     for (const lane of this.layout.lanes) if (lane.chart) lane.steps = steps(lane.spans);
+    this.moves = moves(this.layout.lanes);
     this.dress();
   }
   // The colours and patterns of the present scheme.
@@ -79,6 +80,7 @@ class Painter {
       this.inPlot(() => lane.chart ? this.chart(lane) : this.lane(lane));
     }
     this.inPlot(() => this.breaks(state.top + HEAD, state.top + height));
+    this.inPlot(() => this.links(state));
     for (const lane of lanes) if (lane.roomy && !lane.chart) this.inPlot(() => this.signs(lane));
     g.restore();
     this.head();
@@ -109,7 +111,7 @@ class Painter {
     g.strokeStyle = this.palette.line;
     g.lineWidth = 1;
     g.beginPath();
-    for (const at of this.axis.ticks(80)) {
+    for (const at of this.axis.ticks(68)) {
       const x = Math.round(this.gutter + this.axis.x(at)) + .5;
       if (x >= this.gutter) { g.moveTo(x, top); g.lineTo(x, bottom); }
     }
@@ -134,7 +136,7 @@ class Painter {
     g.textAlign = "center";
     this.inPlot(() => {
       const starts = new Set(this.axis.sections.map(([begin]) => begin));
-      const ticks = this.axis.ticks(80).sort((a, b) => starts.has(b) - starts.has(a) || a - b);
+      const ticks = this.axis.ticks(68).sort((a, b) => starts.has(b) - starts.has(a) || a - b);
       for (const at of ticks) {
         const text = elapsed(at), half = g.measureText(text).width / 2;
         const x = Math.max(half + 2, this.axis.x(at));
@@ -302,6 +304,23 @@ class Painter {
     g.stroke();
     g.setLineDash([]);
   }
+  // Lines of jobs that went on on another node.
+  links(state) {
+    const { g, axis } = this, low = state.top, high = state.top + this.height;
+    g.strokeStyle = this.palette.quiet;
+    g.lineWidth = 1.2;
+    g.setLineDash([2, 3]);
+    for (const { job, from, to, left, at } of this.moves) {
+      const [above, below] = [this.middle(...from), this.middle(...to)];
+      if (at < this.low || left > this.high || Math.max(above, below) < low || Math.min(above, below) > high || this.dim(job)) continue;
+      const [x, end] = [axis.x(left), axis.x(at)];
+      g.beginPath();
+      g.moveTo(x, above);
+      g.bezierCurveTo(end, above, x, below, end, below);
+      g.stroke();
+    }
+    g.setLineDash([]);
+  }
   // A job's number and worker in a bar of a lane that is not roomy.
   inside(job, kind, x, y, wide) {
     if (this.dim(job)) return;
@@ -393,8 +412,7 @@ class Painter {
       if (end - x >= room + 4) return put(x);
     }
     const last = Math.max(...own.map(n => row[n].end), ...waits.map(each => each.end));
-    const next = Math.min(...row.filter(each => each.job !== job && each.x >= last - 1).map(each => each.x),
-      ...(row.waits || []).filter(each => each.job !== job && each.x >= last - 1).map(each => each.x));
+    const next = Math.min(...[...row, ...(row.waits || [])].filter(each => each.job !== job && each.end > last).map(each => each.x));
     if (next - last >= room + 10 && last > -5) put(last + 5);
   }
   chart(lane) {
@@ -427,6 +445,26 @@ class Painter {
       this.outline(x, lane.top + 3, Math.max(2, right - x), 4);
     }
   }
+}
+
+// Where jobs go from the lane of one node to that of another: from when and where, to when and where.
+function moves(lanes) {
+  const stops = new Map(), found = [];
+  for (const lane of lanes.filter(each => each.roomy && !each.chart))
+    for (let n = 0; n < lane.spans.length; n += 6) {
+      const own = stops.get(lane.spans[n]) || stops.set(lane.spans[n], []).get(lane.spans[n]);
+      const begin = lane.spans[n + 2], end = begin + lane.spans[n + 3], place = [lane, lane.spans[n + 4]];
+      own.push({ place, begin, end });
+    }
+  for (const [job, own] of stops) {
+    own.sort((a, b) => a.begin - b.begin || a.end - b.end);
+    own.slice(1).forEach((stop, n) => {
+      const { place, end } = own[n];
+      if (place[0] !== stop.place[0] || place[1] !== stop.place[1])
+        found.push({ job, from: place, to: stop.place, left: end, at: stop.begin });
+    });
+  }
+  return found;
 }
 
 // For each kind when the number of its spans changes, and to what; and the most of all at once.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from pgjobs_testing.pictures.axis import Axis
 from pgjobs_testing.pictures.kinds import BY_NAME
@@ -100,7 +101,7 @@ def labelled(plain: Item, axis: Axis) -> Item:
         if bar.thick and taken <= bar.end - bar.x and _free(inner, badges):
             return replace(plain, label=Label(bar.x + _GAP, text, bar.kind))
     taken_by = sorted([*badges, *_obstacles(plain.bars)])
-    for (_, end), (begin, _) in zip(taken_by, taken_by[1:], strict=False):
+    for (_, end), (begin, _) in pairwise(taken_by):
         if begin - end >= room + 2 * _GAP:
             return replace(plain, label=Label(end + _GAP, text))
     first, last = (

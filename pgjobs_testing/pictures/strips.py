@@ -94,7 +94,7 @@ def _signs(marks: Iterable[Mark], axis: Axis) -> tuple[Sign, ...]:
     ends = [0.0, 0.0]
     found: list[Sign] = []
     for group in groups:
-        text = group[0].kind if len(group) == 1 else f"{group[0].kind} ×{len(group)}"
+        text = group[0].kind if len(group) == 1 else f"{group[0].kind} \u00d7{len(group)}"
         note = group[0].note
         if len(group) == 1 and group[0].kind in ("skew", "scale") and note:
             text = f"{text} {note}"

@@ -59,7 +59,7 @@ def css(kinds: Iterable[str]) -> str:
         ".pgjobs .edge{stroke:var(--dark);stroke-width:1;fill:none}",
         ".pgjobs .faint{fill:var(--faint)}",
         ".pgjobs .on{fill:var(--onbar);font-weight:600}",
-        ".pgjobs .glyph{fill:none;stroke:var(--onbar);stroke-width:1.6;stroke-linecap:round;stroke-linejoin:round}",
+        ".pgjobs .glyph{fill:none;stroke:var(--onbar);stroke-width:1.6;stroke-linecap:round}",
         ".pgjobs .badge{fill:var(--paper);stroke:var(--ink);stroke-width:1.2}",
         ".pgjobs .sign{fill:none;stroke:var(--ink);stroke-width:1.5;stroke-linecap:round}",
         ".pgjobs .in{fill:var(--ink)}",
@@ -78,27 +78,32 @@ def css(kinds: Iterable[str]) -> str:
 
 def patterns(kinds: Iterable[str]) -> list[str]:
     """The definitions of the patterns that ``css`` speaks of."""
-    found = [
-        '<pattern id="shade" width="6" height="6" patternUnits="userSpaceOnUse" '
-        'patternTransform="rotate(45)"><path d="M0 0V6" '
-        'style="stroke:var(--dark);stroke-opacity:.45" stroke-width="2"/></pattern>',
-        '<pattern id="pause" width="8" height="8" patternUnits="userSpaceOnUse">'
-        '<path d="M2 1V7M5 1V7" style="stroke:var(--dark);stroke-opacity:.28" '
-        'stroke-width="1.2"/></pattern>',
-    ]
+    found = [_SHADE, _PAUSE]
     for name in kinds:
         kind = BY_NAME[name]
         if kind.thick and kind.pattern in _STROKES:
             size, stroke = _STROKES[kind.pattern]
+            ground = f'<rect width="{size}" height="{size}" style="fill:var(--{name})"/>'
+            strength = _STRENGTH.get(kind.pattern, 0.4)
+            lines = f'style="stroke:var(--onbar);stroke-opacity:{strength}" fill="none"'
             found.append(
                 f'<pattern id="p-{name}" width="{size}" height="{size}" '
-                f'patternUnits="userSpaceOnUse"><rect width="{size}" height="{size}" '
-                f'style="fill:var(--{name})"/><path d="{stroke}" style="stroke:var(--onbar);'
-                f'stroke-opacity:{_STRENGTH.get(kind.pattern, 0.4)}" fill="none" stroke-width="1.3" stroke-linecap="square"/>'
-                "</pattern>"
+                f'patternUnits="userSpaceOnUse">{ground}<path d="{stroke}" {lines} '
+                'stroke-width="1.3" stroke-linecap="square"/></pattern>'
             )
     return found
 
+
+_SHADE = (
+    '<pattern id="shade" width="6" height="6" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><path d="M0 0V6" '
+    'style="stroke:var(--dark);stroke-opacity:.45" stroke-width="2"/></pattern>'
+)
+_PAUSE = (
+    '<pattern id="pause" width="8" height="8" patternUnits="userSpaceOnUse">'
+    '<path d="M2 1V7M5 1V7" style="stroke:var(--dark);stroke-opacity:.28" '
+    'stroke-width="1.2"/></pattern>'
+)
 
 _STROKES = {
     "hatch": (6, "M-1 7L7 -1M-1 1L1 -1M5 7L7 5"),

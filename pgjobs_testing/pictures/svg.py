@@ -7,8 +7,7 @@ from pgjobs_testing.pictures.text import escaped
 
 def n(number: float) -> str:
     """A number with a decimal at most, and none where it is whole."""
-    shown = f"{number:.1f}"
-    return shown.removesuffix(".0")
+    return f"{number:.1f}".removesuffix(".0")
 
 
 def at(x: float, y: float) -> str:
