@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from pgjobs_testing.pictures import Chapter
     from pgjobs_testing.scenarios.files import Played, Stores
     from pgjobs_testing.scenarios.progress import Show
     from pgjobs_testing.scenarios.real import Imports
@@ -56,6 +57,12 @@ def main() -> None:
     help="Import the real workers that files name by `use`, from the working directory or the path. "
     "This runs their code.",
 )
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page with every timeline, also of what failed.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say only what did not hold.")
 @click.option("-v", "--verbose", is_flag=True, help="Print each trace.")
 def replay(
@@ -66,6 +73,7 @@ def replay(
     record: bool,
     seed: int | None,
     allow_imports: bool,
+    html: Path | None,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -79,12 +87,18 @@ def replay(
     if record and seed is not None:
         raise click.UsageError("--record writes the trace of the file's own seed: leave --seed out")
     from pgjobs_testing.scenarios import files
+    from pgjobs_testing.scenarios.pages import written
     from pgjobs_testing.servers import ServerError
 
     try:
         chosen = list(dict.fromkeys(files.found(paths)))
-        with _imports(allow_imports) as imports, _stores(store, postgres, image) as stores:
-            sys.exit(_play_all(chosen, stores, imports, record, seed, quiet, verbose))
+        with (
+            _imports(allow_imports) as imports,
+            written(html) as chapters,
+            _stores(store, postgres, image) as stores,
+        ):
+            status = _play_all(chosen, stores, imports, record, seed, chapters, quiet, verbose)
+        sys.exit(status)
     except (FileNotFoundError, ServerError) as error:
         click.echo(f"pgjobs-testing: {error}", err=True)
         sys.exit(UNREADABLE)
@@ -115,12 +129,14 @@ def _play_all(
     imports: Imports,
     record: bool,
     seed: int | None,
+    chapters: list[Chapter],
     quiet: bool,
     verbose: bool,
 ) -> int:
     """Play the files in turn, telling of each as it ends; return the exit status."""
     from pgjobs_testing.scenarios import files
     from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
+    from pgjobs_testing.scenarios.pages import chapter, unread
     from pgjobs_testing.scenarios.progress import progress
 
     logging.getLogger("pgjobs").addHandler(logging.NullHandler())  # the timeline tells all
@@ -134,9 +150,11 @@ def _play_all(
                 )
             except InvalidScenarioError as error:
                 unreadable += 1
+                chapters.append(unread(path, str(error)))
                 show.say(str(error), error=True)
                 continue
             held, failed = held + played.held, failed + (not played.held)
+            chapters.append(chapter(played))
             _tell(played, show, quiet, verbose)
     if not quiet:
         counts = f"{held} held, {failed} failed, {unreadable} could not be read"

@@ -13,8 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-LEGIBLE = 12
+LEGIBLE = 3
 """Pixels that a typical run is to have."""
+
+INVISIBLE = 0.5
+"""Pixels below which a typical run is worth many folds."""
 
 FOLD = 44
 """The width of a folded gap."""
@@ -25,8 +28,8 @@ PAD = 14
 TAIL = 76
 """Room behind the last instant, for the names of what ended there."""
 
-FOLDS_AT_MOST = 12
-"""With more gaps than that, a folded axis would be all folds."""
+FOLDS, FOLDS_AT_MOST = 4, 12
+"""How many folds a picture bears: so many, or where runs are invisible without them so many."""
 
 SECOND = 1_000_000
 _STEPS = (
@@ -122,7 +125,8 @@ def folds(points: Sequence[int], runs: Sequence[int], width: float) -> list[int]
         alike = {each for each in left if 2 * gaps[each] >= largest}
         worth = 2 * sum(gaps[each] for each in alike) >= total and largest > 4 * typical
         enough = typical * width >= LEGIBLE * total
-        if enough or not worth or len(folded) + len(alike) > FOLDS_AT_MOST:
+        bearable = FOLDS if typical * width >= INVISIBLE * total else FOLDS_AT_MOST
+        if enough or not worth or len(folded) + len(alike) > bearable:
             break
         folded |= alike
         left = [each for each in left if each not in alike]

@@ -28,7 +28,7 @@ def draw(picture: Picture, title: str) -> str:
     """The whole SVG."""
     wide = GUTTER + picture.axis.width + RIGHT
     legend_lines, legend_end = legend(picture, 20.0, 68.0, wide - RIGHT)
-    axis_y = legend_end + 34
+    axis_y = legend_end + (44 if picture.axis.folds() else 34)
     placed = place(picture, axis_y)
     high = placed.bottom + 16
     size = f'width="{n(wide)}" height="{n(high)}" viewBox="0 0 {n(wide)} {n(high)}"'
@@ -48,6 +48,7 @@ def draw(picture: Picture, title: str) -> str:
         *(line for strip in placed.strips for line in _strip(strip)),
         *(line for group in placed.groups for line in _group(group)),
         *_breaks(picture, axis_y, placed.bottom),
+        *(line for strip in placed.strips for line in _said(strip)),
         *(line for group in placed.groups for line in _foreground(group)),
         "</svg>",
         "",
@@ -134,6 +135,11 @@ def _strip(placed: PlacedStrip, head: bool = False) -> Iterator[str]:
             rx=3,
             title=telling.band(stretch.band),
         )
+
+
+def _said(placed: PlacedStrip) -> Iterator[str]:
+    """What a strip says: above the breaks, so that none goes through a word."""
+    strip, y = placed.strip, placed.top
     for stretch in strip.stretches:
         if stretch.text:
             kind = "s" if stretch.band.kind == "leads" else "s halo"
@@ -218,6 +224,7 @@ def _chart(shown: Chart, placed: PlacedLane) -> Iterator[str]:
 def _foreground(placed: PlacedGroup) -> Iterator[str]:
     """What lies above bars and breaks: lines from node to node, glyphs, badges, labels."""
     places: dict[int, list[tuple[Item, float]]] = defaultdict(list)
+    yield from _said(placed.head)
     for lane in placed.lanes:
         for row, item in lane.lane.items:
             places[item.story.ordinal].append((item, lane.middle(row)))

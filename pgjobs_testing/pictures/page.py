@@ -14,7 +14,7 @@ from hashlib import sha256
 from importlib.resources import files
 from urllib.parse import quote
 
-from pgjobs_testing.pictures import glyphs
+from pgjobs_testing.pictures import glyphs, telling
 from pgjobs_testing.pictures.data import data, script
 from pgjobs_testing.pictures.drawing import draw
 from pgjobs_testing.pictures.layout import layout
@@ -31,10 +31,13 @@ _KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One timeline of a page. ``held`` is None where nothing was expected of it."""
+    """One timeline of a page, or none where there is nothing but problems.
+
+    ``held`` is None where nothing was expected of it.
+    """
 
     title: str
-    trace: Trace
+    trace: Trace | None
     file: str = ""
     held: bool | None = None
     problems: str = ""
@@ -91,25 +94,29 @@ def _index(title: str, chapters: Sequence[Chapter]) -> Iterator[str]:
 
 
 def _chapter(number: int, chapter: Chapter, *, several: bool) -> Iterator[str]:
-    picture = layout(chapter.trace)
-    shown = data(chapter.trace, picture)
-    picture_url = "data:image/svg+xml," + quote(
-        draw(picture, chapter.title), safe=" ='/:;,()+{}[]@!*-.~"
-    ).replace('"', "%22")
+    picture = None if chapter.trace is None else layout(chapter.trace)
     head = "h2" if several else "h1"
     yield f'<section class="scenario" id="s{number}">'
     yield f"<{head}>{escaped(chapter.title)}</{head}>"
     told = f"{_verdict(chapter)} " if chapter.held is not None else ""
+    summary = "" if picture is None else telling.summary(picture)
     file = f" · <code>{escaped(chapter.file)}</code>" if chapter.file else ""
-    yield f'<p class="quiet">{told}{escaped(shown["summary"])}{file}</p>'
+    yield f'<p class="quiet">{told}{summary}{file}</p>'
     if chapter.problems:
         yield f'<pre class="failures">{escaped(chapter.problems)}</pre>'
-    yield f'<img class="static" alt="{escaped(chapter.title)}" src="{picture_url}">'
-    yield '<div class="app">'
-    yield f'<script type="application/json">{script(shown)}</script>'
-    yield _APP
-    yield "</div>"
+    if picture is not None and chapter.trace is not None:
+        alt = escaped(chapter.title)
+        yield f'<img class="static" alt="{alt}" src="{_url(draw(picture, chapter.title))}">'
+        yield '<div class="app">'
+        yield f'<script type="application/json">{script(data(chapter.trace, picture))}</script>'
+        yield _APP
+        yield "</div>"
     yield "</section>"
+
+
+def _url(svg: str) -> str:
+    """An SVG as the address of an image, that needs no file beside the page."""
+    return "data:image/svg+xml," + quote(svg, safe=" ='/:;,()+{}[]@!*-.~")
 
 
 def _verdict(chapter: Chapter) -> str:

@@ -1,0 +1,47 @@
+"""The page of a replay: every file's timeline, how it went, and what did not hold, in one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from pgjobs_testing.pictures import Chapter, page
+from pgjobs_testing.scenarios.files import Played
+
+
+@contextmanager
+def written(file: Path | None) -> Iterator[list[Chapter]]:
+    """What is appended in the block is written to ``file`` when it ends; nothing where that is None.
+
+    That the file can be written is found out first, before hours of virtual time are played; then a
+    page is left behind however the scenarios end. ``click.ClickException`` says why it cannot.
+    """
+    chapters: list[Chapter] = []
+    if file is None:
+        yield chapters
+        return
+    try:
+        with file.open("a", encoding="utf-8"):
+            pass
+        yield chapters
+        file.write_text(page("Scenarios", chapters), encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(
+            f"--html {file} cannot be written: {error.strerror}; name a file in a directory that is there"
+        ) from None
+
+
+def chapter(played: Played) -> Chapter:
+    """One file that was played; the timeline is that of the first store."""
+    first = played.replays[0]
+    problems = "" if played.held else played.problems()
+    name = first.scenario.name
+    return Chapter(name, first.trace, str(played.source.file), played.held, problems)
+
+
+def unread(path: Path, mistakes: str) -> Chapter:
+    """A file that is no scenario."""
+    return Chapter(path.name, None, str(path), held=False, problems=mistakes)
