@@ -86,7 +86,8 @@ def _index(title: str, chapters: Sequence[Chapter]) -> Iterator[str]:
     yield f'<p class="quiet">{len(chapters) - failed} held, {failed} failed</p>'
     yield '<nav aria-label="Scenarios"><table>'
     yield "<thead><tr><th></th><th>scenario</th><th>file</th></tr></thead><tbody>"
-    for number, chapter in enumerate(chapters, 1):
+    order = sorted(enumerate(chapters, 1), key=lambda each: each[1].held is not False)
+    for number, chapter in order:  # what failed comes first
         link = f'<a href="#s{number}">{escaped(chapter.title)}</a>'
         file = f"<code>{escaped(chapter.file)}</code>"
         yield f"<tr><td>{_verdict(chapter)}</td><td>{link}</td><td>{file}</td></tr>"
