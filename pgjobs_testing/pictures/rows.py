@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate
 
 from pgjobs_testing.pictures.axis import Axis
 from pgjobs_testing.pictures.kinds import BY_NAME
@@ -101,7 +101,8 @@ def labelled(plain: Item, axis: Axis) -> Item:
         if bar.thick and taken <= bar.end - bar.x and _free(inner, badges):
             return replace(plain, label=Label(bar.x + _GAP, text, bar.kind))
     taken_by = sorted([*badges, *_obstacles(plain.bars)])
-    for (_, end), (begin, _) in pairwise(taken_by):
+    reached = list(accumulate((end for _, end in taken_by), max))  # a badge may lie inside a bar
+    for end, (begin, _) in zip(reached, taken_by[1:], strict=False):
         if begin - end >= room + 2 * _GAP:
             return replace(plain, label=Label(end + _GAP, text))
     first, last = (
