@@ -29,6 +29,7 @@ from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.pictures.axis import axis
 from pgjobs_testing.pictures.kinds import BY_NAME
 from pgjobs_testing.pictures.layout import Lane, Picture, layout
+from pgjobs_testing.pictures.packing import packed
 from pgjobs_testing.pictures.rows import LABEL_SIZE, Item
 from pgjobs_testing.pictures.story import Story, stories
 from pgjobs_testing.pictures.text import escaped, fitted, legible, width
@@ -306,6 +307,36 @@ def test_the_axis_goes_right_with_time_and_stays_on_the_plot(
     assert all(min(instants) <= tick <= max(instants) for tick in ticks)
 
 
+def test_runs_a_few_pixels_apart_stay_apart() -> None:
+    teller = Teller()
+    teller.insert(1)
+    for _ in range(300):
+        teller.run(1, "a", JobState.RETRYABLE, timedelta(0))
+        teller.clock.set(teller.clock.now() + timedelta(seconds=1))
+    trace = teller.trace()
+    check(trace)
+    ((_, item),) = lanes(layout(trace))[0].items
+    assert 300 == sum(bar.thick for bar in item.bars)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=30).map(sorted))
+def test_rows_are_as_few_as_can_be_and_nothing_overlaps_in_one(
+    given: list[tuple[int, int]],
+) -> None:
+    extents = [(begin, begin + lasting) for begin, lasting in given]
+    rows = packed(extents, 30)
+    assert rows is not None
+    for row in set(rows):
+        own = [extent for extent, of in zip(extents, rows, strict=True) if of == row]
+        assert all(before[1] <= after[0] for before, after in pairwise(own))
+    most = max(
+        (sum(b <= at < e or b == e == at for b, e in extents) for at in range(51)), default=0
+    )
+    assert len(set(rows)) <= most
+    if most > 1:
+        assert packed(extents, len(set(rows)) - 1) is None
+
+
 def test_two_runs_of_seconds_a_day_apart_are_both_wide_and_the_day_between_is_folded() -> None:
     teller = Teller()
     teller.insert(1)
@@ -458,6 +489,20 @@ def test_ten_thousand_jobs_make_files_of_a_bounded_size() -> None:
     trace = crowd(10_000)
     assert len(trace.to_svg()) < 2_000_000
     assert len(trace.to_html()) < 8_000_000
+
+
+def test_the_picture_in_the_documentation_is_the_one_that_its_page_draws(
+    jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ROOT / "docs" / "how-to"
+    page = (folder / "see-a-timeline.md").read_text(encoding="utf-8")
+    code = page.partition('title="test_mails.py"\n')[2].partition("```")[0]
+    names: dict[str, Any] = {"__name__": "test_mails"}
+    exec(code, names)
+    monkeypatch.chdir(tmp_path)
+    names["test_mails"](jobs)
+    drawn = (tmp_path / "see-a-timeline.svg").read_text(encoding="utf-8")
+    assert drawn == (folder / "see-a-timeline.svg").read_text(encoding="utf-8")
 
 
 def test_nothing_has_happened_is_a_picture_too() -> None:
