@@ -22,6 +22,8 @@ GLYPH = 14.0
 LABEL_SIZE = 11.0
 LABEL_MOST = 190.0
 _GAP = 5.0
+_BOLD = 1.1
+"""How much wider text is in a bar, where it is bold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,12 @@ def labelled(plain: Item, axis: Axis) -> Item:
     room = width(text, LABEL_SIZE)
     badges = [(badge.x - BADGE / 2, badge.x + BADGE / 2) for badge in plain.badges]
     for bar in plain.bars:
-        taken = 2 * _GAP + room + (GLYPH if bar.glyph is not None and bar.glyph < bar.end else 0)
-        inner = (bar.x, bar.x + _GAP + room)
+        taken = (
+            2 * _GAP
+            + _BOLD * room
+            + (GLYPH if bar.glyph is not None and bar.glyph < bar.end else 0)
+        )
+        inner = (bar.x, bar.x + _GAP + _BOLD * room)
         if bar.thick and taken <= bar.end - bar.x and _free(inner, badges):
             return replace(plain, label=Label(bar.x + _GAP, text, bar.kind))
     taken_by = sorted([*badges, *_obstacles(plain.bars)])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.unique import fingerprint_of
 from pgjobs_testing.pictures.kinds import RUN_AS, WAITING_AS
 from pgjobs_testing.timeline import Moment, Trace
 
@@ -62,6 +63,7 @@ class _Telling:
 
     worker: str = ""
     queue: str = ""
+    group: str | None = None
     kind: str = ""
     since: int = 0
     node: str = ""
@@ -86,6 +88,8 @@ def stories(trace: Trace) -> tuple[Story, ...]:
         if moment.ordinal and moment.name.startswith(_JOB):
             telling = told.setdefault(moment.ordinal, _Telling(since=begin))
             _tell(telling, moment, at)
+            if moment.name == "pgjobs.job.stop" and moment.event == JobState.CANCELLED:
+                _cancel(told.values(), telling, at)
         elif moment.name == "simulation.crash":
             _lose(told.values(), moment.node, at)
     return tuple(_told(ordinal, told[ordinal], end) for ordinal in sorted(told))
@@ -97,8 +101,12 @@ def _tell(telling: _Telling, moment: Moment, at: int) -> None:
         telling.queue = telling.queue or moment.detail.removeprefix("in ")
     elif job is not None:
         telling.worker, telling.queue = job.worker, job.queue
+        telling.group = fingerprint_of(job)
     if event in _MARKED:
         telling.marks.append(Mark(at, event, moment.detail, moment.node))
+    run = (telling.kind, telling.node, telling.attempt)
+    if event == "late" and job is not None and run == ("executing", moment.node, job.attempt):
+        _turn(telling, at, "", ended="lost", note=moment.detail)  # who took it said nothing
     if event == "late" or (event == "conflict" and (telling.kind or telling.spans)):
         return
     if not (telling.kind or telling.spans or event in _BORN):
@@ -143,6 +151,13 @@ def _turn(
         before = ended or telling.kind
         telling.spans.append(Span(before, telling.since, at, telling.node, telling.attempt, note))
     telling.kind, telling.since, telling.node, telling.attempt = kind, at, node, attempt
+
+
+def _cancel(told: Iterable[_Telling], one: _Telling, at: int) -> None:
+    """A run that cancelled its job cancelled the unfinished ones of its group; of them nothing is told."""
+    for telling in told:
+        if one.group is not None and telling.group == one.group and telling.kind:
+            _turn(telling, at, "", ended="cancelled" if telling.node else "")
 
 
 def _lose(told: Iterable[_Telling], node: str, at: int) -> None:

@@ -377,6 +377,27 @@ def test_a_rescued_job_goes_on_in_the_lane_of_the_node_that_took_it() -> None:
     assert "down" in [stretch.band.kind for stretch in crashed.stretches]
 
 
+def test_a_cancelled_group_ends_together_though_nothing_is_told_of_its_other_jobs() -> None:
+    told = stories(replayed(ROOT / "scenarios" / "cancel-a-group.yaml"))
+    ends = {story.ordinal: (story.spans[-1].kind, story.spans[-1].end) for story in told}
+    assert ("cancelled", 5_000_000) == ends[1]
+    assert {("cancelled", 5_000_000), ("scheduled", 5_000_000)} == {ends[2], ends[3]}
+
+
+def test_a_run_whose_outcome_came_late_has_ended_though_nobody_said_who_took_its_job() -> None:
+    teller = Teller()
+    teller.insert(1)
+    teller.tell("job.start", 1, "a", state=JobState.EXECUTING, attempt=1)
+    teller.clock.set(START + timedelta(seconds=5))
+    teller.tell("job.late", 1, "a", metadata={"error": "CancelledError"})
+    teller.clock.set(START + timedelta(seconds=9))
+    teller.insert(2)
+    story = stories(teller.trace())[0]
+    assert [("lost", 0, 5_000_000, False)] == [
+        (span.kind, span.begin, span.end, span.open) for span in story.spans
+    ]
+
+
 def test_the_trace_of_an_advance_shows_jobs_that_were_inserted_before_it(jobs) -> None:
     from pgjobs import worker
 
