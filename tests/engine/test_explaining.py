@@ -206,7 +206,7 @@ class Play:
 @pytest.mark.long
 @given(st.data(), st.integers(3, 20))
 @settings(
-    max_examples=25,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
