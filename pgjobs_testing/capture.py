@@ -370,6 +370,11 @@ class Capture:
         """How many events there were so far."""
         return sum(len(engine.recorder) for engine in self.engines())
 
+    def named(self) -> list[tuple[str, Engine]]:
+        """The engines that the application's instances used, with the name of the first of each."""
+        used = ((name, self._engines.get(database)) for database, name in self._used.items())
+        return [(name, engine) for name, engine in used if engine is not None]
+
     def open(self) -> None:
         """Begin: hold the application's time where the test asks for it."""
         if self.settings.freeze:
@@ -413,6 +418,8 @@ class Capture:
                 found = Engine(
                     self, store, lambda: self._served(found), lambda: self._plugins(found)
                 )
+                for first in self.engines()[:1]:  # the times of all databases have one beginning
+                    found.recorder.start = first.recorder.start
                 self._engines[database] = found
             return found
 
@@ -443,6 +450,11 @@ _stack: list[Capture] = []
 def current() -> Capture | None:
     """The capture on top."""
     return _stack[-1] if _stack else None
+
+
+def around(capture: Capture) -> list[Capture]:
+    """The captures around this one: those of wider fixtures, and of what runs at import."""
+    return _stack[: _stack.index(capture)] if capture in _stack else []
 
 
 def push(capture: Capture) -> None:

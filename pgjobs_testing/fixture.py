@@ -7,7 +7,7 @@ what only a test can do: move time, run jobs at will, and look.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,9 +26,11 @@ from pgjobs.worker import Worker
 from pgjobs_testing import capture as captures
 from pgjobs_testing import idempotence, performing, strictness
 from pgjobs_testing.asserting import Assertions
+from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.capture import Capture, Engine
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.executor import running
+from pgjobs_testing.scenes import scene_of
 from pgjobs_testing.settings import Settings, settings_with
 from pgjobs_testing.stores import MemorySource, StoreSource
 from pgjobs_testing.timeline import Trace
@@ -232,8 +234,8 @@ class Harness(Assertions):
         """Whether the application called ``start`` (which starts nothing under test)."""
         return self._engine.starts > 0
 
-    def _saw(self, jobs: Iterable[Job]) -> None:
-        self._engine.looking.saw(jobs)
+    def _scene(self) -> Scene:
+        return scene_of(self._capture, self._engine)
 
     @property
     def _engine(self) -> Engine:

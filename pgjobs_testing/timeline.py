@@ -45,6 +45,21 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """One telemetry event as it was told: ``details`` are its metadata and its measurements."""
+
+    at: datetime
+    name: str
+    details: Mapping[str, Any]
+
+    @property
+    def job(self) -> Job | None:
+        """The job as it stood after the event, where the event has one."""
+        job: Job | None = self.details.get("job")
+        return job
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """Moments in order; ``text`` is a line for each, instants counted from ``start``."""
 
@@ -121,7 +136,7 @@ class Recorder(Telemetry):
     def emit(
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
     ) -> None:
-        kept = {**metadata, **measurements} if event == "pgjobs.plugin.prune" else metadata
+        kept = {**metadata, **measurements} if measurements else metadata
         job_id = self._job_id(metadata)
         with self._lock:  # any thread may insert
             self._moments.append((self._clock.now(), event, kept))
@@ -136,6 +151,10 @@ class Recorder(Telemetry):
     def ordinal(self, job_id: int) -> int:
         """The number of a job in the order of insertion, from 1; 0 for an unknown one."""
         return self._ordinals.get(job_id, 0)
+
+    def events(self, first: int = 0) -> list[Event]:
+        """The telemetry events from the moment with index ``first`` on."""
+        return [Event(*each) for each in self._moments[first:] if not each[1].startswith(SIMULATED)]
 
     def trace(self, first: int = 0) -> Trace:
         """What was recorded from the moment with index ``first`` on."""

@@ -42,6 +42,11 @@ def normal_list(value: object, what: str) -> list[Any]:
     return normal
 
 
+def normal_value(value: object, what: str) -> Any:
+    """Any JSON value in jsonb's normal form."""
+    return _normal(value, what, 0)
+
+
 _NESTED = (dict, list)
 
 

@@ -175,7 +175,7 @@ def test_a_failing_test_shows_its_timeline_and_seed(project: Project) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E*expected a job to be enqueued that matches, found 0",
+            "E*no job that waits to run matches; nearest is #1, already completed at +16s*",
             "*pgjobs timeline*",
             "*0s  -    insert     #1    app.mail, into mail, priority 0",
             "*0s  test retryable  #1    attempt 1, 'ValueError: the server said no', due 16s",
