@@ -13,15 +13,8 @@ from typing import Any, get_origin
 from pgjobs.rules.errors import ConfigurationError, InvalidJobError, shown
 from pgjobs.rules.jsonb import MAX_DEPTH, normal_object, normal_value
 from pgjobs.worker import Worker
-from pgjobs_testing.patterns import (
-    Accepted,
-    Anything,
-    Containing,
-    Exactly,
-    Kind,
-    Listed,
-    Pattern,
-)
+from pgjobs_testing.nested import Containing, Listed
+from pgjobs_testing.patterns import Accepted, Anything, Exactly, Kind, Pattern
 
 
 class _Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from pgjobs.app import PgJobs
 from pgjobs.effects import Find
@@ -17,43 +17,11 @@ from pgjobs.rules.selection import Selection
 from pgjobs_testing.asserting.blocks import ExpectedAsync, ExpectedHere
 from pgjobs_testing.asserting.enqueued import Enqueued
 from pgjobs_testing.asserting.events import Seen
+from pgjobs_testing.asserting.filters import JobFilters, RunFilters
 from pgjobs_testing.asserting.order import in_order
 from pgjobs_testing.asserting.performed import Performed
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.timeline import Event
-
-
-class RunFilters(TypedDict, total=False):
-    """What can be asked of a run; for the editor and the type checker, which see a wrong name first."""
-
-    worker: Any
-    queue: Any
-    args: Any
-    meta: Any
-    tags: Any
-    priority: Any
-    state: Any
-    max_attempts: Any
-    attempt: Any
-    id: Any
-    error: Any
-
-
-class JobFilters(TypedDict, total=False):
-    """What can be asked of a job."""
-
-    worker: Any
-    queue: Any
-    args: Any
-    meta: Any
-    tags: Any
-    priority: Any
-    state: Any
-    max_attempts: Any
-    attempt: Any
-    id: Any
-    scheduled_at: Any
-    scheduled_in: Any
 
 
 class Assertions(PgJobs):

@@ -13,9 +13,10 @@ from pgjobs.telemetry import EVENTS
 from pgjobs_testing.asserting import verdict
 from pgjobs_testing.asserting.counting import Noun, asked
 from pgjobs_testing.asserting.describing import SMALL, aligned
+from pgjobs_testing.asserting.errors import Raised, shown_error
 from pgjobs_testing.asserting.expectation import Expectation
 from pgjobs_testing.asserting.fields import Wanted, checked, error_pattern, states, worker_pattern
-from pgjobs_testing.asserting.kinds import Near, OneOf, Raised, Seconds, shown_error
+from pgjobs_testing.asserting.kinds import Near, OneOf, Seconds
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.asserting.verdict import Words
 from pgjobs_testing.matching import matcher, pattern

@@ -17,7 +17,8 @@ from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import MAX_ATTEMPTS, JobState
 from pgjobs.rules.schedule import duration, instant, later
 from pgjobs.worker import REGISTRY, Worker, worker_name
-from pgjobs_testing.asserting.kinds import Ahead, Failed, Named, Near, OfError, OneOf, Tagged
+from pgjobs_testing.asserting.errors import Failed, OfError
+from pgjobs_testing.asserting.kinds import Ahead, Named, Near, OneOf, Tagged
 from pgjobs_testing.asserting.times import Times
 from pgjobs_testing.matching import matcher, pattern
 from pgjobs_testing.patterns import Exactly, Pattern

@@ -18,9 +18,9 @@ from pgjobs_testing.asserting import verdict
 from pgjobs_testing.asserting.clues import duplicates
 from pgjobs_testing.asserting.counting import Noun, asked
 from pgjobs_testing.asserting.describing import SMALL, aligned, crowd, overview, standing
+from pgjobs_testing.asserting.errors import Raised, shown_error
 from pgjobs_testing.asserting.expectation import Expectation
 from pgjobs_testing.asserting.fields import OF_RUNS, wanted
-from pgjobs_testing.asserting.kinds import Raised, shown_error
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.asserting.verdict import Words
 from pgjobs_testing.telling import counted, cut
