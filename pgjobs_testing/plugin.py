@@ -252,11 +252,32 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
 @pytest.fixture
 def jobs(request: pytest.FixtureRequest) -> Harness:
     """The application's jobs in the hand of the test: its client, its clock, and what to assert.
-
-    ``jobs.insert(...)`` and every other method of ``PgJobs`` work on the test's own store;
-    ``jobs.drain_queue()`` runs due jobs, ``jobs.advance(60)`` lets a minute pass,
-    ``jobs.assert_enqueued(worker=...)`` looks for jobs that wait.
+    Every PgJobs of the project is captured, as it is: what it inserts goes to the test's own store,
+    and nothing runs until the test says so. A first test:
+        from shop.jobs import send_mail          # a function with @pgjobs.worker
+        from shop.views import sign_up           # inserts send_mail.new({"to": email})
+        def test_signing_up_sends_a_mail(jobs, mailbox):
+            sign_up("ada@example.org")
+            jobs.assert_enqueued(worker=send_mail, args={"to": "ada@example.org"})
+            assert jobs.drain_queue() == {"completed": 1}
+            assert len(mailbox) == 1
+            jobs.advance(3600)                   # an hour passes: retries, schedules, cron
+            jobs.refute_enqueued(worker=send_mail)
+    look at     jobs.assert_enqueued(...), jobs.refute_enqueued(...), jobs.all_enqueued(...) by worker,
+                queue, args, meta, tags, state, scheduled_at ...; print(jobs.timeline): what happened
+    run         jobs.drain_queue(), all that is due now; jobs.perform_job(worker, args), one run without
+                storing anything; jobs.build_job(worker, args), the job that a worker would get
+    time        jobs.advance(60), jobs.travel_to(instant): everything in between happens, at its own
+                instant; jobs.clock.now()
+    the client  jobs.insert, jobs.get_job, jobs.all_jobs, jobs.count_jobs, jobs.cancel_job,
+                jobs.retry_job, jobs.pause_queue ..., as on PgJobs
+    modes       @pytest.mark.pgjobs(mode="inline") runs due jobs inside insert, mode="postgres" is on a
+                real server; with jobs.mode("inline"): for a block
+    instances   jobs is the application's only PgJobs, or the one named "default"; jobs["other"] another
+    In an async test await the twins: jobs.advance_async(60), jobs.drain_queue_async() ...
+    More: pytest --markers, pytest --help (group pgjobs), docs/reference/plugin.md
     """
+    # No blank line above: pytest --fixtures shows what comes before the first, unless -v is given.
     capture = request.node.stash.get(_capture_key, None)
     if capture is None:
         raise pytest.UsageError("the fixture 'jobs' belongs to one test: use it in function scope")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -259,7 +260,7 @@ def test_what_is_heavy_is_imported_only_when_a_test_needs_it(project: Project) -
 
 
 def test_what_runs_outside_of_tests_is_captured_too(project: Project) -> None:
-    """Fixtures of a wider scope, and an instance that takes its database from the environment."""
+    """An insert at import, and an instance that takes its database from the environment."""
     project.write(
         "test_it.py",
         """
@@ -270,19 +271,12 @@ def test_what_runs_outside_of_tests_is_captured_too(project: Project) -> None:
         by_environment = PgJobs(name="by-environment")
         at_import = app.jobs.insert(app.note.new({"n": 0}))
 
-        @pytest.fixture(scope="module")
-        def seeded():
-            return app.jobs.insert(app.note.new({"n": 1}))
-
         @pytest.fixture(scope="session")
         def too_wide(jobs):
             pass
 
-        def test_a_wider_fixture_inserts_into_the_test_that_first_uses_it(seeded, jobs):
+        def test_what_was_inserted_at_import_is_no_tests(jobs):
             assert at_import.id == 1
-            assert [job.id for job in jobs.all_jobs()] == [seeded.id]
-
-        def test_and_the_next_one_starts_empty(seeded, jobs):
             assert jobs.all_jobs() == []
 
         def test_the_environment(jobs):
@@ -295,5 +289,20 @@ def test_what_runs_outside_of_tests_is_captured_too(project: Project) -> None:
     )
     code, output = project.run(*ON, PGJOBS_DSN="postgresql://db.example.invalid/environment")
     assert code == 1
-    assert "3 passed, 1 error" in output
+    assert "2 passed, 1 error" in output
     assert "ScopeMismatch" in output
+
+
+def test_the_fixtures_documentation_teaches_a_first_test_and_names_what_there_is(
+    project: Project,
+) -> None:
+    from pgjobs_testing import Harness
+
+    code, output = project.run(*ON, "--fixtures", "-q")
+    assert code == 0, output
+    documented = output[output.index("The application's jobs in the hand of the test") :]
+    named = set(re.findall(r"(?<!\.)\bjobs\.([a-z]\w*)", documented))
+    assert {name for name in named if not hasattr(Harness, name)} == set()
+    assert {"assert_enqueued", "advance", "drain_queue", "perform_job", "timeline"} <= named
+    assert "def test_signing_up_sends_a_mail(jobs, mailbox):" in documented
+    assert "docs/reference/plugin.md" in documented
