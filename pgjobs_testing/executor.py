@@ -21,7 +21,7 @@ from pgjobs.ports import Finished, Run
 from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs_testing.clock import EPOCH, VirtualClock
-from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime, adopt
+from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime, adopt
 
 T = TypeVar("T")
 
@@ -68,7 +68,13 @@ class Loops:
         return result
 
     async def attach(self) -> VirtualTime:
-        """Virtual time on the running loop."""
+        """Virtual time on the running loop; ``UnsupportedLoopError`` where asyncio runs none."""
+        if not running():
+            raise UnsupportedLoopError(
+                "async workers run on an asyncio loop, and this async test has none: it runs on "
+                "another library, such as trio by anyio's backend. Let the fixture anyio_backend "
+                'return "asyncio" for it'
+            )
         loop = asyncio.get_running_loop()
         if self._attached is not loop:
             if self._attached is not None:

@@ -20,7 +20,7 @@ from pgjobs.rules.errors import (
 )
 from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
-from pgjobs.rules.schedule import duration, instant, later
+from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.runtime import Runtime
 from pgjobs.worker import Worker
 from pgjobs_testing import capture as captures
@@ -243,6 +243,11 @@ class Harness(Assertions):
 
     def _target(self, target: datetime) -> datetime:
         target = instant(target, "travel_to")
+        if target >= LAST_INSTANT:
+            raise ConfigurationError(
+                "advance takes a span that ends before the end of time, after which nothing could be "
+                f"scheduled any more ({LAST_INSTANT.isoformat()})"
+            )
         if target < self.clock.now():
             raise ConfigurationError(
                 f"the clock shows {self.clock.now().isoformat()} and cannot go back to "

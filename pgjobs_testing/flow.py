@@ -16,11 +16,13 @@ from typing import Any, Protocol
 from pgjobs.adapters.local import LocalSession, LocalStore
 from pgjobs.engine.node import Node
 from pgjobs.ports import Executor
-from pgjobs.rules.errors import LivelockError
+from pgjobs.rules.errors import ConfigurationError, LivelockError
 from pgjobs_testing.clock import VirtualClock
 
 STEPS_AT_ONE_INSTANT = 1_000_000
 """Steps without the clock moving after which a flow is taken for endless."""
+INSTANTS_OF_ONE_ADVANCE = 1_000_000
+"""Instants at which something happens, after which an advance is taken for a mistake."""
 
 
 class VirtualExecutor(Executor, Protocol):
@@ -125,7 +127,14 @@ class Flow:
     def until(self, target: datetime) -> Program:
         """Everything up to and at ``target``, where the clock then stands: later if a worker moved it."""
         yield from self.quiet()
+        instants = 0
         while (due := self.next_due()) is not None and due <= target:
+            if (instants := instants + 1) > INSTANTS_OF_ONE_ADVANCE:
+                raise ConfigurationError(
+                    f"something happened at {INSTANTS_OF_ONE_ADVANCE} instants, and the clock has come "
+                    f"to {self.clock.now().isoformat()} of {target.isoformat()} only: advance by less, "
+                    "give the test fewer recurring duties (plugins=), or move the clock alone (run=False)"
+                )
             self.clock.set(max(due, self.clock.now()))
             yield from self.quiet()
         self.clock.set(max(target, self.clock.now()))
