@@ -376,6 +376,8 @@ class PgJobs(Calls):
         draw = (lambda: rng.random("backoff")) if runtime.jitter else None
         until = client.horizon(with_scheduled, clock.now())
         plan = DrainPlan(queue, until, with_recursion, with_safety, limit)
+        if runtime.captor is not None:
+            runtime.captor.draining(plan, node)
         ports = DrainPorts(
             node,
             clock.now,

@@ -123,8 +123,8 @@ class Client:
         if not new:
             return []
         stored: list[Job] = yield effects.Insert(new, self.clock.now())
-        for job in stored:
-            self._tell(job.came_of, job)
+        for job, asked in zip(stored, new, strict=True):
+            self._tell(job.came_of, job, new=asked)
         return stored
 
     def get(self, job: object) -> Program[Job]:
@@ -274,10 +274,10 @@ class Client:
         metadata = {"queue": queue, "concurrency": control.concurrency}
         self.telemetry.emit(f"pgjobs.queue.{event}", {}, metadata)
 
-    def _tell(self, event: str, job: Job) -> None:
+    def _tell(self, event: str, job: Job, **more: object) -> None:
         name = f"pgjobs.job.{event}"
         if self.telemetry.wanted(name):
-            metadata = {"job": job, "worker": job.worker, "queue": job.queue}
+            metadata = {"job": job, "worker": job.worker, "queue": job.queue, **more}
             self.telemetry.emit(name, {}, metadata)
 
 

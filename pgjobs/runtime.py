@@ -21,6 +21,7 @@ from pgjobs.worker import Registry
 
 if TYPE_CHECKING:
     from pgjobs.app import PgJobs
+    from pgjobs.engine.drain import DrainPlan
 
 
 class Captor(Protocol):
@@ -64,6 +65,10 @@ class Captor(Protocol):
 
     async def called_async(self) -> None:
         """A client's call has changed the store; the running loop may be used."""
+        ...
+
+    def draining(self, plan: DrainPlan, node: str) -> None:
+        """A drain begins, in the name of ``node``."""
         ...
 
 

@@ -7,7 +7,7 @@ they hand over.
 
 | event | when | measurements | metadata |
 |---|---|---|---|
-| ``pgjobs.job.insert`` | stored by a client, or by a cron entry (then with node) | | job worker queue |
+| ``pgjobs.job.insert`` | stored by a client (with new), or a cron entry (with node) | | job worker queue |
 | ``pgjobs.job.conflict`` | a duplicate, so that nothing was stored | | job (the one there) worker queue |
 | ``pgjobs.job.replace`` | the same, and the job there was changed | | job (as changed) worker queue |
 | ``pgjobs.job.stage`` | due, became available | | id queue node |

@@ -161,6 +161,12 @@ class Worker(Generic[P, R]):
             return job
         return revised(job, {"data": self._model.instance(job.args)})
 
+    @property
+    def schedule(self) -> backoffs.Backoff | None:
+        """The option ``backoff``, where it is one of ours and alone decides."""
+        given = self._backoff
+        return given if isinstance(given, backoffs.Backoff) and not self.has_own_backoff else None
+
     def timeout_of(self, job: Job) -> timedelta | None:
         """The time limit of one run: the class's ``timeout(job)``, else the option."""
         if not self.has_own_timeout:

@@ -21,7 +21,7 @@ from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
 from pgjobs.client import filtered
 from pgjobs.effects import Count, Find
-from pgjobs.engine.drain import DrainResult, Program, drive, drive_async
+from pgjobs.engine.drain import DrainPlan, DrainResult, Program, drive, drive_async
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.gathering import Surroundings
 from pgjobs.plugins import ONCE, Plugin
@@ -47,7 +47,7 @@ from pgjobs_testing.frozen import SharedClock
 from pgjobs_testing.looking import Looking
 from pgjobs_testing.settings import Settings, check_mode, shown_start
 from pgjobs_testing.stores import StoreSource, own_databases
-from pgjobs_testing.timeline import Recorder, Trace
+from pgjobs_testing.timeline import Recorder, Setting, Trace
 from pgjobs_testing.transactions import CallersTransactions
 from pgjobs_testing.turns import Turn
 
@@ -75,6 +75,7 @@ class Engine:
         self._plugins = plugins
         self.store = store
         self.recorder = Recorder(capture.clock)
+        self.recorder.setting = self._setting
         self.starts = 0
         self._flow: Flow | None = None
         self._node: Node | None = None
@@ -139,6 +140,9 @@ class Engine:
             if mine:
                 self._turn.end()
 
+    def draining(self, plan: DrainPlan, node: str) -> None:
+        self.recorder.call("drain", plan, node)
+
     def drain(self, program: Program) -> DrainResult:
         here = self._here()
         try:
@@ -147,6 +151,7 @@ class Engine:
             self.looking.saw(() if here.last is None else (here.last.job,))
             raise
         finally:
+            self.recorder.call("drained")
             self.called()
         return self.looking.result(result) if self._capture.settings.strict else result
 
@@ -158,6 +163,7 @@ class Engine:
             self.looking.saw(() if here.last is None else (here.last.job,))
             raise
         finally:
+            self.recorder.call("drained")
             await self.called_async()
         return self.looking.result(result) if self._capture.settings.strict else result
 
@@ -256,6 +262,7 @@ class Engine:
 
     def _drive(self, program: Callable[[], flow.Program], call: str) -> None:
         """Run a program, and what was left to it meanwhile; the turn is taken, and ended here."""
+        self.recorder.call("let")
         try:
             with self._capture.clock.still():
                 flow.drive(program(), lambda coroutine: self._capture.loops.run(coroutine, call))
@@ -264,8 +271,11 @@ class Engine:
         except BaseException:
             self._turn.end()
             raise
+        finally:
+            self.recorder.call("hold")
 
     async def _drive_async(self, program: Callable[[], flow.Program]) -> None:
+        self.recorder.call("let")
         try:
             with self._capture.clock.still():
                 await flow.drive_async(program())
@@ -274,6 +284,23 @@ class Engine:
         except BaseException:
             self._turn.end()
             raise
+        finally:
+            self.recorder.call("hold")
+
+    def _setting(self) -> Setting:
+        settings, served = self._capture.settings, self.served()
+        return Setting(
+            (NODE,),
+            served or {},
+            served is None,
+            self._plugins(),
+            settings.seed,
+            settings.jitter,
+            self._capture.mode,
+            True,
+            self._capture.clock.now(),
+            REGISTRY.by_name.get,
+        )
 
 
 class Capture:
@@ -370,10 +397,9 @@ class Capture:
         """How many events there were so far."""
         return sum(len(engine.recorder) for engine in self.engines())
 
-    def named(self) -> list[tuple[str, Engine]]:
-        """The engines that the application's instances used, with the name of the first of each."""
-        used = ((name, self._engines.get(database)) for database, name in self._used.items())
-        return [(name, engine) for name, engine in used if engine is not None]
+    def named_engines(self) -> list[tuple[str | None, Engine]]:
+        """The engines, each with the name of the instance that it stands for, if there is one."""
+        return [(self._used.get(database), each) for database, each in self._engines.items()]
 
     def open(self) -> None:
         """Begin: hold the application's time where the test asks for it."""

@@ -1,4 +1,4 @@
-"""``pgjobs-testing``: replays scenario files, and writes their JSON Schema."""
+"""``pgjobs-testing``: replays scenario files, records them from production, and writes their JSON Schema."""
 
 from __future__ import annotations
 
@@ -105,6 +105,50 @@ def replay(
 
 
 @main.command()
+@click.argument("dsn")
+@click.option("--job", type=int, required=True, metavar="ID", help="The job that it is about.")
+@click.option(
+    "--around",
+    default="10m",
+    show_default=True,
+    metavar="DURATION",
+    help="Neighbours are told that lived so long before or after it.",
+)
+@click.option("--schema", default="public", show_default=True, help="The schema of the tables.")
+@click.option(
+    "--redact", is_flag=True, help="Put placeholders for what args, meta and errors hold."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write, instead of printing it.",
+)
+def record(dsn: str, job: int, around: str, schema: str, redact: bool, output: Path | None) -> None:
+    """Write a scenario from production: what happened to a job and its neighbours.
+
+    DSN is the database. It is read in a read-only transaction, without locks. Neighbours are jobs of the
+    same queue or uniqueness group. What their rows do not know is chosen, and named in the file's first
+    lines. Exit status: 0 written, 1 no such job, table or connection, 2 it cannot be as asked.
+    """
+    from pgjobs.rules.errors import PgJobsError
+    from pgjobs_testing.scenarios.record import recorded
+    from pgjobs_testing.scenarios.values import A_DURATION, span
+
+    near = span(around)
+    if near is None:
+        raise click.BadParameter(f"found {around!r}; accepted: {A_DURATION}", param_hint="--around")
+    try:
+        text = recorded(dsn, job, around=near, schema=schema, redact=redact)
+    except PgJobsError as error:
+        raise click.ClickException(str(error)) from None
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        _write(output, text)
+
+
+@main.command()
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 def schema(file: Path | None) -> None:
     """Write the JSON Schema (draft-07) of scenario files to FILE, or print it.
@@ -117,10 +161,14 @@ def schema(file: Path | None) -> None:
     if file is None:
         click.echo(text, nl=False)
     else:
-        try:
-            file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
+        _write(file, text)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _play_all(

@@ -20,6 +20,7 @@ from pgjobs.engine.livelock import Watch
 from pgjobs.ports import Finished, Run
 from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
 from pgjobs.rules.lifecycle import Outcome
+from pgjobs_testing import doing
 from pgjobs_testing.clock import EPOCH, VirtualClock
 from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime, adopt
 
@@ -129,12 +130,12 @@ class VirtualHere(Here):
 
     def perform(self, run: Run) -> Outcome:
         self.last = run
-        with self._holding():
+        with self._holding(), doing.run_of(run.job.id):
             return super().perform(run)
 
     async def perform_async(self, run: Run) -> Outcome:
         self.last = run
-        with self._holding():
+        with self._holding(), doing.run_of(run.job.id):
             return await super().perform_async(run)
 
     def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
@@ -193,7 +194,8 @@ class InlineExecutor:
         ran = False
         while self._waiting and not self._is_async(self._waiting[0]):
             run = self._next()
-            ended = perform(run)
+            with doing.run_of(run.job.id):
+                ended = perform(run)
             self._end(run, ended)
             passing_on(ended)
             ran = True
@@ -226,6 +228,7 @@ class InlineExecutor:
             raise stuck(settled)
 
     async def _perform(self, run: Run) -> None:
+        doing.in_this_task(run.job.id)
         ended = await perform_async(run)
         del self._tasks[run]
         self._end(run, ended)

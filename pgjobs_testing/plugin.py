@@ -223,7 +223,7 @@ def pytest_runtest_makereport(
     report = yield
     capture = item.stash.get(_capture_key, None)
     if report.failed and capture is not None:
-        report.sections += sections(capture)
+        report.sections += sections(capture, item)
     return report
 
 

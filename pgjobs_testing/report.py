@@ -1,16 +1,150 @@
-"""What a failing test's report shows of its jobs: their timeline in virtual time, and what repeats it."""
+"""What a failing test's report shows of its jobs: what happened in virtual time, how to have it again,
+and a scenario that replays it.
+
+It is made for failing tests alone, and never hides why one failed: what cannot be shown says so in a line.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+import pytest
+
+from pgjobs.rules.job import Job, JobState
 from pgjobs_testing.capture import Capture
+from pgjobs_testing.timeline import Recorder, Trace, elapsed, line
 
 TITLE = "pgjobs timeline"
+MOMENTS = 100
+"""Moments that a report shows: the last ones."""
+JOBS = 30
+SCENARIO_LINES = 80
+"""Lines of a scenario beyond which it is in a file alone."""
+WIDTH = 60
+"""Characters of args, and of an error."""
 
 
-def sections(capture: Capture) -> list[tuple[str, str]]:
-    """Title and text of each section; none where nothing happened to jobs."""
+def sections(capture: Capture, item: pytest.Item) -> list[tuple[str, str]]:
+    """Title and text of each section, one for each engine to whose jobs something happened."""
+    trace: Trace | None = getattr(item, "trace", None)
+    if trace is not None:
+        return [(TITLE, _guarded(lambda: _of_scenario(trace, item)))]
+    used = [(name, each.recorder) for name, each in capture.named_engines() if len(each.recorder)]
     return [
-        (TITLE, f"{engine.recorder.trace().text()}\n{capture.repeated_by}")
-        for engine in capture.engines()
-        if len(engine.recorder)
+        (
+            TITLE if len(used) == 1 else f"{TITLE} of {name or 'the harness'}",
+            _guarded(lambda recorder=recorder, name=name: _of_test(recorder, name, capture, item)),
+        )
+        for name, recorder in used
     ]
+
+
+def _guarded(made: Callable[[], str]) -> str:
+    try:
+        return made()
+    except Exception as error:
+        return f"not shown: {type(error).__name__}: {error}"
+
+
+def _of_test(recorder: Recorder, name: str | None, capture: Capture, item: pytest.Item) -> str:
+    trace = recorder.trace()
+    now = elapsed(capture.clock.now() - trace.start)
+    lines = [
+        f"mode {capture.mode}; 0s is {trace.start.isoformat()}, and the clock stands at {now}",
+        *_moments(trace),
+        "",
+        *_jobs(trace),
+        f"again: pytest {shlex.quote(item.nodeid)} {capture.repeated_by}",
+    ]
+    return "\n".join([*lines, "", _guarded(lambda: _scenario(trace, name, item))])
+
+
+def _of_scenario(trace: Trace, item: pytest.Item) -> str:
+    again = f"again: pgjobs-testing replay {shlex.quote(item.nodeid.split('::', 1)[0])}"
+    return "\n".join(
+        [f"0s is {trace.start.isoformat()}", *_moments(trace), "", *_jobs(trace), again]
+    )
+
+
+def _moments(trace: Trace) -> Iterator[str]:
+    """The last moments, a line for each."""
+    left_out = len(trace) - MOMENTS
+    if left_out > 0:
+        yield f"... {left_out} earlier moments are left out ..."
+    for moment in trace.moments[-MOMENTS:]:
+        yield line(moment, trace.start)
+
+
+def _jobs(trace: Trace) -> Iterator[str]:
+    """How each job stood at last, as far as the moments tell."""
+    last: dict[int, Job] = {}
+    for moment in trace.moments:
+        if moment.ordinal and moment.job is not None:
+            last[moment.ordinal] = moment.job
+            if moment.event == "delete":
+                del last[moment.ordinal]
+    if not last:
+        return
+    yield "jobs as they stood then:"
+    wide = max(len(job.worker) for job in list(last.values())[-JOBS:])
+    if len(last) > JOBS:
+        yield f"  ... {len(last) - JOBS} earlier ones are left out ..."
+    for ordinal, job in list(last.items())[-JOBS:]:
+        number, attempts = f"#{ordinal}", f"{job.attempt} of {job.max_attempts}"
+        yield (
+            f"  {number:<5} {job.worker:<{wide}}  {job.state:<9}  attempt {attempts:<7}"
+            f"{_due(job, trace)}  {_short(json.dumps(job.args, ensure_ascii=False))}{_why(job)}"
+        )
+
+
+def _due(job: Job, trace: Trace) -> str:
+    waits = job.state in (JobState.SCHEDULED, JobState.RETRYABLE)
+    return f"  due {elapsed(job.scheduled_at - trace.start)}" if waits else ""
+
+
+def _why(job: Job) -> str:
+    error = job.last_error
+    return "" if not error else f"  {_short(error.split(chr(10), 1)[0])!r}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
+
+
+def _scenario(trace: Trace, name: str | None, item: pytest.Item) -> str:
+    """The scenario, or where it is."""
+    text = trace.to_scenario(item.name)
+    lines = text.rstrip("\n").split("\n")
+    if len(lines) <= SCENARIO_LINES:
+        return (
+            f"scenario, to paste into a file such as it.scenario.yaml, which replays it:\n\n{text}"
+        )
+    path = _directory(item) / _file_name(item.nodeid, name)
+    path.write_text(text, encoding="utf-8")
+    shown = "\n".join(lines[:SCENARIO_LINES])
+    left_out = len(lines) - SCENARIO_LINES
+    return (
+        f"scenario, which replays it: {path}\n"
+        f"(its first lines; {left_out} more are in the file)\n\n{shown}\n"
+    )
+
+
+def _directory(item: pytest.Item) -> Path:
+    """pytest's cache directory; where it has none, a new temporary one."""
+    cache = getattr(item.config, "cache", None)
+    if cache is None:
+        return Path(tempfile.mkdtemp(prefix="pgjobs-scenarios-"))
+    return Path(cache.mkdir("pgjobs-scenarios"))
+
+
+def _file_name(nodeid: str, name: str | None) -> str:
+    """A name of its own for each test and engine."""
+    whole = f"{nodeid} {name}"
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", nodeid.rpartition("/")[2]).strip("-")[:60]
+    return f"{slug}-{blake2b(whole.encode(), digest_size=4).hexdigest()}.scenario.yaml"

@@ -17,8 +17,8 @@ def scene_of(capture: Capture, engine: Engine) -> Scene:
     """What assertions about the jobs of ``engine`` may look at."""
     others = tuple(
         Elsewhere(name, other.recorder, _jobs(other))
-        for name, other in capture.named()
-        if other is not engine
+        for name, other in capture.named_engines()
+        if name is not None and other is not engine
     )
     return Scene(
         Times(engine.recorder.start, capture.clock.now()),

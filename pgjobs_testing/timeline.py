@@ -7,14 +7,18 @@ store. Equal seeds give byte-equal traces, on both stores.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
-from pgjobs.rules.job import Job, JobState
+from pgjobs.plugins import Plugin
+from pgjobs.rules.job import Job, JobState, NewJob
+from pgjobs.rules.options import Queue
 from pgjobs.telemetry import PROCESS, Telemetry
+from pgjobs.worker import Worker
+from pgjobs_testing import doing
 
 CLIENT = "-"
 """The node of what a client did."""
@@ -32,7 +36,8 @@ class Moment:
 
     ``event`` is the last word of the telemetry event, or for an ended run the state that it
     reached; ``name`` is the whole name of the telemetry event, or ``simulation.`` and what was done.
-    ``job`` is the row after the event, where the event has one.
+    ``job`` is the row after the event, where the event has one. ``by`` is the job whose run did it (0:
+    none did), ``new`` what was asked to be inserted, ``took_s`` how long the run took that ended.
     """
 
     at: datetime
@@ -42,6 +47,44 @@ class Moment:
     detail: str
     job: Job | None = None
     name: str = ""
+    by: int = 0
+    new: NewJob | None = None
+    took_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a test did to time, between the moments ``index - 1`` and ``index``.
+
+    ``let``: from here on the engine acts by itself; ``hold``: it has done what was due, and rests;
+    ``drain`` (``given``: its plan, and its node) and ``drained``.
+    """
+
+    index: int
+    at: datetime
+    what: str
+    given: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What somebody needs to know to play a trace again.
+
+    ``held``: the engine acts only where a ``Call`` lets it. ``others``: queues that ``queues`` does not
+    name were served as well. ``worker`` gives the worker of a name, as far as there is one. ``now`` is
+    where the clock stands.
+    """
+
+    nodes: tuple[str, ...]
+    queues: Mapping[str, Queue]
+    others: bool
+    plugins: tuple[Plugin, ...]
+    seed: int
+    jitter: bool
+    mode: str
+    held: bool
+    now: datetime
+    worker: Callable[[str], Worker[Any, Any] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +108,8 @@ class Trace:
 
     start: datetime
     moments: tuple[Moment, ...]
+    calls: tuple[Call, ...] = field(default=(), compare=False, repr=False)
+    setting: Setting | None = field(default=None, compare=False, repr=False)
 
     def text(self) -> str:
         """The trace as text: instant, node, event, job, details."""
@@ -86,6 +131,16 @@ class Trace:
 
         return html(self, title)
 
+    def to_scenario(self, name: str = "what happened") -> str:
+        """A scenario file (YAML) that replays it, job by job the same.
+
+        Its first lines say what could not be told, if anything. ``ScenarioWritingError`` where the format
+        cannot hold what happened, or for a part of a trace.
+        """
+        from pgjobs_testing.scenarios.writing import scenario_text
+
+        return scenario_text(self, name)
+
     def of(self, event: str) -> list[Moment]:
         """The moments of one event, such as ``start``, ``completed``, ``retryable``."""
         return [moment for moment in self.moments if moment.event == event]
@@ -105,7 +160,9 @@ class Recorder(Telemetry):
         self._clock = clock
         self._passing_on = passing_on
         self.start: datetime = clock.now()
-        self._moments: list[tuple[datetime, str, Mapping[str, Any]]] = []
+        self._moments: list[tuple[datetime, str, Mapping[str, Any], int | None]] = []
+        self._calls: list[Call] = []
+        self.setting: Callable[[], Setting] | None = None
         self._ordinals: dict[int, int] = {}
         self._lock = threading.Lock()
         self._shown: dict[str, str] = {}
@@ -123,7 +180,11 @@ class Recorder(Telemetry):
     ) -> None:
         """Record what no telemetry tells: done to a node from outside, to what all share, to ``job``."""
         metadata = {"node": node, "detail": detail, "job": job}
-        self._moments.append((self._clock.now(), SIMULATED + event, metadata))
+        self._moments.append((self._clock.now(), SIMULATED + event, metadata, None))
+
+    def call(self, what: str, *given: Any) -> None:
+        """Record what was done to time: see ``Call``."""
+        self._calls.append(Call(len(self._moments), self._clock.now(), what, given))
 
     @property
     def last(self) -> datetime:
@@ -137,9 +198,10 @@ class Recorder(Telemetry):
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
     ) -> None:
         kept = {**metadata, **measurements} if measurements else metadata
+        by = doing.present()
         job_id = self._job_id(metadata)
         with self._lock:  # any thread may insert
-            self._moments.append((self._clock.now(), event, kept))
+            self._moments.append((self._clock.now(), event, kept, by))
             if job_id is not None and job_id not in self._ordinals:
                 self._ordinals[job_id] = len(self._ordinals) + 1
         if self._passing_on is not None:
@@ -154,13 +216,18 @@ class Recorder(Telemetry):
 
     def events(self, first: int = 0) -> list[Event]:
         """The telemetry events from the moment with index ``first`` on."""
-        return [Event(*each) for each in self._moments[first:] if not each[1].startswith(SIMULATED)]
+        return [Event(*each[:3]) for each in self._moments[first:] if not each[1].startswith(SIMULATED)]
 
     def trace(self, first: int = 0) -> Trace:
         """What was recorded from the moment with index ``first`` on."""
-        return Trace(self.start, tuple(self._moment(*each) for each in self._moments[first:]))
+        moments = tuple(self._moment(*each) for each in self._moments[first:])
+        if first or self.setting is None:
+            return Trace(self.start, moments)
+        return Trace(self.start, moments, tuple(self._calls), self.setting())
 
-    def _moment(self, at: datetime, event: str, metadata: Mapping[str, Any]) -> Moment:
+    def _moment(
+        self, at: datetime, event: str, metadata: Mapping[str, Any], by: int | None
+    ) -> Moment:
         job = metadata.get("job")
         job_id = self._job_id(metadata)
         short = event.rpartition(".")[2]
@@ -174,6 +241,9 @@ class Recorder(Telemetry):
             _detail(event, metadata, self.start),
             job,
             event,
+            0 if by is None or "node" in metadata else self._ordinals[by],
+            metadata.get("new"),
+            metadata.get("duration"),
         )
 
     @staticmethod

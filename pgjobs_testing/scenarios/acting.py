@@ -9,6 +9,7 @@ from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import Job
 from pgjobs.worker import Registry
 from pgjobs_testing.scenarios import scripted
+from pgjobs_testing.scenarios.draining import Drains
 from pgjobs_testing.scenarios.model import FAULTS, InsertSpec, Scenario, StepSpec
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.line import Line
@@ -23,9 +24,14 @@ class Actor:
     """
 
     def __init__(
-        self, scenario: Scenario, cluster: Cluster, client: Client, registry: Registry
+        self,
+        scenario: Scenario,
+        cluster: Cluster,
+        client: Client,
+        registry: Registry,
+        drains: Drains,
     ) -> None:
-        self._scenario, self._cluster = scenario, cluster
+        self._scenario, self._cluster, self._drains = scenario, cluster, drains
         self._client, self._registry = client, registry
         self.names: dict[str, int] = {}
         self.answers: dict[str, Job] = {}
@@ -67,6 +73,8 @@ class Actor:
             self._drive(client.resume(step.resume))
         elif step.scale is not None:
             self._drive(client.scale(step.scale.queue, step.scale.concurrency))
+        elif step.drain is not None:
+            self._drains.drain(step.drain, self._cluster.store)
         elif action == "pause_all":
             self._drive(client.pause_all())
         else:

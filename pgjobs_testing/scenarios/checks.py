@@ -81,15 +81,20 @@ class _Checks:
     def _all_inserts(self) -> Found:
         """Every job that the file inserts: those of steps in order, then those of runs."""
         for path, step in self._mappings("steps"):
-            if isinstance(step.get("insert"), dict):
-                yield (*path, "insert"), step["insert"]
-            for n, insert in enumerate(_items(step.get("insert_all"))):
-                if isinstance(insert, dict):
-                    yield (*path, "insert_all", n), insert
+            yield from self._inserts_of(path, step)
         for path, worker in self._mappings("workers"):
             for n, run in enumerate(_items(worker.get("runs"))):
-                if isinstance(run, dict) and isinstance(run.get("insert"), dict):
-                    yield (*path, "runs", n, "insert"), run["insert"]
+                if isinstance(run, dict):
+                    yield from self._inserts_of((*path, "runs", n), run)
+
+    @staticmethod
+    def _inserts_of(path: TreePath, part: dict[str, Any]) -> Found:
+        """The jobs that a step or a run inserts."""
+        if isinstance(part.get("insert"), dict):
+            yield (*path, "insert"), part["insert"]
+        for n, insert in enumerate(_items(part.get("insert_all"))):
+            if isinstance(insert, dict):
+                yield (*path, "insert_all", n), insert
 
     def _known_queues(self) -> dict[str, None] | None:
         """Queues that a file may name; None where the real workers that have some are not known."""
@@ -177,7 +182,7 @@ class _Checks:
                 f"{at_path(path)}: found {given[0]} and {given[1]}; accepted: one end of a run",
                 key=True,
             )
-        for key in ("for", "insert"):
+        for key in ("for", "insert", "insert_all"):
             if "hang" in run and key in run:
                 said = f"{at_path(path)}: found {key} beside hang; a run that hangs has no end"
                 self._source.report((*path, key), said, key=True)
@@ -207,9 +212,10 @@ class _Checks:
                 self._check_target((*path, action), step.get(action))
             for action in ("pause", "resume"):
                 self._reference((*path, action), step.get(action), self._queues, "queue")
-            if isinstance(step.get("scale"), dict):
-                scaled = step["scale"].get("queue")
-                self._reference((*path, "scale", "queue"), scaled, self._queues, "queue")
+            for action in ("scale", "drain"):
+                if isinstance(step.get(action), dict):
+                    named = step[action].get("queue")
+                    self._reference((*path, action, "queue"), named, self._queues, "queue")
             at = self._at(step.get("at"))
             if at is None:
                 continue

@@ -71,6 +71,7 @@ class ScenarioItem(pytest.Function):
 
         name, store = _session_store()
         played = replay(self.scenario, self.source, store, store_name=name)
+        self.trace = played.trace
         if not played.held:
             texts = [failure.text(self.source) for failure in played.failures]
             raise ScenarioFailed("\n\n".join(f"{text}\n    on {name}" for text in texts))

@@ -55,7 +55,7 @@ class _Walk:
             for action in ACTIONS:
                 if action in step and action in FAULTS:
                     self._fault(n, action, step)
-                elif action in step and self._database_down is not None:
+                elif action in step and action != "hold" and self._database_down is not None:
                     self._wrong(n, action, "the database is down", self._database_down)
         if "until" not in self._source.data:
             self._unending()

@@ -32,6 +32,7 @@ from pgjobs_testing.scenarios.values import (
     Flag,
     Given,
     Hang,
+    HorizonSpec,
     Instant,
     InstantOrEnd,
     InstantOrNothing,
@@ -89,6 +90,8 @@ ACTIONS = (
     "scale",
     "pause_all",
     "resume_all",
+    "hold",
+    "drain",
     *FAULTS,
 )
 """What a step may do."""
@@ -171,7 +174,10 @@ class InsertSpec(Part):
 
 
 class RunSpec(Part):
-    """One run of a scripted worker: how long it takes, what it inserts at its end, how it ends."""
+    """One run of a scripted worker: how long it takes, what it inserts at its end, how it ends.
+
+    ``insert_all`` inserts one after another.
+    """
 
     duration: Duration = Field(timedelta(0), alias="for")
     error: Maybe[Text] = None
@@ -181,6 +187,7 @@ class RunSpec(Part):
     raised: Maybe[Raised] = Field(None, alias="raise")
     hang: Maybe[Hang] = None
     insert: Maybe[InsertSpec] = None
+    insert_all: Maybe[list[InsertSpec]] = None
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, arbitrary_types_allowed=True
@@ -310,6 +317,19 @@ class ScaleSpec(Part):
     concurrency: Concurrency
 
 
+class DrainSpec(Part):
+    """The options of ``drain_queue``: one job at a time, in no time, whatever is paused or limited.
+
+    ``node`` is the name it is done in; by default that of the first node.
+    """
+
+    queue: Maybe[Name] = None
+    with_scheduled: Maybe[HorizonSpec] = None
+    with_recursion: Flag = True
+    limit: Maybe[Whole] = None
+    node: Maybe[Name] = None
+
+
 class StopSpec(Part):
     """A node that is asked to stop, and how long its runs may go on."""
 
@@ -345,6 +365,8 @@ class StepSpec(Part):
     scale: Maybe[ScaleSpec] = None
     pause_all: Given | None = None
     resume_all: Given | None = None
+    hold: Maybe[Flag] = None
+    drain: Maybe[DrainSpec] = None
     crash: Maybe[Name] = None
     restart: Maybe[Name] = None
     stop: Maybe[StopSpec] = None
@@ -442,13 +464,16 @@ class Scenario(Part):
     @property
     def queues_used(self) -> list[str]:
         """The queues that workers and inserts name, in the file's order."""
-        inserts = [run.insert for worker in self.workers.values() for run in worker.runs]
+        runs = (run for worker in self.workers.values() for run in worker.runs)
+        inserts: list[InsertSpec | None] = []
+        for run in runs:
+            inserts += [run.insert, *(run.insert_all or ())]
         for step in self.steps:
             inserts += [step.insert, *(step.insert_all or ())]
         if self.plugins.cron is not None:
             inserts += [job for _, job in self.plugins.cron.crontab]
         used = [worker.serving for worker in self.workers.values()]
-        used += [each.queue for each in inserts if each and "queue" in each.model_fields_set]
+        used += [job.queue for job in inserts if job and "queue" in job.model_fields_set]
         return list(dict.fromkeys(used))
 
     @property

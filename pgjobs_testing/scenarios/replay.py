@@ -24,6 +24,7 @@ from pgjobs_testing.flow import VirtualExecutor
 from pgjobs_testing.scenarios import failure, scripted
 from pgjobs_testing.scenarios.acting import Actor
 from pgjobs_testing.scenarios.expecting import Witness
+from pgjobs_testing.scenarios.draining import Drains
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import ExpectationSpec, Scenario, StepSpec
@@ -33,7 +34,7 @@ from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.line import CutOffError, Line
-from pgjobs_testing.timeline import Recorder, Trace, elapsed
+from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
 
 EVENT_LIMIT = 100_000
 """Events after which a scenario is taken for endless."""
@@ -175,7 +176,7 @@ class _Play:
     ) -> None:
         self.scenario, self.source, self.store = scenario, source, store
         self.failures: list[Failure] = []
-        self.broken = self.endless = False
+        self.broken = self.endless = self._held = False
         self.clock = VirtualClock(scenario.start)
         real = bool(scenario.real_workers)
         self.recorder = BoundedRecorder(self.clock, PROCESS if real else None)
@@ -189,20 +190,23 @@ class _Play:
             queues |= {name: others for name in scenario.queues_used if name not in queues}
         client = Client(self.clock, self.recorder, queues)
         starts: dict[int, int] = {}
+        rng = SeededRng(seed)
+
+        def script(line: Line | None) -> scripted.Script:
+            return scripted.Script(
+                scenario.workers, lambda spec: self._actor.insert(spec, line), starts
+            )
 
         self._staffs: list[Staff] = []
 
         def executor(line: Line) -> VirtualExecutor:
-            played = scripted.ScriptedExecutor(
-                self.clock, scenario.workers, lambda spec: self._actor.insert(spec, line), starts
-            )
+            played = scripted.ScriptedExecutor(self.clock, script(line))
             if self._stage is None:
                 return played
             names = scripted.scripted_names(scenario.workers)
             self._staffs.append(Staff(played, names, self.clock, self._stage, line))
             return self._staffs[-1]
 
-        rng = SeededRng(seed)
         make = Make(
             queues,
             rng,
@@ -224,7 +228,28 @@ class _Play:
                 self.recorder,
                 jitter=scenario.jitter,
             )
-        self._actor = Actor(scenario, self._cluster, client, registry)
+        drains = Drains(
+            self.clock,
+            self.recorder,
+            rng,
+            registry,
+            script(None),
+            node=scenario.nodes[0],
+            jitter=scenario.jitter,
+        )
+        self._actor = Actor(scenario, self._cluster, client, registry, drains)
+        self.recorder.setting = lambda: Setting(
+            tuple(scenario.nodes),
+            {name: spec.made() for name, spec in scenario.queues.items()},
+            True,
+            tuple(make.plugins),
+            seed,
+            scenario.jitter,
+            "scenario",
+            False,
+            self.clock.now(),
+            registry.by_name.get,
+        )
         self._witness = Witness(
             scenario, store, client, self.recorder, self._actor.names, self._actor.answers
         )
@@ -248,7 +273,7 @@ class _Play:
             for at, steps, expectations in self._agenda():
                 self._reach(at)
                 for self._place, step in steps:
-                    self._actor.act(step)
+                    self._act(step)
                 self._quiet()
                 self._look(expectations, at)
             self._finish()
@@ -264,6 +289,17 @@ class _Play:
             self._break(f"a worker ended it by pytest's {type(error).__name__}: {error}")
         finally:
             self._cluster.close()
+
+    def _act(self, step: StepSpec) -> None:
+        if step.hold is None:
+            self._actor.act(step)
+            return
+        self._held = False
+        self.recorder.call("let")
+        if step.hold:
+            self._quiet()
+            self._held = True
+            self.recorder.call("hold")
 
     def _agenda(
         self,
@@ -289,7 +325,7 @@ class _Play:
 
     def _reach(self, at: datetime) -> None:
         """Everything before ``at``; the clock then stands there, and nothing has happened yet."""
-        while (due := self._cluster.next_due()) is not None and due < at:
+        while not self._held and (due := self._cluster.next_due()) is not None and due < at:
             self._move(due)
             self._quiet()
         self._move(at)
@@ -298,7 +334,7 @@ class _Play:
         """Everything up to ``until``, or until nothing is due."""
         until = None if self.scenario.until is None else self.scenario.instant(self.scenario.until)
         self._quiet()
-        while (due := self._cluster.next_due()) is not None:
+        while not self._held and (due := self._cluster.next_due()) is not None:
             if self._at_rest() if until is None else due > until:
                 break
             self._move(due)
@@ -328,6 +364,8 @@ class _Play:
             )
 
     def _quiet(self) -> None:
+        if self._held:
+            return
         for member in self._cluster.quiet():
             assert isinstance(member.executor, Staff), "a scripted run needs no loop"
             member.executor.turn_here()

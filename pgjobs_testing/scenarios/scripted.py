@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -21,6 +22,7 @@ from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs.rules.schedule import later
 from pgjobs.worker import REGISTRY, Registry, Worker
+from pgjobs_testing import doing
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.model import (
     InsertSpec,
@@ -77,21 +79,41 @@ def new_job(spec: InsertSpec, known: Registry, scenario: Scenario) -> NewJob:
     return known.by_name[scenario.stored(spec.worker)].new(spec.args, **given)
 
 
-class ScriptedExecutor:
-    """Plays the runs of scripted workers in virtual time. ``insert`` stores a job for a run.
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What each run does. ``insert`` stores a job for a run.
 
     ``starts`` counts the starts of each job, on all nodes that share it.
     """
 
-    def __init__(
-        self,
-        clock: VirtualClock,
-        workers: Mapping[str, WorkerSpec],
-        insert: Callable[[InsertSpec], object],
-        starts: dict[int, int],
-    ) -> None:
-        self._clock, self._workers, self._insert = clock, workers, insert
-        self._starts = starts
+    workers: Mapping[str, WorkerSpec]
+    insert: Callable[[InsertSpec], object]
+    starts: dict[int, int]
+
+    def begin(self, job: Job) -> RunSpec:
+        """The entry of this start of the job; the last one repeats."""
+        runs = self.workers[job.worker].runs
+        started = self.starts.get(job.id, 0)
+        self.starts[job.id] = started + 1
+        return runs[min(started, len(runs) - 1)]
+
+    def end(self, job: Job, spec: RunSpec) -> Outcome:
+        """What the run's end is, after its inserts; where they fail, it is how the run ends."""
+        inserts = [] if spec.insert is None else [spec.insert]
+        try:
+            with doing.run_of(job.id):
+                for each in (*inserts, *(spec.insert_all or ())):
+                    self.insert(each)
+        except CutOffError as error:
+            return outcome.raised(CutOffError(str(error)))
+        return ended_as(spec)
+
+
+class ScriptedExecutor:
+    """Plays the runs of scripted workers in virtual time, as ``script`` has them."""
+
+    def __init__(self, clock: VirtualClock, script: Script) -> None:
+        self._clock, self._script = clock, script
         self._order = count()
         self._ends: list[tuple[datetime, int, Run]] = []
         self._under_way: dict[Run, RunSpec] = {}
@@ -100,7 +122,7 @@ class ScriptedExecutor:
     def start(self, runs: list[Run]) -> None:
         now = self._clock.now()
         for run in runs:
-            spec = self._next(run.job)
+            spec = self._script.begin(run.job)
             self._under_way[run] = spec
             if not spec.hang:
                 end = later(now, spec.duration)
@@ -130,7 +152,7 @@ class ScriptedExecutor:
         while (due := self.next_due()) is not None and due <= now:
             _, _, run = heapq.heappop(self._ends)
             spec = self._under_way.pop(run)
-            self._finish(run, self._end(spec))
+            self._finish(run, self._script.end(run.job, spec))
             ended = True
         return ended
 
@@ -140,22 +162,6 @@ class ScriptedExecutor:
 
     async def turn_async(self) -> None:
         """No scripted run needs an event loop."""
-
-    def _next(self, job: Job) -> RunSpec:
-        """The entry of this start of the job; the last one repeats."""
-        runs = self._workers[job.worker].runs
-        started = self._starts.get(job.id, 0)
-        self._starts[job.id] = started + 1
-        return runs[min(started, len(runs) - 1)]
-
-    def _end(self, spec: RunSpec) -> Outcome:
-        """What the run's end is, after its insert; where that fails, it is how the run ends."""
-        try:
-            if spec.insert is not None:
-                self._insert(spec.insert)
-        except CutOffError as error:
-            return outcome.raised(CutOffError(str(error)))
-        return ended_as(spec)
 
     def _finish(self, run: Run, ended: Outcome) -> None:
         self._finished.append(Finished(run, ended, self._clock.monotonic()))

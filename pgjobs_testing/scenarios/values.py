@@ -199,6 +199,10 @@ def _given(value: object) -> bool:
     raise _wrong("nothing, or true")
 
 
+def _horizon(value: object) -> timedelta | bool:
+    return value if isinstance(value, bool) else _duration(value)
+
+
 def _state(value: object) -> JobState:
     if value not in _STATES:
         raise _wrong(f"one of {', '.join(_STATES)}", did_you_mean(value, _STATES))
@@ -364,6 +368,11 @@ Flag = Annotated[
 Given = Annotated[bool, PlainValidator(_given), WithJsonSchema({"enum": [None, True]})]
 Hang = Annotated[Literal[True], accepts("true")]
 Duration = Annotated[timedelta, PlainValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+HorizonSpec = Annotated[
+    timedelta | bool,
+    PlainValidator(_horizon),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _DURATION_SCHEMA]}),
+]
 PositiveDuration = Annotated[timedelta, PlainValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
 Interval = Annotated[timedelta, PlainValidator(_interval), WithJsonSchema(_DURATION_SCHEMA)]
 SignedDuration = Annotated[timedelta, PlainValidator(_signed), WithJsonSchema(_SIGNED_SCHEMA)]

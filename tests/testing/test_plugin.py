@@ -180,7 +180,8 @@ def test_a_failing_test_shows_its_timeline_and_seed(project: Project) -> None:
             "*0s  -    insert     #1    app.mail, into mail, priority 0",
             "*0s  test retryable  #1    attempt 1, 'ValueError: the server said no', due 16s",
             "*16s  test completed  #1    attempt 2",
-            "--pgjobs-seed 7 --pgjobs-start *Z",
+            "again: pytest test_it.py::test_it --pgjobs-seed 7 --pgjobs-start *Z",
+            "name: test_it",
         ]
     )
     result.stdout.no_fnmatch_line("*def _assert_found*")

@@ -1,0 +1,366 @@
+"""From a trace to what a scenario is written from: who inserted what, how each run went, what was done.
+
+What a run inserted at its end is the run's; what it did otherwise can only be told as a step.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pgjobs.engine.drain import DrainPlan
+from pgjobs.rules.control import EVERY_QUEUE
+from pgjobs.rules.job import JobState, NewJob
+from pgjobs.rules.options import Queue
+from pgjobs.rules.outcome import summary
+from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
+from pgjobs_testing.scenarios.values import builtin_exception
+from pgjobs_testing.timeline import CLIENT, Call, Moment, Setting, Trace
+
+INSERTED = ("insert", "conflict", "replace")
+BY_HAND = ("cancel", "retry", "delete")
+MOMENT = timedelta(milliseconds=1)
+TOLD_TO_STOP = "CancelledError"
+ENDS = ("completed", "retryable", "scheduled", "cancelled", "discarded")
+
+_ON_A_NODE = {
+    "crash": "crash",
+    "restart": "restart",
+    "stopping": "stop",
+    "suspend": "suspend",
+    "partition": "partition",
+    "heal": "heal",
+    "skew": "skew",
+}
+_ON_ALL: dict[str, tuple[str, object]] = {
+    "drop": ("drop_notifications", True),
+    "deliver": ("drop_notifications", False),
+    "down": ("database", "down"),
+    "up": ("database", "up"),
+}
+
+
+def happened(trace: Trace, setting: Setting, name: str) -> Happened:
+    """What a whole trace tells."""
+    return _Teller(trace, setting, name).all()
+
+
+class _Teller:
+    def __init__(self, trace: Trace, setting: Setting, name: str) -> None:
+        self._trace, self._setting = trace, setting
+        last = trace.moments[-1].at if trace.moments else trace.start
+        self._told = Happened(
+            name,
+            trace.start,
+            max(setting.now, last),
+            setting.nodes,
+            setting.queues,
+            setting.plugins,
+            setting.seed,
+            setting.jitter,
+            setting.worker,
+        )
+        self._open: dict[int, Ran] = {}
+        self._in_runs: list[tuple[Step, Ran]] = []
+        self._drained = 0
+        self._plan: tuple[DrainPlan, str] | None = None
+        self._quiet_since = 0
+        self._let = not setting.held
+        self._last_run: Ran | None = None
+
+    def all(self) -> Happened:
+        told, calls = self._told, list(self._trace.calls)
+        if self._setting.held:
+            told.steps.append(Step(told.start, "hold", True))
+        for index, moment in enumerate(self._trace.moments):
+            while calls and calls[0].index <= index:
+                self._call(calls.pop(0))
+            self._moment(moment)
+        for call in calls:
+            self._call(call)
+        self._give_to_runs()
+        self._say_who_recurs()
+        return told
+
+    # What the test did to time
+
+    def _call(self, call: Call) -> None:
+        steps = self._told.steps
+        if call.what == "hold":
+            self._let = False
+        if call.what == "drain":
+            plan, node = call.given
+            self._plan, self._drained, self._quiet_since = (plan, node), 0, call.index
+            steps.append(Step(call.at, "drain", {}))
+        elif call.what == "drained":
+            self._end_drain(call)
+        elif call.what == "let":
+            self._let = True
+            self._quiet_since = call.index
+            steps.append(Step(call.at, "hold", False))
+        elif steps and steps[-1].key == "hold" and not steps[-1].value and self._idle(call):
+            steps.pop()  # nothing happened meanwhile
+        elif steps and steps[-1] == Step(call.at, "hold", False):
+            steps[-1].value = True
+        else:
+            steps.append(Step(call.at, "hold", True))
+
+    def _idle(self, call: Call) -> bool:
+        return self._quiet_since == call.index and not self._told.plugins
+
+    def _end_drain(self, call: Call) -> None:
+        if self._plan is None:
+            return
+        (plan, node), self._plan = self._plan, None
+        step = next(each for each in reversed(self._told.steps) if each.key == "drain")
+        if self._quiet_since == call.index:
+            self._told.steps.remove(step)
+            return
+        step.value = _drain(plan, step.at)
+        failed = self._last_run is not None and self._last_run.outcome[:1] in (
+            ("raise",),
+            ("error",),
+        )
+        if plan.limit is not None or (failed and not plan.safety):
+            step.value["limit"] = self._drained  # what a worker raised ended the drain
+        if node != self._setting.nodes[0]:
+            step.value["node"] = node
+
+    # What happened
+
+    def _moment(self, moment: Moment) -> None:
+        event, known = moment.event, moment.ordinal
+        if event in INSERTED and moment.job is not None:
+            self._inserted(moment)
+        elif event == "start" and moment.job is not None:
+            self._started(moment)
+        elif event in ENDS and moment.job is not None:
+            self._ended(moment)
+        elif event == "late":
+            self._late(moment)
+        elif event == "stage" and known in self._told.jobs:
+            self._staged(known)
+        elif moment.node == CLIENT:
+            self._by_hand(moment)
+        elif event in _ON_A_NODE and not known:
+            self._told.steps.append(_fault(moment))
+        elif event == "rescue":
+            self._open.pop(known, None)
+            self._told.jobs[known].last = moment.job
+
+    def _inserted(self, moment: Moment) -> None:
+        job = moment.job
+        assert job is not None
+        told = self._told.jobs.setdefault(moment.ordinal, Told(moment.ordinal, job.worker))
+        told.last = job
+        if moment.new is None:
+            told.recurs = True
+            return
+        asked = Asked(moment.new, moment.ordinal, moment.event, moment.at)
+        step = Step(moment.at, "insert", asked=asked)
+        self._told.steps.append(step)
+        run = self._open.get(moment.by)
+        if run is not None:
+            self._in_runs.append((step, run))
+        elif moment.by:
+            self._say(f"#{moment.by} inserted #{moment.ordinal} beside its run: told as a step")
+
+    def _started(self, moment: Moment) -> None:
+        job = moment.job
+        assert job is not None
+        run = Ran(moment.at, job.attempt, moment.node)
+        self._open[moment.ordinal] = run
+        told = self._told.jobs[moment.ordinal]
+        told.runs.append(run)
+        told.last = job
+        if not self._let:  # a run that a drained one's insert began is not the drain's
+            self._drained, self._last_run = self._drained + 1, run
+
+    def _ended(self, moment: Moment) -> None:
+        job = moment.job
+        assert job is not None
+        told = self._told.jobs[moment.ordinal]
+        told.last = job
+        run = self._open.pop(moment.ordinal, None)
+        if run is None:
+            return
+        run.ended = _end(run, moment)
+        error = job.last_error or ""
+        if job.state == JobState.RETRYABLE:
+            run.delay = job.scheduled_at - run.ended
+            run.outcome = failure(error)
+        elif job.state == JobState.SCHEDULED:
+            run.outcome = ("snooze", job.scheduled_at - run.ended)
+        elif job.state == JobState.DISCARDED:
+            last = job.attempt >= job.max_attempts
+            run.outcome = failure(error) if last else ("discard", first_line(error))
+        elif job.state == JobState.CANCELLED:
+            run.outcome = ("cancel", first_line(error))
+
+    def _late(self, moment: Moment) -> None:
+        job = moment.job
+        runs = self._told.jobs[moment.ordinal].runs
+        for run in reversed(runs):
+            if job is not None and run.attempt == job.attempt and run.ended is None:
+                error = _late_error(moment.detail)
+                if not error.startswith(TOLD_TO_STOP):
+                    run.ended = _end(run, moment)
+                    run.outcome = ("error", error) if error else ()
+                if self._open.get(moment.ordinal) is run:
+                    del self._open[moment.ordinal]
+                break
+
+    def _staged(self, ordinal: int) -> None:
+        from dataclasses import replace
+
+        told = self._told.jobs[ordinal]
+        if told.last is not None:
+            told.last = replace(told.last, state=JobState.AVAILABLE)
+
+    def _by_hand(self, moment: Moment) -> None:
+        event, steps = moment.event, self._told.steps
+        if event in _ON_ALL:
+            key, value = _ON_ALL[event]
+            steps.append(Step(moment.at, key, value))
+        elif event in BY_HAND:
+            told = self._told.jobs.setdefault(
+                moment.ordinal, Told(moment.ordinal, moment.job.worker if moment.job else "")
+            )
+            told.last = None if event == "delete" else moment.job
+            steps.append(Step(moment.at, event, job=moment.ordinal))
+            if event != "retry":
+                self._open.pop(moment.ordinal, None)
+        elif event in ("pause", "resume"):
+            everywhere = moment.detail == EVERY_QUEUE
+            key, value = (f"{event}_all", True) if everywhere else (event, moment.detail)
+            steps.append(Step(moment.at, key, value))
+        elif event == "scale":
+            queue, _, concurrency = moment.detail.rpartition(" to ")
+            steps.append(
+                Step(moment.at, "scale", {"queue": queue, "concurrency": int(concurrency)})
+            )
+        elif event == "reset":
+            self._say(f"{moment.detail} was reset, for which there is no step: told as a resume")
+            steps.append(Step(moment.at, "resume", moment.detail))
+        if moment.by:
+            self._say(f"#{moment.by} did a {event} in its run, which is told as a step")
+
+    # At last
+
+    def _give_to_runs(self) -> None:
+        """What a run inserted at its very end is a part of the run."""
+        given: set[int] = set()
+        for step, run in self._in_runs:
+            assert step.asked is not None
+            if run.ended == step.at:
+                run.inserts.append(step.asked)
+                given.add(id(step))
+            else:
+                self._say(f"#{step.asked.ordinal} was inserted amid a run, which is told as a step")
+        self._told.steps[:] = [each for each in self._told.steps if id(each) not in given]
+
+    def _say_who_recurs(self) -> None:
+        if not any(call.what == "let" for call in self._trace.calls) and self._setting.held:
+            self._told.plugins = ()  # they act only where time passes
+        if self._setting.others:
+            return
+        named = {asked.new.queue for asked in self._all_asked()} - set(self._told.queues)
+        self._told.queues = {
+            **self._told.queues,
+            **dict.fromkeys(sorted(named), Queue(paused=True)),
+        }
+        for queue in sorted(named):
+            self._told.remarks.append(f"no node serves {queue}, which is told as a pause of it")
+
+    def _all_asked(self) -> list[Asked]:
+        asked = [step.asked for step in self._told.steps if step.asked is not None]
+        for told in self._told.jobs.values():
+            asked += [each for run in told.runs for each in run.inserts]
+        return asked
+
+    def _say(self, note: str) -> None:
+        if note not in self._told.notes:
+            self._told.notes.append(note)
+
+
+def _end(run: Ran, moment: Moment) -> datetime:
+    """When a run ended, which was settled later where the store could not be reached."""
+    if moment.took_s is None:
+        return moment.at
+    ended = run.started + timedelta(seconds=moment.took_s)
+    return ended if moment.at - ended > MOMENT else moment.at
+
+
+def failure(error: str) -> tuple[str, str]:
+    """How a scripted run fails with this error: as an exception that Python knows, or with a text."""
+    line = first_line(error)
+    name, _, message = line.partition(":")
+    kind = builtin_exception(name)
+    if kind is not None and issubclass(kind, Exception):
+        made = kind(message.strip()) if message.strip() else kind()
+        if summary(made) == line and "\\" not in line:
+            return ("raise", line)
+    return ("error", line)
+
+
+def first_line(error: str) -> str:
+    """What the story of a job tells of an error."""
+    return error.split("\n", 1)[0]
+
+
+def waits_for(new: NewJob) -> dict[str, Any]:
+    """When a job is to run, as ``insert`` takes it."""
+    if new.schedule_in is not None:
+        return {"schedule_in": new.schedule_in}
+    if new.scheduled_at is not None:
+        return {"scheduled_at": new.scheduled_at}
+    return {}
+
+
+def _late_error(detail: str) -> str:
+    """The error in the text of a late outcome, which is written as Python does."""
+    import ast
+
+    _, _, rest = detail.partition(", ")
+    try:
+        return str(ast.literal_eval(rest)) if rest else ""
+    except (SyntaxError, ValueError):
+        return rest
+
+
+def _drain(plan: DrainPlan, now: datetime) -> dict[str, Any]:
+    """A drain as a step has it."""
+    made: dict[str, Any] = {}
+    if plan.queue is not None:
+        made["queue"] = plan.queue
+    if plan.until >= LAST_INSTANT:
+        made["with_scheduled"] = True
+    elif plan.until > now:
+        made["with_scheduled"] = plan.until - now
+    if not plan.recursion:
+        made["with_recursion"] = False
+    return made
+
+
+def _fault(moment: Moment) -> Step:
+    key, node = _ON_A_NODE[moment.event], moment.node
+    if key == "stop":
+        return Step(
+            moment.at, key, {"node": node, "grace": _span(moment.detail.removeprefix("grace "))}
+        )
+    if key == "suspend":
+        return Step(
+            moment.at, key, {"node": node, "for": _span(moment.detail.removeprefix("for "))}
+        )
+    if key == "skew":
+        return Step(moment.at, key, {"node": node, "by": _span(moment.detail.removeprefix("by "))})
+    return Step(moment.at, key, node)
+
+
+def _span(text: str) -> timedelta:
+    from pgjobs_testing.scenarios.values import span
+
+    found = span(text.removeprefix("-"))
+    assert found is not None, f"a timeline wrote {text!r} for a duration"
+    return -found if text.startswith("-") else found

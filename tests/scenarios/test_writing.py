@@ -1,0 +1,225 @@
+"""What happened in a test becomes a scenario that tells the same story, job by job."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pgjobs import Cancel, Discard, Queue, RateLimit, Retry, Snooze, Unique, backoff, worker
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs_testing import harness
+from pgjobs_testing.scenarios.read import read, read_text
+from pgjobs_testing.scenarios.replay import replay
+from pgjobs_testing.scenarios.story import differences, story
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "scenarios").rglob("*.yaml"))
+START = datetime(2025, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+EXACT = "# Not told exactly"
+
+
+class Done:
+    """The harness that the workers of a test insert into."""
+
+    jobs: Any = None
+
+
+def played(text):
+    """The replay of a scenario that was written; it must hold."""
+    scenario, source = read_text(text)
+    result = replay(scenario, source, MemoryStore())
+    assert [] == [failure.text(source) for failure in result.failures], text
+    return result
+
+
+def check(trace, text=None):
+    """The scenario of a trace, which tells the same story and says nothing to the contrary."""
+    text = trace.to_scenario() if text is None else text
+    assert EXACT not in text, text
+    result = played(text)
+    assert [] == differences(story(trace), story(result.trace)), f"{trace.text()}\n{text}"
+    return text
+
+
+# Programs
+
+
+def acts(job):
+    """One run, as the job's args have it: by attempt and snooze, the last repeats."""
+    script = job.args["does"]
+    did = script[min(job.attempt - 1 + job.snoozed, len(script) - 1)]
+    what = did["what"]
+    for child in did.get("inserts", ()):
+        Done.jobs.insert(WORKERS[child["worker"]].new({"does": child["does"]}, **child["options"]))
+    if what == "raise":
+        raise ValueError(did["text"])
+    if what == "own":
+        raise OwnError(did["text"])
+    return {"retry": Retry, "discard": Discard, "cancel": Cancel}.get(what, lambda _: None)(
+        did["text"]
+    ) or (Snooze(did["wait"]) if what == "snooze" else None)
+
+
+class OwnError(Exception):
+    """One that no scenario can raise."""
+
+
+def made():
+    """The workers, defined anew in each test, since each test forgets them."""
+
+    @worker(name="Plain", queue="sync")
+    def plain(job):
+        return acts(job)
+
+    @worker(name="Lined", max_attempts=3, priority=2, backoff=backoff.linear(7), tags=("t",))
+    def lined(job):
+        return acts(job)
+
+    @worker(name="Waits", queue="slow", timeout=20, backoff=backoff.constant(3))
+    async def waits(job):
+        script = job.args["does"]
+        await asyncio.sleep(script[min(job.attempt - 1 + job.snoozed, len(script) - 1)]["wait"])
+        return acts(job)
+
+    @worker(name="Once", queue="sync", unique=Unique(period=20, keys=("who",)))
+    def once(job):
+        return acts(job)
+
+    return {"Plain": plain, "Lined": lined, "Waits": waits, "Once": once}
+
+
+WORKERS: dict[str, Any] = {}
+
+TEXTS = st.sampled_from(
+    ["no", "12:30", "1e3", "~", "", "two\nlines", "Grüße ✓ \x1b[0m", "null", "a: b"]
+)
+ENDS = st.sampled_from(["ok", "ok", "ok", "raise", "own", "retry", "snooze", "discard", "cancel"])
+WAITS = st.sampled_from([0, 1, 5, 9.5, 25])
+RUNS = st.fixed_dictionaries({"what": ENDS, "text": TEXTS, "wait": WAITS.filter(bool)})
+CHILDREN = st.lists(
+    st.fixed_dictionaries(
+        {
+            "worker": st.sampled_from(["Plain", "Lined", "Waits"]),
+            "does": st.lists(RUNS, min_size=1, max_size=2),
+            "options": st.fixed_dictionaries(
+                {}, optional={"priority": st.integers(0, 3), "schedule_in": st.sampled_from([0, 4])}
+            ),
+        }
+    ),
+    max_size=2,
+)
+SCRIPTS = st.lists(
+    st.tuples(RUNS, CHILDREN).map(lambda pair: pair[0] | ({"inserts": pair[1]} if pair[1] else {})),
+    min_size=1,
+    max_size=3,
+)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "priority": st.integers(0, 9),
+        "queue": st.sampled_from(["sync", "other"]),
+        "max_attempts": st.integers(1, 4),
+        "meta": st.dictionaries(TEXTS, TEXTS, max_size=2),
+        "schedule_in": st.sampled_from([0, 2, 10, 16.125]),
+    },
+)
+INSERTS = st.tuples(
+    st.just("insert"),
+    st.sampled_from(["Plain", "Lined", "Waits", "Once"]),
+    SCRIPTS,
+    OPTIONS,
+    st.sampled_from(["x", "y"]),
+)
+ONE = st.integers(0, 5)
+STEPS = st.lists(
+    st.one_of(
+        INSERTS,
+        INSERTS,
+        st.tuples(st.just("advance"), st.sampled_from([0, 1, 16, 40])),
+        st.tuples(st.just("skip"), st.sampled_from([1, 16])),
+        st.tuples(
+            st.just("drain"),
+            st.sampled_from([None, "sync"]),
+            st.sampled_from([False, True, timedelta(seconds=12)]),
+            st.booleans(),
+            st.booleans(),
+            st.sampled_from([None, None, 2]),
+        ),
+        st.tuples(st.sampled_from(["cancel", "retry", "delete"]), ONE),
+        st.tuples(st.sampled_from(["pause", "resume"]), st.sampled_from(["sync", "slow"])),
+        st.tuples(st.sampled_from(["pause_all", "resume_all"])),
+        st.tuples(st.just("scale"), st.integers(1, 3)),
+        st.tuples(st.just("mode"), st.sampled_from(["manual", "inline"])),
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+def act(jobs, step, stored, blocks):
+    what = step[0]
+    if what == "insert":
+        _, name, does, options, who = step
+        stored.append(jobs.insert(WORKERS[name].new({"does": does, "who": who}, **options)))
+    elif what == "advance":
+        jobs.advance(step[1])
+    elif what == "skip":
+        jobs.advance(step[1], run=False)
+    elif what == "drain":
+        _, queue, scheduled, recursion, safety, limit = step
+        if jobs.count_jobs(state="executing"):
+            return  # a drain would let an async run beside it sleep to its end, at no instant
+        try:
+            jobs.drain_queue(queue, scheduled, recursion, safety, limit)
+        except (ValueError, OwnError):
+            assert not safety
+    elif what in ("pause", "resume"):
+        getattr(jobs, f"{what}_queue")(step[1])
+    elif what in ("pause_all", "resume_all"):
+        getattr(jobs, f"{what}_queues")()
+    elif what == "scale":
+        jobs.scale_queue("sync", step[1])
+    elif what == "mode":
+        blocks.enter_context(jobs.mode(step[1]))
+    elif stored:
+        job = stored[step[1] % len(stored)]
+        if jobs.all_jobs(id=job.id):
+            getattr(jobs, f"{what}_job")(job)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    STEPS,
+    st.sampled_from(["manual", "inline"]),
+    st.integers(0, 9),
+    st.booleans(),
+    st.sampled_from(
+        [None, {"sync": Queue(1, rate_limit=RateLimit(2, 10)), "slow": 2, "default": 3}]
+    ),
+)
+def test_whatever_a_test_did_is_replayed_job_by_job_the_same(steps, mode, seed, jitter, queues):
+    given_ = {} if queues is None else {"queues": queues}
+    with (
+        harness(mode=mode, start=START, seed=seed, jitter=jitter, **given_) as jobs,
+        ExitStack() as blocks,
+    ):
+        WORKERS.update(made())
+        Done.jobs = jobs
+        stored: list[Any] = []
+        for step in steps:
+            act(jobs, step, stored, blocks)
+        check(jobs.timeline)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_the_trace_of_a_shipped_scenario_becomes_one_that_plays_the_same_trace(path):
+    scenario, source = read(path)
+    trace = replay(scenario, source, MemoryStore()).trace
+    check(trace)

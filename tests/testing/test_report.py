@@ -1,0 +1,208 @@
+"""A failing test's report shows what happened to its jobs, and hands over what replays it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs_testing.scenarios.read import read_text
+from pgjobs_testing.scenarios.replay import replay
+
+APP = """
+    from pgjobs import PgJobs, worker
+
+    jobs = PgJobs("postgresql://nowhere/shop", queues={"mail": 2})
+    other = PgJobs("postgresql://nowhere/other", name="billing")
+
+    @worker(queue="mail")
+    def mail(job):
+        if job.attempt == 1:
+            raise ValueError("the server said: no")
+"""
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.delenv("PGJOBS_CAPTURED_BY", raising=False)
+    pytester.makepyfile(app=textwrap.dedent(APP))
+
+    def running(test, *options):
+        pytester.makepyfile(test_it="import app\nimport pytest\n" + textwrap.dedent(test))
+        return pytester.runpytest_subprocess("-p", "pgjobs_testing", *options, timeout=120)
+
+    return running
+
+
+def scenarios(output):
+    """The scenarios that a report shows, ready to paste."""
+    return [
+        found[1]
+        for found in re.finditer(r"replays it:\n\n(.*?\n)\n?(?=[-=_]{5}|again:)", output, re.S)
+    ]
+
+
+def holds(text):
+    scenario, source = read_text(text)
+    result = replay(scenario, source, MemoryStore())
+    assert [] == [failure.text(source) for failure in result.failures]
+    return result.trace.text()
+
+
+def test_the_report_shows_the_jobs_how_to_run_it_again_and_a_scenario_that_replays_it(run):
+    result = run(
+        """
+        def test_it(jobs):
+            app.jobs.insert(app.mail.new({"to": "no", "n": 12}))
+            jobs.advance(20)
+            assert False, "of its own"
+        """,
+        "--pgjobs-seed",
+        "5",
+        "--pgjobs-mode",
+        "manual",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*of its own*",
+            "*- pgjobs timeline -*",
+            "mode manual; 0s is 20*, and the clock stands at 20s",
+            "*0s  -    insert     #1    app.mail, into mail, priority 0",
+            "jobs as they stood then:",
+            '  #1    app.mail  completed  attempt 2 of 20  {"n": 12, "to": "no"}  *the server said: no*',
+            "again: pytest test_it.py::test_it --pgjobs-seed 5 --pgjobs-start *Z",
+            "scenario, to paste into a file*",
+            "name: test_it",
+        ]
+    )
+    (text,) = scenarios(result.stdout.str())
+    assert "16s  test completed  #1    attempt 2" in holds(text)
+
+
+def test_failures_in_fixtures_before_and_after_the_test_are_shown_too(run):
+    result = run(
+        """
+        @pytest.fixture
+        def early(jobs):
+            app.jobs.insert(app.mail.new({}))
+            raise RuntimeError("before")
+
+        @pytest.fixture
+        def late(jobs):
+            yield
+            app.jobs.insert(app.mail.new({}))
+            raise RuntimeError("after")
+
+        def test_early(early): pass
+        def test_late(late): pass
+        """
+    )
+    result.assert_outcomes(errors=2, passed=1)
+    output = result.stdout.str()
+    assert 2 == output.count("- pgjobs timeline -")
+    assert 2 == output.count("insert     #1    app.mail")
+
+
+def test_each_database_has_a_section_with_the_name_of_its_instance(run):
+    result = run(
+        """
+        def test_it(jobs):
+            app.jobs.insert(app.mail.new({}))
+            app.other.insert(app.mail.new({}))
+            app.other.drain_queue(with_safety=True)
+            assert False
+        """
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "*- pgjobs timeline of default -*",
+            "*- pgjobs timeline of billing -*",
+            "*drain retryable*",
+        ]
+    )
+    assert 2 == len([holds(text) for text in scenarios(result.stdout.str())])
+
+
+@pytest.mark.parametrize("options", [("-n", "1"), ("-p", "no:cacheprovider"), ("--tb=line", "-rA")])
+def test_a_long_scenario_is_in_a_file_and_its_path_is_shown(run, options):
+    result = run(
+        """
+        def test_it(jobs):
+            for n in range(120):
+                app.jobs.insert(app.mail.new({"n": n}))
+            assert False
+        """,
+        *options,
+    )
+    result.assert_outcomes(failed=1)
+    output = result.stdout.str()
+    if "--tb=line" in options:
+        return  # pytest shows no sections then
+    assert "... 20 earlier moments are left out ..." in output
+    assert "... 90 earlier ones are left out ..." in output
+    path = re.search(r"scenario, which replays it: (\S+\.scenario\.yaml)", output)
+    assert path is not None, output
+    assert 120 == holds(Path(path[1]).read_text(encoding="utf-8")).count(" insert ")
+
+
+def test_a_scenario_that_cannot_be_written_hides_nothing(run):
+    result = run(
+        """
+        def test_it(jobs, monkeypatch):
+            from pgjobs_testing.timeline import Trace
+
+            def fails(self, name):
+                raise RecursionError("too deep")
+
+            Trace.to_scenario = fails
+            app.jobs.insert(app.mail.new({}))
+            assert 1 == 2, "of its own"
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*of its own*",
+            "*insert     #1 *",
+            "again: pytest*",
+            "not shown: RecursionError: too deep",
+        ]
+    )
+
+
+def test_a_passing_test_and_one_without_jobs_show_nothing(run):
+    result = run(
+        """
+        def test_passes(jobs):
+            app.jobs.insert(app.mail.new({}))
+
+        def test_fails(jobs):
+            assert False
+        """,
+        "-rA",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*pgjobs timeline*")
+
+
+def test_a_failing_scenario_shows_its_timeline(run, pytester):
+    (pytester.path / "odd.scenario.yaml").write_text(
+        "name: odd\nworkers: {W: {runs: [{error: no}, ok]}}\n"
+        "steps: [{at: 0s, insert: {as: one, worker: W}}]\n"
+        "expect: [{at: end, job: one, state: discarded}]\n",
+        encoding="utf-8",
+    )
+    result = run("")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*- pgjobs timeline -*",
+            "*16s  a    completed  #1 *",
+            "again: pgjobs-testing replay odd.scenario.yaml",
+        ]
+    )
