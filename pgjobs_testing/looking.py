@@ -9,7 +9,7 @@ it runs is no look of the test's, nor is what ``insert`` returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pgjobs.engine.drain import DrainResult
 from pgjobs.rules.job import Job
@@ -37,7 +37,7 @@ class Looking:
 
     def trace(self, trace: Trace) -> Trace:
         """The same trace, whose jobs are looked at when its moments are picked."""
-        return WatchedTrace(trace.start, trace.moments, self.saw)
+        return WatchedTrace(trace.start, trace.moments, trace.calls, trace.setting, saw=self.saw)
 
 
 class WatchedResult(DrainResult):
@@ -70,7 +70,7 @@ class WatchedResult(DrainResult):
 class WatchedTrace(Trace):
     """A trace that tells of which jobs moments were picked."""
 
-    saw: Saw
+    saw: Saw = field(default=lambda _: None, compare=False, repr=False, kw_only=True)
 
     def of(self, event: str) -> list[Moment]:
         """The moments of one event."""

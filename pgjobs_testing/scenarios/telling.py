@@ -231,6 +231,10 @@ class _Teller:
             steps.append(Step(moment.at, event, job=moment.ordinal))
             if event != "retry":
                 self._open.pop(moment.ordinal, None)
+        elif event == "rollback" and moment.ordinal in self._told.jobs:
+            self._told.jobs[moment.ordinal].last = None
+            self._say(f"the insert of #{moment.ordinal} was rolled back: told as a delete")
+            steps.append(Step(moment.at, "delete", job=moment.ordinal))
         elif event in ("pause", "resume"):
             everywhere = moment.detail == EVERY_QUEUE
             key, value = (f"{event}_all", True) if everywhere else (event, moment.detail)
