@@ -11,6 +11,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def sections(capture: Capture, item: pytest.Item) -> list[tuple[str, str]]:
     return [
         (
             TITLE if len(used) == 1 else f"{TITLE} of {name or 'the harness'}",
-            _guarded(lambda recorder=recorder, name=name: _of_test(recorder, name, capture, item)),
+            _guarded(partial(_of_test, recorder, name, capture, item)),
         )
         for name, recorder in used
     ]

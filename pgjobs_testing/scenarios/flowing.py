@@ -1,7 +1,7 @@
 """Data as YAML 1.2 in one line, so that what is read again is what was written.
 
-Whatever a reader could take for something else (``no``, ``12:30``, ``1e3``, ``~``, an empty text) is quoted, and what
-is not printable is escaped, so that no text can break its line.
+Whatever a reader could take for something else (``no``, ``12:30``, ``1e3``, ``~``, an empty text) is
+quoted, and what is not printable is escaped, so that no text can break its line.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _UNPRINTABLE = re.compile(
 
 class Raw(str):
     """Text that stands as it is, such as an entry ``ok``."""
+
+    __slots__ = ()
 
 
 def flow(value: Any) -> str:

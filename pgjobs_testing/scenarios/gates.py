@@ -37,7 +37,7 @@ def gated(happened: Happened, jobs: Mapping[int, Job]) -> None:
 
 def _in_turn(happened: Happened, ordinals: list[int], jobs: Mapping[int, Job]) -> None:
     """Let runs whose start is not known begin after those that were due before them, as queues have it."""
-    waiting = []
+    waiting: list[tuple[int, datetime, int, int, Ran]] = []
     for ordinal in ordinals:
         runs = happened.jobs[ordinal].runs
         due = _first_due(happened, jobs[ordinal], ordinal)
@@ -48,17 +48,25 @@ def _in_turn(happened: Happened, ordinals: list[int], jobs: Mapping[int, Job]) -
     for priority, _, _, _, run in sorted(waiting, key=lambda each: each[:4]):
         before = latest.get(priority, happened.start)
         if run.due is not None and run.ended is not None:
-            until = _next_due(run) if run.outcome[:1] == ("snooze",) else run.ended
+            until = _next_due(run) if snoozed(run) is not None else run.ended
             run.started = max(run.started, min(max(run.due, before), until or run.ended))
-            if run.outcome[:1] == ("snooze",) and until is not None:
+            if snoozed(run) is not None and until is not None:
                 run.ended = min(run.started + MOMENT, until)  # no slot is free again at once
                 run.outcome = ("snooze", until - run.ended)
         latest[priority] = max(before, run.started)
 
 
+def snoozed(run: Ran) -> timedelta | None:
+    """For how long a run snoozed its job; None where it did not."""
+    match run.outcome:
+        case ("snooze", timedelta() as wait):
+            return wait
+    return None
+
+
 def _next_due(run: Ran) -> datetime | None:
     """When a job is due again after this run."""
-    wait = run.outcome[1] if run.outcome[:1] == ("snooze",) else run.delay
+    wait = run.delay if (span := snoozed(run)) is None else span
     return None if run.ended is None or wait is None else run.ended + wait
 
 

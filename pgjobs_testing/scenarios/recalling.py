@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from pgjobs.rules import backoff as backoffs
@@ -18,8 +19,8 @@ from pgjobs.rules.job import FINAL, Job, JobState, NewJob, counter
 from pgjobs.rules.options import Queue
 from pgjobs.rules.unique import META_KEY
 from pgjobs_testing.scenarios.gates import gated
+from pgjobs_testing.scenarios.moments import failure, first_line
 from pgjobs_testing.scenarios.rows import life
-from pgjobs_testing.scenarios.telling import failure, first_line
 from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
 from pgjobs_testing.timeline import elapsed
 
@@ -52,7 +53,7 @@ def recalled(jobs: Sequence[Job], name: str, *, cut: bool = False) -> Happened:
     )
     happened.steps.sort(key=lambda step: step.at)
     happened.queues = {queue: Queue(concurrency=100) for queue in sorted({j.queue for j in jobs})}
-    gated(happened, {ordinal: job for ordinal, job in enumerate(ordered, 1)})
+    gated(happened, dict(enumerate(ordered, 1)))
     remarks.sort(key=lambda remark: not remark.startswith("job"))
     return happened
 
@@ -257,19 +258,20 @@ def _error(entry: dict[str, Any]) -> tuple[datetime, int, str] | None:
 def _backoff(retried: Sequence[tuple[datetime, int, str]], wait: timedelta) -> tuple[Any, Backoff]:
     """A backoff that waits ``wait`` after the last failure, and not too long after the others."""
     last = retried[-1][1]
-    for spec in (
+    specs: list[Any] = [
         "guide",
         {"constant": wait},
         {"linear": _up(wait, last), "max": wait},
-        {"exponential": _up(wait, 2 ** min(last - 1, 60)), "max": wait},
-    ):
+    ]
+    for spec in specs:
         made = _made(spec)
         if _span(made(last)) == wait and all(
             at + _span(made(attempt)) <= following
-            for (at, attempt, _), (following, _, _) in zip(retried, retried[1:], strict=False)
+            for (at, attempt, _), (following, _, _) in pairwise(retried)
         ):
-            break
-    return spec, made
+            return spec, made
+    spec = {"exponential": _up(wait, 2 ** min(last - 1, 60)), "max": wait}
+    return spec, _made(spec)
 
 
 def _made(spec: Any) -> Backoff:

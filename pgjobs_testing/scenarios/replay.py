@@ -23,8 +23,8 @@ from pgjobs_testing.executor import ends_a_test
 from pgjobs_testing.flow import VirtualExecutor
 from pgjobs_testing.scenarios import failure, scripted
 from pgjobs_testing.scenarios.acting import Actor
-from pgjobs_testing.scenarios.expecting import Witness
 from pgjobs_testing.scenarios.draining import Drains
+from pgjobs_testing.scenarios.expecting import Witness
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import ExpectationSpec, Scenario, StepSpec

@@ -5,34 +5,29 @@ What a run inserted at its end is the run's; what it did otherwise can only be t
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import replace
 
 from pgjobs.engine.drain import DrainPlan
 from pgjobs.rules.control import EVERY_QUEUE
-from pgjobs.rules.job import JobState, NewJob
+from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue
-from pgjobs.rules.outcome import summary
-from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs_testing.scenarios.moments import (
+    ON_A_NODE,
+    drain_options,
+    end_of_run,
+    failure,
+    fault_step,
+    first_line,
+    late_error,
+)
 from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
-from pgjobs_testing.scenarios.values import builtin_exception
 from pgjobs_testing.timeline import CLIENT, Call, Moment, Setting, Trace
 
 INSERTED = ("insert", "conflict", "replace")
 BY_HAND = ("cancel", "retry", "delete")
-MOMENT = timedelta(milliseconds=1)
 TOLD_TO_STOP = "CancelledError"
 ENDS = ("completed", "retryable", "scheduled", "cancelled", "discarded")
 
-_ON_A_NODE = {
-    "crash": "crash",
-    "restart": "restart",
-    "stopping": "stop",
-    "suspend": "suspend",
-    "partition": "partition",
-    "heal": "heal",
-    "skew": "skew",
-}
 _ON_ALL: dict[str, tuple[str, object]] = {
     "drop": ("drop_notifications", True),
     "deliver": ("drop_notifications", False),
@@ -117,7 +112,7 @@ class _Teller:
         if self._quiet_since == call.index:
             self._told.steps.remove(step)
             return
-        step.value = _drain(plan, step.at)
+        step.value = drain_options(plan, step.at)
         failed = self._last_run is not None and self._last_run.outcome[:1] in (
             ("raise",),
             ("error",),
@@ -143,8 +138,8 @@ class _Teller:
             self._staged(known)
         elif moment.node == CLIENT:
             self._by_hand(moment)
-        elif event in _ON_A_NODE and not known:
-            self._told.steps.append(_fault(moment))
+        elif event in ON_A_NODE and not known:
+            self._told.steps.append(fault_step(moment))
         elif event == "rescue":
             self._open.pop(known, None)
             self._told.jobs[known].last = moment.job
@@ -185,7 +180,7 @@ class _Teller:
         run = self._open.pop(moment.ordinal, None)
         if run is None:
             return
-        run.ended = _end(run, moment)
+        run.ended = end_of_run(run, moment)
         error = job.last_error or ""
         if job.state == JobState.RETRYABLE:
             run.delay = job.scheduled_at - run.ended
@@ -203,17 +198,15 @@ class _Teller:
         runs = self._told.jobs[moment.ordinal].runs
         for run in reversed(runs):
             if job is not None and run.attempt == job.attempt and run.ended is None:
-                error = _late_error(moment.detail)
+                error = late_error(moment.detail)
                 if not error.startswith(TOLD_TO_STOP):
-                    run.ended = _end(run, moment)
+                    run.ended = end_of_run(run, moment)
                     run.outcome = ("error", error) if error else ()
                 if self._open.get(moment.ordinal) is run:
                     del self._open[moment.ordinal]
                 break
 
     def _staged(self, ordinal: int) -> None:
-        from dataclasses import replace
-
         told = self._told.jobs[ordinal]
         if told.last is not None:
             told.last = replace(told.last, state=JobState.AVAILABLE)
@@ -286,85 +279,3 @@ class _Teller:
     def _say(self, note: str) -> None:
         if note not in self._told.notes:
             self._told.notes.append(note)
-
-
-def _end(run: Ran, moment: Moment) -> datetime:
-    """When a run ended, which was settled later where the store could not be reached."""
-    if moment.took_s is None:
-        return moment.at
-    ended = run.started + timedelta(seconds=moment.took_s)
-    return ended if moment.at - ended > MOMENT else moment.at
-
-
-def failure(error: str) -> tuple[str, str]:
-    """How a scripted run fails with this error: as an exception that Python knows, or with a text."""
-    line = first_line(error)
-    name, _, message = line.partition(":")
-    kind = builtin_exception(name)
-    if kind is not None and issubclass(kind, Exception):
-        made = kind(message.strip()) if message.strip() else kind()
-        if summary(made) == line and "\\" not in line:
-            return ("raise", line)
-    return ("error", line)
-
-
-def first_line(error: str) -> str:
-    """What the story of a job tells of an error."""
-    return error.split("\n", 1)[0]
-
-
-def waits_for(new: NewJob) -> dict[str, Any]:
-    """When a job is to run, as ``insert`` takes it."""
-    if new.schedule_in is not None:
-        return {"schedule_in": new.schedule_in}
-    if new.scheduled_at is not None:
-        return {"scheduled_at": new.scheduled_at}
-    return {}
-
-
-def _late_error(detail: str) -> str:
-    """The error in the text of a late outcome, which is written as Python does."""
-    import ast
-
-    _, _, rest = detail.partition(", ")
-    try:
-        return str(ast.literal_eval(rest)) if rest else ""
-    except (SyntaxError, ValueError):
-        return rest
-
-
-def _drain(plan: DrainPlan, now: datetime) -> dict[str, Any]:
-    """A drain as a step has it."""
-    made: dict[str, Any] = {}
-    if plan.queue is not None:
-        made["queue"] = plan.queue
-    if plan.until >= LAST_INSTANT:
-        made["with_scheduled"] = True
-    elif plan.until > now:
-        made["with_scheduled"] = plan.until - now
-    if not plan.recursion:
-        made["with_recursion"] = False
-    return made
-
-
-def _fault(moment: Moment) -> Step:
-    key, node = _ON_A_NODE[moment.event], moment.node
-    if key == "stop":
-        return Step(
-            moment.at, key, {"node": node, "grace": _span(moment.detail.removeprefix("grace "))}
-        )
-    if key == "suspend":
-        return Step(
-            moment.at, key, {"node": node, "for": _span(moment.detail.removeprefix("for "))}
-        )
-    if key == "skew":
-        return Step(moment.at, key, {"node": node, "by": _span(moment.detail.removeprefix("by "))})
-    return Step(moment.at, key, node)
-
-
-def _span(text: str) -> timedelta:
-    from pgjobs_testing.scenarios.values import span
-
-    found = span(text.removeprefix("-"))
-    assert found is not None, f"a timeline wrote {text!r} for a duration"
-    return -found if text.startswith("-") else found

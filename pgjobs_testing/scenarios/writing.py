@@ -18,11 +18,12 @@ from pgjobs.rules.options import NAME_LIMIT, Queue
 from pgjobs_testing.scenarios.casting import Cast, Part
 from pgjobs_testing.scenarios.flowing import Raw, comment, flow, text
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
+from pgjobs_testing.scenarios.moments import first_line
 from pgjobs_testing.scenarios.options import WORKERS
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import Replay, replay
 from pgjobs_testing.scenarios.story import differences, story
-from pgjobs_testing.scenarios.telling import first_line, happened
+from pgjobs_testing.scenarios.telling import happened
 from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
 from pgjobs_testing.scenarios.values import START
 from pgjobs_testing.timeline import Trace, elapsed

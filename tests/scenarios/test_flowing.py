@@ -24,8 +24,6 @@ TRAPS = st.sampled_from(
         "# no",
         "- x",
         "? y",
-    ]
-    + [
         "two\nlines",
         "tab\t",
         " edge ",
@@ -38,8 +36,6 @@ TRAPS = st.sampled_from(
         "\\",
         "{",
         "5m",
-    ]
-    + [
         "<<",
         "=",
         "!tag",
@@ -56,7 +52,9 @@ TRAPS = st.sampled_from(
         "x" * 1_100,
     ]
 )
-TEXTS = st.one_of(TRAPS, st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
+
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")  # jsonb has neither
+TEXTS = st.one_of(TRAPS, st.text(LETTERS, max_size=12))
 NUMBERS = st.one_of(
     st.integers(),
     st.integers(-(10**300), 10**300),

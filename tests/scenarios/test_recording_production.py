@@ -58,7 +58,7 @@ def test_a_job_and_its_neighbours_replay_to_the_rows_that_they_had(production):
 
         @worker(queue="sync", max_attempts=4, name="Sync", unique=Unique(period=60))
         async def sync(job):
-            await asyncio.sleep(job.args["takes"])
+            await asyncio.sleep(job.args["takes"])  # noqa: TID251 - in virtual time
             kind = job.args["kind"]
             if kind == "fails" or (kind == "flaky" and job.attempt < 4):
                 raise ValueError(f"attempt {job.attempt}: no")

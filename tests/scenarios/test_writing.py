@@ -85,7 +85,7 @@ def made():
     @worker(name="Waits", queue="slow", timeout=20, backoff=backoff.constant(3))
     async def waits(job):
         script = job.args["does"]
-        await asyncio.sleep(script[min(job.attempt - 1 + job.snoozed, len(script) - 1)]["wait"])
+        await asyncio.sleep(script[min(job.attempt - 1 + job.snoozed, len(script) - 1)]["wait"])  # noqa: TID251 - in virtual time
         return acts(job)
 
     @worker(name="Once", queue="sync", unique=Unique(period=20, keys=("who",)))

@@ -42,7 +42,7 @@ def scenarios(output):
     """The scenarios that a report shows, ready to paste."""
     return [
         found[1]
-        for found in re.finditer(r"replays it:\n\n(.*?\n)\n?(?=[-=_]{5}|again:)", output, re.S)
+        for found in re.finditer(r"replays it:\n\n(.*?\n)\n?(?=[-=_]{5}|again:)", output, re.DOTALL)
     ]
 
 
