@@ -216,7 +216,9 @@ class Recorder(Telemetry):
 
     def events(self, first: int = 0) -> list[Event]:
         """The telemetry events from the moment with index ``first`` on."""
-        return [Event(*each[:3]) for each in self._moments[first:] if not each[1].startswith(SIMULATED)]
+        return [
+            Event(*each[:3]) for each in self._moments[first:] if not each[1].startswith(SIMULATED)
+        ]
 
     def trace(self, first: int = 0) -> Trace:
         """What was recorded from the moment with index ``first`` on."""

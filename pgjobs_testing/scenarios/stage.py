@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pgjobs.adapters.local import LocalStore
 from pgjobs.app import PgJobs
 from pgjobs.effects import Count, Effect
-from pgjobs.engine.drain import DrainResult, Program, drive, drive_async
+from pgjobs.engine.drain import DrainPlan, DrainResult, Program, drive, drive_async
 from pgjobs.ports import Rng
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.selection import OneOf, Selection
@@ -136,6 +136,9 @@ class _Quiet:
 
     def drain(self, program: Program) -> DrainResult:
         return drive(program, self._store, self._here())
+
+    def draining(self, plan: DrainPlan, node: str) -> None:
+        """A drain in a play is a moment like any other."""
 
     async def drain_async(self, program: Program) -> DrainResult:
         return await drive_async(program, self._store, self._here())

@@ -6,6 +6,7 @@ import builtins
 import re
 import zoneinfo
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
     WrapValidator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pgjobs.plugins import LEAST_INTERVAL_S, MAX_PAGE
 from pgjobs.rules import crontab, replacing, unique
@@ -315,9 +316,18 @@ def _share(value: object) -> float:
     return float(value)
 
 
-def _whole_type(least: int, most: int) -> Any:
-    schema = {"type": "integer", "minimum": least, "maximum": most}
-    return Annotated[int, PlainValidator(_whole(least, most)), WithJsonSchema(schema)]
+@dataclass(frozen=True, slots=True)
+class _Between:
+    """Whole numbers from ``least`` to ``most``, as pydantic asks for what annotates a type."""
+
+    least: int
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_whole(self.least, self.most))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
 def _listed(schema: dict[str, Any]) -> WithJsonSchema:
@@ -444,13 +454,13 @@ ReplaceSpec = Annotated[
 ]
 Args = Annotated[dict[str, Any], _json_object("args"), WithJsonSchema({"type": "object"})]
 Meta = Annotated[dict[str, Any], _json_object("meta"), WithJsonSchema({"type": "object"})]
-Priority = _whole_type(0, LOWEST_PRIORITY)
-Attempts = _whole_type(1, MAX_ATTEMPTS)
-Page = _whole_type(1, MAX_PAGE)
-Concurrency = _whole_type(1, MAX_CONCURRENCY)
-Allowed = _whole_type(1, MAX_ALLOWED)
-Whole = _whole_type(0, 2**31 - 1)
-Seed = _whole_type(0, 2**64 - 1)
+Priority = Annotated[int, _Between(0, LOWEST_PRIORITY)]
+Attempts = Annotated[int, _Between(1, MAX_ATTEMPTS)]
+Page = Annotated[int, _Between(1, MAX_PAGE)]
+Concurrency = Annotated[int, _Between(1, MAX_CONCURRENCY)]
+Allowed = Annotated[int, _Between(1, MAX_ALLOWED)]
+Whole = Annotated[int, _Between(0, 2**31 - 1)]
+Seed = Annotated[int, _Between(0, 2**64 - 1)]
 Share = Annotated[
     float,
     PlainValidator(_share),

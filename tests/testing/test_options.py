@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_pytest_describes_every_option_of_the_marker_and_every_ini(
 def test_a_misspelt_option_names_the_nearest(name: str) -> None:
     wrong = name[:-1] + name[-1] * 2
     with pytest.raises(ConfigurationError, match=f"'{wrong}': did you mean '{name}'"):
-        harness(**{wrong: 1}).__enter__()
+        harness(**dict[str, Any]({wrong: 1})).__enter__()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pgjobs import effects, leading
 from pgjobs.adapters.callers.following import Transaction, follow, follow_async
