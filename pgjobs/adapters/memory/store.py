@@ -72,7 +72,8 @@ class MemoryStore(LocalStore):
         part = Inserted(self._lock, self.tables, ids, replaced, kept, self._taken_back)
         transaction.add(part)
         self.tell(effect, answer)
-        return cast(T, answer)
+        result: T = answer
+        return result
 
     def _taken_back(self, jobs: list[Job]) -> None:
         self.tell(effects.Delete(Selection(), len(jobs)), jobs)
