@@ -280,5 +280,7 @@ class Calls(ABC):
 
 
 def _jobs_of(answer: object) -> list[Job]:
+    if isinstance(answer, Explanation):
+        return [answer.job]
     found = answer if isinstance(answer, list) else [answer]
     return [each for each in found if isinstance(each, Job)]

@@ -1,9 +1,9 @@
 """Which jobs a test has looked at, for ``strict``: those that its calls gave back, matched or counted.
 
 A job counts as looked at when it came back from ``get_job``, ``all_jobs``, ``cancel_job``,
-``retry_job`` or ``delete_job``, was counted by ``count_jobs``, matched an assertion, when the result
-of the drain that ran it was read, or the moments of a trace that tell of it. What a worker reads while
-it runs is no look of the test's, nor is what ``insert`` returns.
+``retry_job`` or ``delete_job``, was explained or counted, matched an assertion, when the result of the
+drain that ran it was read, or the moments of a trace that tell of it. What a worker reads while it
+runs is no look of the test's, nor is what ``insert`` returns.
 """
 
 from __future__ import annotations

@@ -141,6 +141,7 @@ LOOKS = {
     "all_jobs": lambda jobs, app: jobs.all_jobs(),
     "count_jobs": lambda jobs, app: jobs.count_jobs(state="retryable"),
     "count_jobs by state": lambda jobs, app: jobs.count_jobs(by="state"),
+    "explain": lambda jobs, app: jobs.explain(1),
     "assert_enqueued": lambda jobs, app: jobs.assert_enqueued(worker=fails),
     "assert_enqueued_async": lambda jobs, app: asyncio.run(jobs.assert_enqueued_async()),
     "all_enqueued": lambda jobs, app: jobs.all_enqueued(),
