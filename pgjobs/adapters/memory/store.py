@@ -72,8 +72,7 @@ class MemoryStore(LocalStore):
         part = Inserted(self._lock, self.tables, ids, replaced, kept, self._taken_back)
         transaction.add(part)
         self.tell(effect, answer)
-        result: T = answer
-        return result
+        return cast(T, answer)
 
     def _taken_back(self, jobs: list[Job]) -> None:
         self.tell(effects.Delete(Selection(), len(jobs)), jobs)
