@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from pgjobs.effects import Effect
@@ -12,6 +12,7 @@ from pgjobs.engine.duty import Duty, Patience
 from pgjobs.engine.leader import Leader
 from pgjobs.engine.report import Reporter
 from pgjobs.rules.errors import LeaseLostError
+from pgjobs.rules.schedule import later
 
 
 class LedDuty(Duty, Protocol):
@@ -39,7 +40,7 @@ class LedPorts:
 class Sweep:
     """A duty that does one thing every so often, and again at once while there is more.
 
-    ``judging``: it goes by the silence of other nodes.
+    ``judging``: it goes by the silence of other nodes. ``every``: its interval, for ``wake``.
 
     ``effect`` makes the effect under a fence, ``found`` takes its answer and says when the next one
     is due: a later instant than the next mark where there is provably nothing to do before it.
@@ -52,14 +53,22 @@ class Sweep:
         found: Callable[[Any, datetime, datetime], datetime],
         *,
         judging: bool = False,
+        every: timedelta | None = None,
     ) -> None:
         self._ports, self._effect, self._found = ports, effect, found
-        self._judging = judging
+        self._judging, self._every = judging, every
+        self._marked: datetime | None = None
         self._due: datetime | None = None
         self._asked: datetime | None = None
 
     def elected(self, now: datetime) -> None:
         self._due, self._asked = now, None
+
+    def wake(self, now: datetime) -> None:
+        """Things may have changed unseen: be due at the next mark of ``every``, if not before."""
+        if self._due is not None and self._marked is not None and self._every is not None:
+            marks = max(1, -((self._marked - now) // self._every))
+            self._due = min(self._due, later(self._marked, marks * self._every))
 
     def next_due(self, now: datetime) -> datetime | None:
         if self._due is None or self._asked is not None:
@@ -80,7 +89,7 @@ class Sweep:
         if fence is None:
             self._ports.leader.want(now)
             return
-        self._asked = now
+        self._asked = self._marked = now
         self._ports.submit(self._effect(fence))
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:

@@ -12,7 +12,7 @@ from pgjobs.engine.cron import cron
 from pgjobs.engine.duty import Duty, Patience
 from pgjobs.engine.leader import Leader
 from pgjobs.engine.leader_tasks import Tasks
-from pgjobs.engine.led import LedDuty, LedPorts
+from pgjobs.engine.led import LedDuty, LedPorts, Sweep
 from pgjobs.engine.pruner import pruner
 from pgjobs.engine.report import Reporter
 from pgjobs.engine.stalled import rescuer
@@ -44,7 +44,8 @@ class Recurring:
     ) -> None:
         self._report = report
         self._elide = elide
-        self.awake = True
+        self._clock = clock
+        self._awake, self._naps = True, False
         self._duties: dict[str, LedDuty] = {}
         self._broken: dict[str, datetime] = {}
         self.leader = Leader(
@@ -69,7 +70,9 @@ class Recurring:
             if isinstance(plugin, Stalled):
                 interval = duration(plugin.interval, "interval")
                 after = duration(plugin.rescue_after, "rescue_after")
-                self._duties["stalled"] = rescuer(ports("stalled"), interval, after)
+                self._duties["stalled"] = rescuer(
+                    ports("stalled"), interval, after, node, lambda: self._naps
+                )
             elif isinstance(plugin, Pruner):
                 interval, age = (
                     duration(plugin.interval, "interval"),
@@ -84,6 +87,20 @@ class Recurring:
         if any(plugin.entries for plugin in tasks):
             self._tasks = Tasks(ports("tasks"), name, tasks, clock, executor)
             self._duties["tasks"] = self._tasks.ticker
+
+    @property
+    def awake(self) -> bool:
+        """Whether the duties act. Under test they do only while time passes, and nap in between."""
+        return self._awake
+
+    @awake.setter
+    def awake(self, awake: bool) -> None:
+        self._naps = self._naps or (self._elide and not awake)
+        if awake and not self._awake:
+            for duty in self._duties.values():
+                if isinstance(duty, Sweep):
+                    duty.wake(self._clock.now())
+        self._awake = awake
 
     def start(self, now: datetime) -> None:
         """The node starts."""
@@ -109,7 +126,7 @@ class Recurring:
 
     def next_due(self, now: datetime) -> datetime | None:
         """The earliest instant at which ``step`` has something to do."""
-        if not self.awake:
+        if not self._awake:
             return None
         moments = [self.leader.next_due(now)]
         for name, duty in self._duties.items():
@@ -123,7 +140,7 @@ class Recurring:
 
     def step(self, now: datetime) -> None:
         """Do what is due; a duty that raises rests for a minute and disturbs no other."""
-        if not self.awake:
+        if not self._awake:
             return
         self.leader.step(now)
         if self._tasks is not None:

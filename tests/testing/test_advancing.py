@@ -161,3 +161,15 @@ def test_another_thread_may_advance_while_nobody_else_does(jobs: Harness):
     thread.start()
     thread.join()
     assert jobs.get_job(job).state == "completed"
+
+
+def test_a_job_that_another_node_loses_between_two_advances_is_rescued():
+    with harness(start=START, plugins=[Stalled(interval=600)]) as jobs:
+        jobs.advance(3_700)
+        jobs.insert(long.new())
+        now = jobs.clock.now()
+        jobs.store.run(Beat("gone", now, now, timedelta(seconds=10)))
+        jobs.store.run(Claim(selection.claimable(None), 1, lifecycle.claim("gone", "token", now)))
+        (rescue,) = jobs.advance(3_600).of("rescue")
+        assert START + timedelta(seconds=4_200) == rescue.at  # at a mark of the interval, as ever
+        assert jobs.advance(3_600).of("rescue") == []
