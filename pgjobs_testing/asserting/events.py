@@ -15,8 +15,14 @@ from pgjobs_testing.asserting.counting import Noun, asked
 from pgjobs_testing.asserting.describing import SMALL, aligned
 from pgjobs_testing.asserting.errors import Raised, shown_error
 from pgjobs_testing.asserting.expectation import Expectation
-from pgjobs_testing.asserting.fields import Wanted, checked, error_pattern, states, worker_pattern
-from pgjobs_testing.asserting.kinds import Near, OneOf, Seconds
+from pgjobs_testing.asserting.fields import (
+    Wanted,
+    checked,
+    error_pattern,
+    state_pattern,
+    worker_pattern,
+)
+from pgjobs_testing.asserting.kinds import Near, Seconds
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.asserting.verdict import Words
 from pgjobs_testing.matching import matcher, pattern
@@ -183,7 +189,7 @@ def _pattern(name: str, value: Any, scene: Scene) -> Pattern:
     if name == "worker":
         return worker_pattern(value)
     if name == "state":
-        return OneOf(states(value))
+        return state_pattern(value)
     if name == "error":
         return error_pattern(value)
     if name == "job":

@@ -90,7 +90,7 @@ def _compiled(
     if name == "worker":
         return worker_pattern(value)
     if name == "state":
-        return OneOf(states(value))
+        return state_pattern(value)
     if name == "error":
         return error_pattern(value)
     if (
@@ -147,6 +147,11 @@ def worker_pattern(value: Any) -> Pattern:
     if (made := matcher(value, "worker")) is not None:
         return made
     return Named(worker_name(value))
+
+
+def state_pattern(value: Any) -> Pattern:
+    """A state or a list of states, ANY, or a function of the state."""
+    return matcher(value, "state") or OneOf(states(value))
 
 
 def states(value: Any) -> tuple[JobState, ...]:

@@ -21,6 +21,7 @@ from pgjobs_testing.asserting.describing import SMALL, aligned, crowd, overview,
 from pgjobs_testing.asserting.errors import Raised, shown_error
 from pgjobs_testing.asserting.expectation import Expectation
 from pgjobs_testing.asserting.fields import OF_RUNS, wanted
+from pgjobs_testing.asserting.kinds import OneOf
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.asserting.verdict import Words
 from pgjobs_testing.telling import counted, cut
@@ -95,8 +96,8 @@ class Performed:
 
     def _check_state(self) -> None:
         for each in self._expected.wanted:
-            never = each.name == "state" and not any(map(each.pattern.accepts, _LEFT_BY_A_RUN))
-            if never:
+            asked_for = each.pattern
+            if isinstance(asked_for, OneOf) and not set(asked_for.states) & set(_LEFT_BY_A_RUN):
                 raise ConfigurationError(
                     f"no run leaves its job {each.pattern}: it leaves it {', '.join(_LEFT_BY_A_RUN)}"
                 )

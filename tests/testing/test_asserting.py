@@ -358,6 +358,39 @@ def test_all_databases_of_a_test_count_time_from_one_beginning():
             jobs["billing"].refute_enqueued()
 
 
+# Strictness
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda jobs: jobs.assert_enqueued(worker=mail),
+        lambda jobs: jobs.all_enqueued(),
+        lambda jobs: jobs.assert_performed(error="said no"),
+        lambda jobs: jobs.assert_event("pgjobs.job.exception"),
+        lambda jobs: jobs.assert_order([{"args": {"n": 0}}, {"args": {"n": 1}}]),
+        lambda jobs: None,
+        lambda jobs: jobs.refute_enqueued(worker=pack),
+        lambda jobs: jobs.refute_performed(worker=pack),
+    ],
+)
+def test_what_an_assertion_matched_was_looked_at_and_nothing_else(look: Any):
+    failed: list[str] = []
+    looked = False
+    try:
+        with harness(mode="manual", strict=True) as jobs:
+            job = jobs.insert(mail.new({"down": True, "n": 1}))
+            jobs.drain_queue(with_safety=True)
+            with jobs.expect_enqueued(args={"n": 0}):
+                jobs.insert(mail.new({"n": 0}))
+            jobs.advance(0)
+            jobs.retry_all_jobs(id=job.id)
+            looked = look(jobs) is not None
+    except AssertionError as error:
+        failed.append(str(error))
+    assert bool(failed) != looked
+
+
 # Twins
 
 

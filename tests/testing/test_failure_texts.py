@@ -372,6 +372,18 @@ def test_a_failure_reads_as_its_golden_file(name: str, jobs: Harness):
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name != "ten_thousand_jobs"])
+def test_a_failure_reads_the_same_on_a_server(name: str, server: object):
+    application = PgJobs("postgresql://shop.test/shop", queues={"default": 5, "mail": 2})
+    with (
+        harness(mode="postgres", start=START, seed=1, plugins=[]) as jobs,
+        pytest.raises(AssertionError) as failed,
+    ):
+        CASES[name](jobs)
+    del application
+    assert (GOLDEN / f"{name}.txt").read_text(encoding="utf-8") == f"{failed.value}\n"
+
+
 def test_a_failure_is_bounded_whatever_it_has_to_show(jobs: Harness):
     nasty = "\x1b[31m\nred" + "\u2028" * 9 + "x" * 5_000
     wide = {f"{n}\n{nasty[:50]}": nasty for n in range(50)}

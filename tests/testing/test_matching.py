@@ -211,6 +211,8 @@ def test_functions_types_and_objects_that_compare_match_any_field(jobs: Harness)
         {"scheduled_at": lambda at: at.minute == 1},
         {"scheduled_in": lambda seconds: seconds == 60},
         {"state": ["scheduled", "available"]},
+        {"state": ANY},
+        {"state": lambda state: state == "scheduled"},
     ):
         assert jobs.assert_enqueued(**filters) == job
 
