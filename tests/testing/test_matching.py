@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgjobs import ConfigurationError, Job, worker
@@ -151,9 +151,15 @@ def test_an_assertion_holds_just_where_a_plain_predicate_says_so(inserted, filte
             ]
 
 
+@example(int, True)
+@example(float, True)
+@example(float, 1)
+@example(bool, 1)
+@example([ANY, 1], [1, None])
 @given(parts, values)
 def test_a_pattern_differs_just_where_it_does_not_accept(part, whole):
     made = pattern(part, "args")
+    assert made.accepts(whole) is is_in(part, whole)
     differences = list(made.differences(whole, "args"))
     assert (not differences) == (made.accepts(whole) is True)
     assert all(each.share > 0 for each in differences)
@@ -283,6 +289,10 @@ def test_a_function_that_raises_does_not_let_a_refutation_pass(jobs: Harness):
         with pytest.raises(AssertionError, match="nobody can say whether #1 matches"):
             ask(args=lambda args: args["b"] > 1)
     jobs.refute_enqueued(args=lambda args: args["b"] > 1, worker=two)
+    jobs.insert(one.new({"b": 2}))
+    jobs.assert_enqueued(args=lambda args: args["b"] > 1)
+    with pytest.raises(AssertionError, match="nobody can say whether #1 matches"):
+        jobs.assert_enqueued(args=lambda args: args["b"] > 1, count=1)
 
 
 def test_a_passing_assertion_compares_nothing(jobs: Harness, monkeypatch: pytest.MonkeyPatch):
