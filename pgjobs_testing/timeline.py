@@ -163,6 +163,7 @@ class Recorder(Telemetry):
         self._moments: list[tuple[datetime, str, Mapping[str, Any], int | None]] = []
         self._calls: list[Call] = []
         self.setting: Callable[[], Setting] | None = None
+        self._made: list[Moment] = []
         self._ordinals: dict[int, int] = {}
         self._lock = threading.Lock()
         self._shown: dict[str, str] = {}
@@ -222,7 +223,8 @@ class Recorder(Telemetry):
 
     def trace(self, first: int = 0) -> Trace:
         """What was recorded from the moment with index ``first`` on."""
-        moments = tuple(self._moment(*each) for each in self._moments[first:])
+        self._made += [self._moment(*each) for each in self._moments[len(self._made) :]]
+        moments = tuple(self._made[first:])
         if first or self.setting is None:
             return Trace(self.start, moments)
         return Trace(self.start, moments, tuple(self._calls), self.setting())

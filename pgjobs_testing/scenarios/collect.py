@@ -76,7 +76,7 @@ class ScenarioItem(pytest.Function):
             texts = [failure.text(self.source) for failure in played.failures]
             raise ScenarioFailed("\n\n".join(f"{text}\n    on {name}" for text in texts))
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]  # as Function's
         """The same text as that of ``pgjobs-testing replay``."""
         if isinstance(excinfo.value, ScenarioFailed):
             return str(excinfo.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +39,7 @@ class Failure:
     def text(self, source: Source) -> str:
         """The whole story, as the command and the plugin print it."""
         lines = [f"{source.file}:{self.place.line}:{self.place.column}: {self.what}"]
-        lines += _quoted(source.text, self.place.line)
+        lines += _quoted(source.lines, self.place.line)
         lines += self._table()
         lines += self.around
         return "\n".join(lines)
@@ -59,9 +60,11 @@ class Failure:
 def around(trace: Trace, at: datetime) -> tuple[str, ...]:
     """The timeline about an instant, as lines; what happened at it is marked."""
     moments = trace.moments
-    before = [moment for moment in moments if moment.at < at][-BEFORE:]
-    then = [moment for moment in moments if moment.at == at][-2 * BEFORE :]
-    after = [moment for moment in moments if moment.at > at][:AFTER]
+    first = bisect_left(moments, at, key=lambda moment: moment.at)
+    behind = bisect_right(moments, at, key=lambda moment: moment.at)
+    before = moments[:first][-BEFORE:]
+    then = moments[first:behind][-2 * BEFORE :]
+    after = moments[behind : behind + AFTER]
     if not (before or then or after):
         return ("    the timeline is empty: nothing has happened",)
     head = f"    the timeline around {elapsed(at - trace.start)}:"
@@ -88,8 +91,7 @@ def shown(value: Any, start: datetime) -> str:
     return shortened(str(value))
 
 
-def _quoted(text: str, number: int) -> Iterable[str]:
-    lines = text.splitlines()
+def _quoted(lines: Sequence[str], number: int) -> Iterable[str]:
     if not 0 < number <= len(lines):
         return []
     return [f"    {number} | {lines[number - 1].rstrip()}"]

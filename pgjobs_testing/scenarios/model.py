@@ -95,6 +95,8 @@ ACTIONS = (
     *FAULTS,
 )
 """What a step may do."""
+NODES, SOME, MANY = 100, 1_000, 10_000
+"""At most so many nodes; queues, workers, entries of a crontab, expectations; steps, runs, jobs at once."""
 SUBJECTS = ("job", "count", "jobs")
 """What an expectation may be about."""
 
@@ -249,7 +251,7 @@ class WorkerSpec(Part):
     backoff: BackoffSpec = Field(default_factory=BackoffSpec)
     unique: Maybe[UniqueSpec] = None
     replace: Maybe[ReplaceSpec] = None
-    runs: list[RunSpec] = Field(default_factory=lambda: [RunSpec()], min_length=1)
+    runs: list[RunSpec] = Field(default_factory=lambda: [RunSpec()], min_length=1, max_length=MANY)
 
     @property
     def serving(self) -> str:
@@ -298,7 +300,7 @@ class CronSpec(Part):
     timezone: TimeZone = "Etc/UTC"
     catch_up: Maybe[Duration] = None
     crontab: list[Annotated[tuple[CronExpression, CronJobSpec], BeforeValidator(_pair)]] = Field(
-        min_length=1
+        min_length=1, max_length=SOME
     )
 
 
@@ -356,7 +358,7 @@ class StepSpec(Part):
 
     at: WrittenInstant
     insert: Maybe[InsertSpec] = None
-    insert_all: Maybe[list[InsertSpec]] = None
+    insert_all: Maybe[Annotated[list[InsertSpec], Field(max_length=MANY)]] = None
     cancel: Maybe[Name] = None
     retry: Maybe[Name] = None
     delete: Maybe[Name] = None
@@ -447,13 +449,13 @@ class Scenario(Part):
     start: DateTime = START
     seed: Seed = 0
     jitter: Flag = False
-    nodes: list[Name] = Field(["a"], min_length=1)
-    queues: dict[Name, QueueSpec] = Field(default_factory=dict)
+    nodes: list[Name] = Field(["a"], min_length=1, max_length=NODES)
+    queues: dict[Name, QueueSpec] = Field(default_factory=dict, max_length=SOME)
     plugins: PluginsSpec = Field(default_factory=PluginsSpec)
-    workers: dict[Name, WorkerSpec] = Field(default_factory=dict)
-    steps: list[StepSpec] = Field(default_factory=list, min_length=1)
+    workers: dict[Name, WorkerSpec] = Field(default_factory=dict, max_length=SOME)
+    steps: list[StepSpec] = Field(default_factory=list, min_length=1, max_length=MANY)
     until: Maybe[WrittenInstant] = None
-    expect: list[ExpectationSpec] = Field(default_factory=list)
+    expect: list[ExpectationSpec] = Field(default_factory=list, max_length=SOME)
     trace: Maybe[Text] = None
 
     @property

@@ -75,6 +75,8 @@ def _report(error: ErrorDetails, source: Source) -> None:
         source.report(path, f"{at_path(path[:-1])}: {said}", key=True)
         return
     accepted = context.get("accepted") or _ACCEPTED.get(kind) or error["msg"]
+    if kind == "too_long":
+        accepted = f"up to {context['max_length']:,} of them"
     place = f"{at_path(path)}: " if path else ""
     value = context.get("found", source.value(path))
     said = f"found {found(value)}; accepted: {accepted}{context.get('hint', '')}"

@@ -39,8 +39,10 @@ from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
 EVENT_LIMIT = 100_000
 """Events after which a scenario is taken for endless."""
 
-INSTANT_LIMIT = 1_000_000
-"""Instants after which it is so, too: nodes that are not alone poll every second, in eleven days as often."""
+TURN_LIMIT = 500_000
+"""Turns of nodes after which it is so, too: one that is not alone polls every second, in six days as often.
+Many queues count as more than one turn, so that this is at most a minute of real time in memory.
+"""
 AT_REST_AFTER = timedelta(minutes=2)
 """Without an event for so long, and the time to rescue, nodes that poll and beat have nothing to do: a
 lease of 30 s can end in it, and the longest pause of a duty that failed, 45 s."""
@@ -130,7 +132,7 @@ def trace_failures(recorded: str, trace: Trace, source: Source) -> list[Failure]
         return []
     number, left, right = differing
     place = source.place(("trace",))
-    block = source.text.splitlines()[place.line - 1][place.column - 1 :].startswith("|")
+    block = source.lines[place.line - 1][place.column - 1 :].startswith("|")
     if block:
         place = Place(place.line + number, 1)
     rows = (Row(f"line {number}", left, right, holds=False),)
@@ -156,6 +158,10 @@ class BoundedRecorder(Recorder):
             error: Exception = metadata["error"]
             if not isinstance(error, CutOffError):
                 raise error
+        self.check()
+
+    def check(self) -> None:
+        """``EndlessScenarioError`` beyond the limit."""
         if len(self) >= EVENT_LIMIT:
             raise EndlessScenarioError(
                 f"the scenario has not come to an end after {EVENT_LIMIT:,} events: give `until`, "
@@ -182,7 +188,8 @@ class _Play:
         self.recorder = BoundedRecorder(self.clock, PROCESS if real else None)
         self._progress = progress
         self._place = source.place(("name",))
-        self._instants = 0
+        self._turns, self._turns_an_instant = 0, _turns(scenario)
+        self._waiting = (-1, 0)
         registry = scripted.registry(scenario.workers)
         queues = {name: spec.made() for name, spec in scenario.queues.items()}
         others = Queue(concurrency=10)
@@ -352,20 +359,29 @@ class _Play:
             patience += plugins.stalled.interval + plugins.stalled.rescue_after
         if self._cluster.busy or self.clock.now() - self.recorder.last <= patience:
             return False
-        return self._witness.count(JobState.SCHEDULED, JobState.RETRYABLE) == 0
+        return self._jobs_wait() == 0
+
+    def _jobs_wait(self) -> int:
+        """How many jobs are due later; counted again only when something has happened."""
+        events = len(self.recorder)
+        if self._waiting[0] != events:
+            count = self._witness.count(JobState.SCHEDULED, JobState.RETRYABLE)
+            self._waiting = (events, count)
+        return self._waiting[1]
 
     def _move(self, at: datetime) -> None:
         self._cluster.move(at)
-        self._instants += 1
-        if self._instants > INSTANT_LIMIT:
+        self._turns += self._turns_an_instant
+        if self._turns > TURN_LIMIT:
             raise EndlessScenarioError(
-                f"the scenario has not come to an end after {INSTANT_LIMIT:,} instants: with faults "
-                "or several nodes, each polls every second; give `until`, or shorter waits"
+                f"the scenario has not come to an end after {TURN_LIMIT:,} turns of its nodes: with "
+                "faults or several nodes, each polls every second; give `until`, or shorter waits"
             )
 
     def _quiet(self) -> None:
         if self._held:
             return
+        self.recorder.check()  # what the engine makes of an error, a failed duty, may hide the end
         for member in self._cluster.quiet():
             assert isinstance(member.executor, Staff), "a scripted run needs no loop"
             member.executor.turn_here()
@@ -388,6 +404,12 @@ class _Play:
         what = f"stopped at {elapsed(now - self.scenario.start)}: {message}"
         timeline = failure.around(self.recorder.trace(), now)
         self.failures.append(Failure(self._place, what, (), timeline))
+
+
+def _turns(scenario: Scenario) -> int:
+    """What one instant costs: a turn of each node, and one more of each for ten queues."""
+    queues = len({*scenario.queues, *scenario.queues_used})
+    return len(scenario.nodes) * (10 + queues) // 10
 
 
 def _first_difference(one: str, other: str) -> tuple[int, str, str] | None:

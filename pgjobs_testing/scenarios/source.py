@@ -49,6 +49,14 @@ class Source:
     mistakes: list[Mistake] = field(default_factory=list)
     mark: bytes = b""
     imports: Imports = field(default_factory=Imports)
+    _lines: list[str] | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """The text's lines, as messages quote them."""
+        if self._lines is None:
+            self._lines = self.text.splitlines()
+        return self._lines
 
     def place(self, path: TreePath, *, key: bool = False) -> Place:
         """Where the value (or the key) at ``path`` stands; for one that is not there, its parent."""

@@ -157,7 +157,7 @@ def test_a_use_that_cannot_be_imported_is_a_mistake_of_the_file(shop):
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*:2:24: workers.Night.use: *(no module is named 'shop.jbs'; did you mean 'shop.jobs'?)",
+            "*yaml:2:24: workers.Night.use: *(no module is named 'shop.jbs'; did you mean 'shop.jobs'?)",
         ]
     )
     assert "Traceback" not in result.stdout.str()

@@ -170,9 +170,9 @@ def test_a_lone_node_without_faults_leaves_out_its_polls_and_one_with_faults_doe
 
 
 def test_nodes_that_never_come_to_rest_are_stopped_and_say_so(monkeypatch):
-    monkeypatch.setattr(replaying, "INSTANT_LIMIT", 500)
+    monkeypatch.setattr(replaying, "TURN_LIMIT", 500)
     (text,) = told(f"{TWO}steps: [{{at: 0s, insert: {{worker: W, schedule_in: 300d}}}}]\n")
-    assert "the scenario has not come to an end after 500 instants" in text
+    assert "the scenario has not come to an end after 500 turns of its nodes" in text
 
 
 @pytest.mark.parametrize("seed", [0, 1])
