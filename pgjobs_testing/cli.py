@@ -155,7 +155,7 @@ def schema(file: Path | None) -> None:
 
     It also ships in the package, as pgjobs_testing/scenarios/scenario.schema.json.
     """
-    from pgjobs_testing.scenarios.model import json_schema
+    from pgjobs_testing.scenarios.schema import json_schema
 
     text = json.dumps(json_schema(), indent=2) + "\n"
     if file is None:

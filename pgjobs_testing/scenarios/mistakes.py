@@ -13,7 +13,7 @@ from pgjobs.rules.errors import PgJobsError
 SHOWN_CHARACTERS = 60
 SHOWN_NAMES = 20
 LONGEST_NAME = 127
-COMPARED_NAMES = 200
+COMPARED_NAMES = 100
 
 
 @dataclass(frozen=True, slots=True, order=True)

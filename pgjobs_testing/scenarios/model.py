@@ -503,26 +503,6 @@ def resolved(start: datetime, written: Instant) -> datetime:
         return LAST_INSTANT
 
 
-def json_schema() -> dict[str, Any]:
-    """The format as JSON Schema, draft-07, for editors."""
-    made = Scenario.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
-    definitions = made.pop("$defs", {})
-    for part in (made, *definitions.values()):
-        for schema in part.get("properties", {}).values():
-            if schema.get("default", "") is None:  # left out is what it means, not null
-                del schema["default"]
-            items = schema.get("items", {})
-            if isinstance(items, dict) and "prefixItems" in items:  # as draft-07 writes pairs
-                items["items"] = items.pop("prefixItems")
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        **made,
-        "anyOf": [{"required": ["steps"]}, {"required": ["plugins"]}],
-        "title": "A scenario of pgjobs_testing",
-        "definitions": definitions,
-    }
-
-
 def _short(value: Any, word: str, accepted: str) -> Any:
     """The mapping that a single word stands for."""
     if value == word:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
@@ -17,7 +18,13 @@ from pgjobs_testing.scenarios.mistakes import (
 )
 from pgjobs_testing.scenarios.model import Part, Scenario
 from pgjobs_testing.scenarios.real import Imports
-from pgjobs_testing.scenarios.source import Source, TreePath, parse, read_source
+from pgjobs_testing.scenarios.source import (
+    Source,
+    StopReadingError,
+    TreePath,
+    parse,
+    read_source,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -49,9 +56,13 @@ def understood(source: Source, imports: Imports | None = None) -> tuple[Scenario
     try:
         scenario = Scenario.model_validate(source.data, context=source.imports)
     except ValidationError as error:
-        for each in error.errors(include_url=False):
+        wrong = error.errors(include_url=False)
+    else:
+        wrong = []
+    with suppress(StopReadingError):
+        for each in wrong:
             _report(each, source)
-    checks.check(source)
+        checks.check(source)
     if source.mistakes or scenario is None:
         raise InvalidScenarioError(source.file, source.mistakes)
     return scenario, source

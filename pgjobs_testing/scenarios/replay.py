@@ -36,12 +36,12 @@ from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.line import CutOffError, Line
 from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
 
-EVENT_LIMIT = 100_000
+EVENT_LIMIT = 50_000
 """Events after which a scenario is taken for endless."""
 
-TURN_LIMIT = 500_000
-"""Turns of nodes after which it is so, too: one that is not alone polls every second, in six days as often.
-Many queues count as more than one turn, so that this is at most a minute of real time in memory.
+TURN_LIMIT = 300_000
+"""Turns of nodes after which it is so, too: one that is not alone polls every second, in three days as often.
+Many queues count as more than one turn, so that this is half a minute of real time in memory.
 """
 AT_REST_AFTER = timedelta(minutes=2)
 """Without an event for so long, and the time to rescue, nodes that poll and beat have nothing to do: a

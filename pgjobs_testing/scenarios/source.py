@@ -20,6 +20,9 @@ from pgjobs_testing.scenarios.real import Imports
 SIZE_LIMIT = 2**20
 """Bytes of a file, and characters that its aliases may expand to."""
 DEPTH_LIMIT = 50
+VALUE_LIMIT = 100_000
+"""Values of a file, those that its aliases stand for included."""
+MISTAKE_LIMIT = 200
 NUMBER_LIMIT = 400
 """Digits of a number; what is longer is no number that a scenario needs."""
 
@@ -67,7 +70,13 @@ class Source:
         return Place(1, 1)
 
     def report(self, path: TreePath, message: str, *, key: bool = False) -> None:
-        """Note a mistake at ``path``."""
+        """Note a mistake at ``path``; ``StopReadingError`` once there are more than anybody reads."""
+        if len(self.mistakes) >= MISTAKE_LIMIT:
+            last = (
+                f"{MISTAKE_LIMIT} mistakes are told; the file has more, which are told after these"
+            )
+            self.mistakes.append(Mistake(Place(len(self.lines) + 1, 1), last))
+            raise StopReadingError
         self.mistakes.append(Mistake(self.place(path, key=key), message))
 
     def value(self, path: TreePath) -> Any:
@@ -111,7 +120,7 @@ def parse(file: str, text: str, mark: bytes = b"") -> Source:
     source = Source(file, text, mark=mark)
     try:
         tree = _Builder(source).document(iter(YAML(typ="safe", pure=True).parse(text)))
-    except _StopReading:
+    except StopReadingError:
         raise InvalidScenarioError(file, source.mistakes) from None
     except (YAMLError, ValueError, OverflowError) as error:  # ValueError: "\\UFFFFFFFF"
         source.mistakes.append(_yaml_mistake(error))
@@ -122,20 +131,22 @@ def parse(file: str, text: str, mark: bytes = b"") -> Source:
     return source
 
 
-class _StopReading(Exception):
-    """What follows cannot be made sense of."""
+class StopReadingError(Exception):
+    """What follows cannot be made sense of, or is too much."""
 
 
 @dataclass(slots=True)
 class _Tree:
     """A node: a scalar's value, a list of trees, or a mapping of keys to (key's place, tree).
 
-    ``size`` and ``height`` are those of what it expands to: characters, and levels below it.
+    ``size``, ``count`` and ``height`` are those of what it expands to: characters, values, and levels
+    below it.
     """
 
     place: Place
     value: Any
     size: int
+    count: int = 1
     height: int = 0
     open: bool = False
 
@@ -240,6 +251,9 @@ class _Builder:
         if parent.height > DEPTH_LIMIT:
             self._stop(place, f"nested deeper than {DEPTH_LIMIT} levels")
         parent.size += child.size
+        parent.count += child.count
+        if parent.count > VALUE_LIMIT:
+            self._stop(place, f"found more than {VALUE_LIMIT:,} values; accepted: up to that")
         if parent.size > SIZE_LIMIT:
             self._stop(place, "found aliases that expand to more than 1 MiB; accepted: up to 1 MiB")
 
@@ -262,7 +276,7 @@ class _Builder:
 
     def _stop(self, place: Place, message: str) -> NoReturn:
         self._source.mistakes.append(Mistake(place, message))
-        raise _StopReading
+        raise StopReadingError
 
 
 def _unfolded(tree: _Tree, path: TreePath, source: Source) -> Any:

@@ -335,19 +335,32 @@ def _listed(schema: dict[str, Any]) -> WithJsonSchema:
 
 
 _A_NAME = f"a text of 1 to {NAME_LIMIT} characters"
+_DURATION_PATTERN = (
+    r"([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,12}(\.[0-9]{1,6})?s)?([0-9]{1,12}ms)?"
+)
+_ZONE_PATTERN = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2}(:?[0-9]{2}(\.[0-9]+)?)?)?)"
 _DURATION_SCHEMA = {
     "type": "string",
-    "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d{1,6})?s)?(\d+ms)?$",
+    "pattern": rf"^{_DURATION_PATTERN}$",
     "minLength": 2,
     "description": A_DURATION,
+    "patternErrorMessage": f"Expected {A_DURATION}.",
+    "examples": ["250ms", "2s", "5m", "1h", "7d", "1h30m"],
 }
+_POSITIVE_SCHEMA = _DURATION_SCHEMA | {"pattern": rf"^(?=.*[1-9]){_DURATION_PATTERN}$"}
 _SIGNED_SCHEMA = {
     "type": "string",
-    "pattern": r"^-?(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d{1,6})?s)?(\d+ms)?$",
+    "pattern": rf"^-?{_DURATION_PATTERN}$",
     "minLength": 2,
     "description": f"{A_DURATION}, or one behind such as -5s",
+    "patternErrorMessage": f"Expected {A_DURATION}, or one behind such as -5s.",
 }
-_DATE_SCHEMA = {"type": "string", "format": "date-time"}
+_DATE_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "patternErrorMessage": "Expected a date and time with its zone, such as 2025-01-01T00:00:00Z.",
+    "pattern": rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ].*{_ZONE_PATTERN}$",
+}
 _INSTANT_SCHEMA = {"anyOf": [_DURATION_SCHEMA, _DATE_SCHEMA], "description": AN_INSTANT}
 _NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT}
 _STATE_SCHEMA = {"type": "string", "enum": list(_STATES)}
@@ -383,8 +396,8 @@ HorizonSpec = Annotated[
     PlainValidator(_horizon),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, _DURATION_SCHEMA]}),
 ]
-PositiveDuration = Annotated[timedelta, PlainValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
-Interval = Annotated[timedelta, PlainValidator(_interval), WithJsonSchema(_DURATION_SCHEMA)]
+PositiveDuration = Annotated[timedelta, PlainValidator(_positive), WithJsonSchema(_POSITIVE_SCHEMA)]
+Interval = Annotated[timedelta, PlainValidator(_interval), WithJsonSchema(_POSITIVE_SCHEMA)]
 SignedDuration = Annotated[timedelta, PlainValidator(_signed), WithJsonSchema(_SIGNED_SCHEMA)]
 CronExpression = Annotated[str, PlainValidator(_crontab), WithJsonSchema({"type": "string"})]
 TimeZone = Annotated[str, PlainValidator(_zone), WithJsonSchema({"type": "string"})]
@@ -421,7 +434,7 @@ NameOrNothing = Annotated[
 PeriodOrNone = Annotated[
     timedelta | None,
     PlainValidator(lambda value: None if value is None else _positive(value)),
-    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"type": "null"}]}),
+    WithJsonSchema({"anyOf": [_POSITIVE_SCHEMA, {"type": "null"}]}),
 ]
 UniqueFields = Annotated[
     tuple[str, ...],

@@ -236,7 +236,7 @@ def mutated(originals: list[bytes], seed: int, number: int) -> bytes:
     """The file of that number."""
     rng = Random(f"{seed}:{number}")
     original = rng.choice(originals)
-    if number % 10 == 9:
+    if number % 25 == 24:
         return rng.choice(WHOLE)(rng)
     if number % 2:
         return _of_text(original, rng)

@@ -12,9 +12,9 @@ import pytest
 
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.adapters.postgres.store import PostgresStore
-from pgjobs_testing.scenarios.model import json_schema
 from pgjobs_testing.scenarios.read import read
 from pgjobs_testing.scenarios.replay import replay, store_difference
+from pgjobs_testing.scenarios.schema import json_schema
 from pgjobs_testing.stores import LocalPostgres
 
 ROOT = Path(__file__).parents[2]
