@@ -116,7 +116,9 @@ class Witness:
         for moment in self.recorder.trace().of("start"):
             if moment.job is not None and moment.job.id in matching:
                 started.setdefault(moment.job.id, None)
-        named = {job_id: name for name, job_id in self.names.items()}
+        named: dict[int, str] = {}
+        for name, job_id in self.names.items():  # one that an insert met again keeps its first name
+            named.setdefault(job_id, name)
         actual = [named.get(job_id, f"#{self.recorder.ordinal(job_id)}") for job_id in started]
         expected = expectation.order or []
         yield Row("order", self._list(expected), self._list(actual), actual == expected)

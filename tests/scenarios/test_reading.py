@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
@@ -43,6 +45,13 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file():
         steps: [{at: 5, insert: {worker: V}}]
         """
     )
+
+
+def test_a_file_full_of_mistakes_is_told_as_the_golden_text_has_it():
+    golden = Path(__file__).with_name("golden")
+    with pytest.raises(InvalidScenarioError) as caught:
+        read_text((golden / "wrong.txt").read_text("utf-8"), "wrong.yaml")
+    assert (golden / "wrong.told.txt").read_text("utf-8") == f"{caught.value}\n"
 
 
 @pytest.mark.parametrize(
