@@ -6,6 +6,7 @@ by ``checks.py``, so that one mistake hides no other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -463,19 +464,28 @@ class Scenario(Part):
         """Whether one node has the store to itself all the time, so that it need not poll in vain."""
         return len(self.nodes) == 1 and all(step.action not in FAULTS for step in self.steps)
 
+    def inserts(self) -> Iterator[tuple[tuple[str | int, ...], InsertSpec]]:
+        """Every job that the file inserts, with its path: by runs, by steps, by a crontab."""
+        for name, worker in self.workers.items():
+            for n, run in enumerate(worker.runs):
+                if run.insert is not None:
+                    yield ("workers", name, "runs", n, "insert"), run.insert
+                for m, each in enumerate(run.insert_all or ()):
+                    yield ("workers", name, "runs", n, "insert_all", m), each
+        for n, step in enumerate(self.steps):
+            if step.insert is not None:
+                yield ("steps", n, "insert"), step.insert
+            for m, each in enumerate(step.insert_all or ()):
+                yield ("steps", n, "insert_all", m), each
+        cron = self.plugins.cron
+        for n, (_, job) in enumerate(() if cron is None else cron.crontab):
+            yield ("plugins", "cron", "crontab", n, 1), job
+
     @property
     def queues_used(self) -> list[str]:
         """The queues that workers and inserts name, in the file's order."""
-        runs = (run for worker in self.workers.values() for run in worker.runs)
-        inserts: list[InsertSpec | None] = []
-        for run in runs:
-            inserts += [run.insert, *(run.insert_all or ())]
-        for step in self.steps:
-            inserts += [step.insert, *(step.insert_all or ())]
-        if self.plugins.cron is not None:
-            inserts += [job for _, job in self.plugins.cron.crontab]
         used = [worker.serving for worker in self.workers.values()]
-        used += [job.queue for job in inserts if job and "queue" in job.model_fields_set]
+        used += [each.queue for _, each in self.inserts() if "queue" in each.model_fields_set]
         return list(dict.fromkeys(used))
 
     @property

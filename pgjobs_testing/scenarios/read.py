@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from pgjobs_testing.scenarios import checks
+from pgjobs_testing.scenarios import checks, trial
 from pgjobs_testing.scenarios.mistakes import (
     InvalidScenarioError,
     at_path,
@@ -63,6 +63,8 @@ def understood(source: Source, imports: Imports | None = None) -> tuple[Scenario
         for each in wrong:
             _report(each, source)
         checks.check(source)
+        if scenario is not None:
+            trial.check(source, scenario)
     if source.mistakes or scenario is None:
         raise InvalidScenarioError(source.file, source.mistakes)
     return scenario, source

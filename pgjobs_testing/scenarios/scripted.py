@@ -42,10 +42,10 @@ def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
     """
     real = [spec.use for spec in workers.values() if spec.use is not None]
     made = Registry(dict(REGISTRY.by_name) if real else {})
-    for worker in real:
-        made.add(worker)
+    for each in real:
+        made.add(each)
     for name in scripted_names(workers):
-        made.add(_worker(name, workers[name]))
+        made.add(worker(name, workers[name]))
     return made
 
 
@@ -186,7 +186,9 @@ def ended_as(spec: RunSpec) -> Outcome:
     return outcome.COMPLETED
 
 
-def _worker(name: str, spec: WorkerSpec) -> Worker[Any, Any]:
+def worker(name: str, spec: WorkerSpec) -> Worker[Any, Any]:
+    """A scripted worker, for its options."""
+
     async def perform(_: Job) -> None:
         raise AssertionError("a scripted worker is played, never called")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 from pgjobs import Job, PgJobs, Retry, Snooze, Unique, backoff, next_at, telemetry, worker
@@ -80,6 +81,18 @@ def opening(job: Job) -> None:
     from pgjobs.leading import Heartbeats
 
     PostgresStore("postgresql://nobody@127.0.0.1:1/shop").run(Heartbeats())
+
+
+@dataclass
+class Named:
+    """Args of a type."""
+
+    name: str
+
+
+@worker(args=Named)
+def typed(job: Job) -> None:
+    """Takes args of a type."""
 
 
 def plain(job: Job) -> None:

@@ -322,3 +322,28 @@ def test_bytes_that_are_no_utf_8_are_placed(tmp_path):
 def test_a_file_that_is_not_there_is_no_traceback(tmp_path):
     with pytest.raises(InvalidScenarioError, match="cannot be read: No such file or directory"):
         read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("workers: {W: {replace: {available: true}}}", "2:14: workers.W: replace needs unique, by which the job to be replaced is found: give unique=Unique(...) as well, or leave replace out"),
+        ("workers: {W: {unique: {fields: [worker], keys: [a]}}}", "2:14: workers.W: unique has keys, which narrow args, and fields without args: give one of them"),
+        ("workers: {W: {unique: {states: []}}}", "2:14: workers.W: the states of unique are a list of texts such as [\"available\", \"scheduled\"], not ()"),
+        ("workers: {W: {runs: [{insert: {worker: W, replace: {available: true}}}]}}", "2:31: workers.W.runs[0].insert: replace needs unique, by which the job to be replaced is found: give unique=Unique(...) as well, or leave replace out"),
+    ],
+)  # fmt: skip
+def test_what_the_engine_itself_refuses_is_a_mistake_of_the_file(line, expected):
+    assert [expected] == mistakes(f"name: n\n{line}\nsteps: [{{at: 0s, insert: {{worker: W}}}}]\n")
+
+
+def test_a_crontab_and_an_insert_that_cannot_be_are_told_beside_other_mistakes():
+    text = (
+        f"{STEP}  - {{at: 1s, insert_all: [{{worker: W, replace: {{available: true}}}}]}}\n"
+        "plugins: {cron: {crontab: [['@daily', {worker: W, replace: {available: true}}]]}}\n"
+    )
+    told = mistakes(text)
+    assert 3 == len(told)
+    assert told[0].startswith("5:27: steps[1].insert_all[0]: replace needs unique")
+    assert told[1] == "6:1: entries of a crontab have no end: the key 'until' is needed"
+    assert told[2].startswith("6:39: plugins.cron.crontab[0][1]: replace needs unique")

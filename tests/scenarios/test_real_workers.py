@@ -249,3 +249,10 @@ def test_a_recorded_trace_of_real_workers_holds():
 
     _, source = read_text(NIGHTLY, "f", Imports(allowed=True))
     play(with_trace(source, play(NIGHTLY).trace.text()))
+
+
+def test_args_that_a_workers_model_does_not_take_are_a_mistake_of_the_file():
+    text = f'name: n\nworkers: {{T: {{{USE}typed"}}}}\nsteps: [{{at: 0s, insert: {{worker: T, args: {{nmae: x}}}}}}]\n'
+    (told,) = mistakes(text, Imports(allowed=True))
+    assert told.startswith("3:26: steps[0].insert: ")
+    assert "nmae" in told
