@@ -96,6 +96,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
     "RunSpec": {
         "for": ("How long the run takes.", "2s"),
         "insert": ("A job that the run inserts at its end.",),
+        "insert_all": ("Jobs that the run inserts at its end, one after another.",),
         "error": ("It fails with this error, and is retried.", "registry answered 503"),
         "raise": ("It raises this built-in exception, and is retried.", "ValueError: why"),
         "snooze": ("It is put off by this; the attempt is given back.", "60s"),
@@ -159,7 +160,20 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "heal": ("This node reaches the store again.", "a"),
         "skew": ("This node's clock is off from now on.", {"node": "a", "by": "-5s"}),
         "drop_notifications": ("Whether every signal to every node is lost.",),
+        "hold": ("true: nodes do what is due now, and then nothing, until it is false.",),
+        "drain": ("Due jobs run at once, one at a time, as `drain_queue` has it.",),
         "database": ("Whether the store is there, for nodes and clients.",),
+    },
+    "DrainSpec": {
+        "queue": ("The queue; left out, every one.", "default"),
+        "with_scheduled": (
+            "Whether scheduled jobs run as well, or those due within this.",
+            True,
+            "1h",
+        ),
+        "with_recursion": ("Whether jobs that are inserted meanwhile run as well.",),
+        "limit": ("At most so many runs.", 10),
+        "node": ("The node in whose name it is done; by default the first.", "a"),
     },
     "ScaleSpec": {
         "queue": ("The queue.", "default"),
