@@ -134,9 +134,6 @@ class _Quiet:
     def __init__(self, store: LocalStore, here: Callable[[], VirtualHere]) -> None:
         self._store, self._here = store, here
 
-    def draining(self, plan: DrainPlan, node: str) -> None:
-        """A drain that a run makes is a part of the run."""
-
     def drain(self, program: Program) -> DrainResult:
         return drive(program, self._store, self._here())
 
