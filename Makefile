@@ -69,7 +69,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage bench lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage bench gallery lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -146,6 +146,9 @@ outage: $(READY) ## stop the server for a minute in the middle of a batch, and c
 
 bench: $(READY) ## measure jobs per second
 	PATH="$(abspath $(BIN)):$$PATH" bash benchmarks/bench.sh
+
+gallery: $(READY) ## write docs/gallery: what failing tests say, and pictures of timelines
+	$(BIN)/python docs/gallery/make.py
 
 lock: ## renew requirements-dev.lock from pyproject.toml (needs uv); UPGRADE=1 takes the newest of everything
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
