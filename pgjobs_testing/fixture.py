@@ -27,8 +27,9 @@ from pgjobs_testing import capture as captures
 from pgjobs_testing import idempotence, performing, strictness
 from pgjobs_testing.asserting import Assertions
 from pgjobs_testing.asserting.scene import Scene
-from pgjobs_testing.capture import Capture, Engine
+from pgjobs_testing.capture import Capture
 from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.engine import NODE, Engine
 from pgjobs_testing.executor import running
 from pgjobs_testing.scenes import scene_of
 from pgjobs_testing.settings import Settings, settings_with
@@ -282,5 +283,5 @@ def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harn
         captures.pop(made)
 
 
-_LIKE = PgJobs(store=MemoryStore(), node=captures.NODE)
+_LIKE = PgJobs(store=MemoryStore(), node=NODE)
 """The options that every harness has, checked once. It works on its engine's store, never on this one."""

@@ -30,8 +30,8 @@ from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.jsonb import normal_list
 from pgjobs.rules.schedule import instant, later
 from pgjobs.worker import REGISTRY, Worker, worker_name
-from pgjobs_testing.capture import NODE
 from pgjobs_testing.differing import differences
+from pgjobs_testing.engine import NODE
 from pgjobs_testing.executor import Loops
 
 OWN = ("attempt", "id", "errors", "inserted_at")

@@ -10,7 +10,8 @@ from pgjobs.rules.job import Job
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.asserting.scene import Elsewhere, Scene
 from pgjobs_testing.asserting.times import Times
-from pgjobs_testing.capture import Capture, Engine, around
+from pgjobs_testing.capture import Capture, around
+from pgjobs_testing.engine import Engine
 
 
 def scene_of(capture: Capture, engine: Engine) -> Scene:

@@ -16,7 +16,8 @@ from pgjobs.rules.selection import Selection
 from pgjobs_testing.timeline import elapsed
 
 if TYPE_CHECKING:
-    from pgjobs_testing.capture import Capture, Engine
+    from pgjobs_testing.capture import Capture
+    from pgjobs_testing.engine import Engine
 
 LISTED = 20
 """So many jobs are listed; more are counted."""
