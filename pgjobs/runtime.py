@@ -6,6 +6,7 @@ unmodified, is captured too. Production never installs a hook.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -86,17 +87,25 @@ class Runtime:
     captor: Captor | None = None
 
 
+_numbers = itertools.count(1)
 _instances: weakref.WeakValueDictionary[int, PgJobs] = weakref.WeakValueDictionary()
 
 
 def register(app: PgJobs) -> None:
     """Remember an instance for as long as somebody holds it."""
-    _instances[id(app)] = app
+    _instances[next(_numbers)] = app
 
 
-def instances() -> list[PgJobs]:
-    """Every instance of this process that is alive, in the order in which they were made."""
-    return list(_instances.values())
+def instances(first: int = 0) -> list[PgJobs]:
+    """Every instance of this process that is alive, in order, from the one numbered ``first`` on."""
+    if not first:
+        return list(_instances.values())
+    return [app for number, app in list(_instances.items()) if number >= first]
+
+
+def next_number() -> int:
+    """A number below those of all instances that will be made, and above those of the others."""
+    return next(_numbers)
 
 
 Hook = Callable[["PgJobs"], "Runtime | None"]

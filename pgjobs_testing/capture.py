@@ -50,6 +50,7 @@ class Capture:
         self._loops_of_threads: dict[int, Loops] = {}
         self._engines: dict[object, Engine] = {}
         self._used: dict[object, str] = {}
+        self._first = runtime.next_number()
         self._stands_for: dict[str | None, Engine] = {}  # whatever becomes of the instance
 
     @property
@@ -103,7 +104,10 @@ class Capture:
         return self._stands_for[name]
 
     def _meant(self, name: str | None, used: dict[str, object]) -> Engine:
-        found = {app.name: app.database for app in reversed(applications())} | used
+        found: dict[str, object] = {}
+        for since in (0, *(each._first for each in _stack)):  # the test's own come last, and win
+            found |= {app.name: app.database for app in reversed(applications(since))}
+        found |= used
         if name is not None:
             if name not in found:
                 raise ConfigurationError(
@@ -240,9 +244,9 @@ def beneath(capture: Capture) -> Iterator[None]:
         del _stack[entry]
 
 
-def applications() -> list[PgJobs]:
-    """The application's instances: all that would open a database."""
-    return [app for app in runtime.instances() if app.opens_database]
+def applications(first: int = 0) -> list[PgJobs]:
+    """The application's instances (from the one numbered ``first`` on): all that would open a database."""
+    return [app for app in runtime.instances(first) if app.opens_database]
 
 
 def _runtime_of(app: PgJobs) -> Runtime | None:

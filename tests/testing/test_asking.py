@@ -114,3 +114,17 @@ def test_the_fixture_stands_for_one_instance_though_that_is_forgotten():
         del app
         gc.collect()
         assert jobs.count_jobs() == 1
+
+
+def test_an_instance_that_the_test_made_comes_before_another_of_its_name() -> None:
+    elsewhere = PgJobs("postgresql://elsewhere.test/elsewhere", queues={"other": 1})
+    with harness(mode="manual") as jobs:
+        own = PgJobs("postgresql://own.test/own", queues={"own": 1})
+        assert list(jobs.queues) == ["own"]
+        own.insert(note.new(queue="own"))
+        assert jobs.count_jobs() == 1
+    with harness(mode="manual") as jobs:
+        with harness(mode="manual") as inner:
+            assert list(inner.queues) == ["other"]
+        assert list(jobs.queues) == ["other"]
+    del elsewhere
