@@ -15,7 +15,7 @@ from typing import Any
 from pgjobs.adapters.local import LocalStore
 from pgjobs.client import Client
 from pgjobs.rules.errors import LivelockError, PgJobsError
-from pgjobs.rules.job import JobState
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.options import Queue
 from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs_testing.clock import SeededRng, VirtualClock
@@ -38,6 +38,10 @@ from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
 
 EVENT_LIMIT = 50_000
 """Events after which a scenario is taken for endless."""
+
+ERRORS_LIMIT = 1_000_000
+"""Errors in the jobs of all events after which it is so as well, for each event keeps its job with every
+error that it had: a job that fails a thousand times, in 100 MB."""
 
 TURN_LIMIT = 300_000
 """Turns of nodes after which it is so, too: one that is not alone polls every second, in three days as often.
@@ -149,6 +153,7 @@ class BoundedRecorder(Recorder):
 
     def __init__(self, clock: VirtualClock, passing_on: Telemetry | None) -> None:
         super().__init__(clock, passing_on)
+        self._errors = 0
 
     def emit(
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
@@ -158,6 +163,8 @@ class BoundedRecorder(Recorder):
             error: Exception = metadata["error"]
             if not isinstance(error, CutOffError):
                 raise error
+        job: Job | None = metadata.get("job")
+        self._errors += 0 if job is None else len(job.errors)
         self.check()
 
     def check(self) -> None:
@@ -166,6 +173,11 @@ class BoundedRecorder(Recorder):
             raise EndlessScenarioError(
                 f"the scenario has not come to an end after {EVENT_LIMIT:,} events: give `until`, "
                 "or let its workers' last run end"
+            )
+        if self._errors >= ERRORS_LIMIT:
+            raise EndlessScenarioError(
+                f"the scenario's jobs fail on and on: the events keep {ERRORS_LIMIT:,} errors of theirs; "
+                "lower max_attempts, or let their last run end well"
             )
 
 

@@ -58,7 +58,7 @@ def test_every_method_that_asks_the_store_has_a_twin_with_the_same_parameters():
     public = {name for name in vars(PgJobs) if not name.startswith("_")}
     twins = {name for name in public if name.endswith("_async")}
     alone = public - twins - {name.removesuffix("_async") for name in twins}
-    assert {"next_at", "store", "database", "opens_database", "runtime"} >= alone
+    assert {"next_at", "store", "database", "opens_database", "runtime", "surroundings"} >= alone
     for twin in twins - {"running_async"}:
         one, other = getattr(PgJobs, twin.removesuffix("_async")), getattr(PgJobs, twin)
         assert inspect.iscoroutinefunction(other), twin

@@ -120,3 +120,17 @@ def test_hundreds_of_failed_expectations_cost_no_more_than_they_show():
     result = replay(scenario, source, MemoryStore())
     assert 400 == len(result.failures)
     assert all(failure.text(source) for failure in result.failures)
+
+
+def test_a_job_that_fails_for_ever_is_stopped_before_its_history_fills_the_memory():
+    text = """
+    name: n
+    workers: {W: {max_attempts: 32767, backoff: {constant: 0s}, runs: [{error: e}]}}
+    steps: [{at: 0s, insert: {worker: W}}]
+    """
+    scenario, source = read_text(textwrap.dedent(text))
+    ended = replay(scenario, source, MemoryStore())
+    assert ended.endless
+    assert "the scenario's jobs fail on and on" in ended.failures[0].text(source)
+    attempts = len(ended.trace.of("retryable"))
+    assert 700 < attempts < 1_500
