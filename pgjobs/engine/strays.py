@@ -3,7 +3,8 @@
 A claim whose answer was lost is looked up by its token. Where the look-up finds nothing, the server
 may still be busy with the statement, and commit it a moment later: its jobs would execute in
 the name of a node that beats and does not know them. So for a while the node looks again, and
-releases what it finds.
+releases what it finds. Looks come at one pace, however many claims break: what comes true within
+``FOR`` of its look-up is found within ``EVERY``, or when the store answers again.
 """
 
 from __future__ import annotations
@@ -39,17 +40,18 @@ class Strays:
         self._submit, self._release, self._patience = submit, release, patience
         self._until: dict[str, datetime] = {}
         self._due: datetime | None = None
-        self._looking = False
+        self._asked: datetime | None = None
 
     def doubt(self, token: str, now: datetime) -> None:
         """The claim under ``token`` was not there when it was looked for."""
         if len(self._until) >= MOST:
             del self._until[next(iter(self._until))]
         self._until[token] = later(now, FOR)
-        self._due = later(now, EVERY)
+        if self._due is None:
+            self._due = later(now, EVERY)
 
     def next_due(self, now: datetime) -> datetime | None:
-        if self._due is None or self._looking:
+        if self._due is None or self._asked is not None:
             return None
         return self._patience.not_before(self._due)
 
@@ -57,19 +59,25 @@ class Strays:
         due = self.next_due(now)
         if due is None or due > now:
             return
-        self._looking = True
+        self._asked = now
         mine = (OneOf("state", (JobState.EXECUTING,)), HasAll("attempted_by", (self._node,)))
         self._submit(Find(Selection(mine)))
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
-        self._looking = False
+        assert self._asked is not None
+        asked, self._asked = self._asked, None
         self._patience.regain()
-        for job in answer:
-            if self._until.pop(job.token, None) is not None:
-                self._release(job, now)
-        self._until = {token: until for token, until in self._until.items() if until > now}
+        found = [job for job in answer if job.token in self._until]
+        for job in found:
+            self._release(job, now)
+        seen = {job.token for job in found}  # a claim comes true as a whole
+        self._until = {
+            token: until
+            for token, until in self._until.items()
+            if until > asked and token not in seen
+        }
         self._due = later(now, EVERY) if self._until else None
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
-        self._looking = False
+        self._asked = None
         self._patience.lose(now)

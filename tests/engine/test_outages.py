@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 
-from pgjobs.adapters.local import LocalSession, LocalStore
 from pgjobs.effects import Claim, Effect, Find, Poll, Settle
 from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience
 from pgjobs.leading import Beat
-from pgjobs.ports import Done
-from pgjobs.rules.errors import StoreUnavailableError
 from pgjobs.rules.selection import Selection
 from tests.engine.rig import START, Fault, FaultyStore, Rig, SlowSession
 
@@ -277,55 +274,3 @@ def test_an_outcome_that_was_taken_meanwhile_is_told_as_late():
     rig.advance(10)
     told = [moment.event for moment in rig.trace.moments if moment.ordinal]
     assert ["insert", "start", "cancel", "late"] == told
-
-
-class Tardy(LocalSession):
-    """A session whose line breaks at the first claim, which the store carries out much later."""
-
-    def __init__(self, store: LocalStore) -> None:
-        super().__init__(store)
-        self.claim: Claim | None = None
-        self._line = store
-
-    def submit(self, effect: Effect[Any]) -> None:
-        if isinstance(effect, Claim) and self.claim is None:
-            self.claim = effect
-            self._inbox.append(Done(effect, error=StoreUnavailableError("the line is dead")))
-        else:
-            super().submit(effect)
-
-    def come_true(self) -> None:
-        assert self.claim is not None
-        assert self._line.run(self.claim)
-
-
-@pytest.mark.parametrize("elide", [False, True])
-@pytest.mark.parametrize("after", [0.3, 5, 100])
-def test_a_claim_that_comes_true_after_it_was_given_up_is_given_back_and_run(
-    elide: bool, after: float, caplog: pytest.LogCaptureFixture
-):
-    rig = Rig(session=Tardy, elide=elide)
-    rig.call(rig.client.pause("default"))
-    rig.advance(0)
-    job = rig.insert()
-    rig.call(rig.client.resume("default"))
-    rig.advance(0)
-    rig.call(rig.client.pause("default"))  # nothing takes the job meanwhile
-    rig.advance(after)
-    session = rig.member.session
-    assert isinstance(session, Tardy)
-    session.come_true()
-    assert ("executing", "a") == (rig.job(job).state, rig.job(job).attempted_by[0])
-    rig.advance(11)
-    given_back = rig.job(job)
-    assert ("available", 0, 1) == (
-        given_back.state,
-        given_back.attempt,
-        given_back.meta["released"],
-    )
-    assert f"job {job.id} was claimed after all" in caplog.text
-    rig.call(rig.client.resume("default"))
-    rig.advance(1)
-    assert ("completed", 1) == (rig.job(job).state, rig.job(job).attempt)
-    rig.advance(200)
-    assert 1 == len(rig.of("start"))
