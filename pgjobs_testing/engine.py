@@ -18,6 +18,7 @@ from pgjobs.engine.drain import DrainPlan, DrainResult, Program, drive, drive_as
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.gathering import Surroundings
 from pgjobs.plugins import Plugin
+from pgjobs.ports import Run
 from pgjobs.rules.errors import BlockingCallError, ConfigurationError
 from pgjobs.rules.facts import UnderTest
 from pgjobs.rules.job import Job, JobState
@@ -64,6 +65,7 @@ class Engine:
         self.starts = 0
         self._flow: Flow | None = None
         self._node: Node | None = None
+        self._executor: InlineExecutor | None = None
         self._turn = Turn()
         self.looking = Looking()
         if isinstance(store, MemoryStore):
@@ -109,11 +111,11 @@ class Engine:
 
     def called(self) -> None:
         if self._capture.mode == "inline" and self._turn.take_or_ask():
-            self._drive(self._quiet, "insert")
+            self._drive(self._at_once, self._at_once, "insert")
 
     async def called_async(self) -> None:
         if self._capture.mode == "inline" and self._turn.take_or_ask():
-            await self._drive_async(self._quiet)
+            await self._drive_async(self._at_once, self._at_once)
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -172,14 +174,14 @@ class Engine:
         """Let everything happen up to ``target``."""
         self._take_turn()
         first = len(self.recorder)
-        self._drive(lambda: self._awake(self.ready().until(target)), "advance")
+        self._drive(lambda: self._awake(self.ready().until(target)), self._quiet, "advance")
         return self.traced(first)
 
     async def until_async(self, target: datetime) -> Trace:
         """``until`` on the running loop."""
         self._take_turn()
         first = len(self.recorder)
-        await self._drive_async(lambda: self._awake(self.ready().until(target)))
+        await self._drive_async(lambda: self._awake(self.ready().until(target)), self._quiet)
         return self.traced(first)
 
     def _awake(self, program: flow.Program) -> flow.Program:
@@ -214,7 +216,7 @@ class Engine:
         capture = self._capture
         served = self.served()
         session = LocalSession(self.store)
-        executor = InlineExecutor(
+        executor = self._executor = InlineExecutor(
             capture.clock, capture.loops, lambda: sum(self._waiting().values())
         )
         ports = NodePorts(capture.clock, capture.rng, session, executor, REGISTRY, self.recorder)
@@ -238,6 +240,20 @@ class Engine:
     def _quiet(self) -> flow.Program:
         return self.ready().quiet()
 
+    def _at_once(self) -> flow.Program:
+        """Everything that is due, async workers to their end: what an insert does in mode inline."""
+        made = self.ready()
+        assert self._executor is not None
+        with self._executor.at_once(self._give_back):
+            yield from made.quiet()
+
+    def _give_back(self, run: Run) -> None:
+        """The caller of a run was cancelled: its job is available again, as after a drain."""
+        assert self._node is not None
+        now = self._capture.clock.now()
+        self._node.runs.release(run, now)
+        self._node.settler.step(now)
+
     def _take_turn(self) -> None:
         if not self._turn.take():
             raise ConfigurationError(
@@ -245,27 +261,34 @@ class Engine:
                 "can advance it meanwhile"
             )
 
-    def _drive(self, program: Callable[[], flow.Program], call: str) -> None:
-        """Run a program, and what was left to it meanwhile; the turn is taken, and ended here."""
+    def _drive(
+        self,
+        program: Callable[[], flow.Program],
+        left: Callable[[], flow.Program],
+        call: str,
+    ) -> None:
+        """Run a program, and what was ``left`` to it meanwhile; the turn is taken, and ended here."""
         self.recorder.call("let")
         try:
             with self._capture.clock.still():
                 flow.drive(program(), lambda coroutine: self._capture.loops.run(coroutine, call))
                 while not self._turn.end_unless_asked():
-                    flow.drive(self._quiet(), lambda each: self._capture.loops.run(each, call))
+                    flow.drive(left(), lambda each: self._capture.loops.run(each, call))
         except BaseException:
             self._turn.end()
             raise
         finally:
             self.recorder.call("hold")
 
-    async def _drive_async(self, program: Callable[[], flow.Program]) -> None:
+    async def _drive_async(
+        self, program: Callable[[], flow.Program], left: Callable[[], flow.Program]
+    ) -> None:
         self.recorder.call("let")
         try:
             with self._capture.clock.still():
                 await flow.drive_async(program())
                 while not self._turn.end_unless_asked():
-                    await flow.drive_async(self._quiet())
+                    await flow.drive_async(left())
         except BaseException:
             self._turn.end()
             raise

@@ -9,15 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
-from pgjobs.adapters.executors import Here, perform, perform_async, perform_within_limit
+from pgjobs.adapters.executors import (
+    Here,
+    perform,
+    perform_async,
+    perform_within,
+    perform_within_limit,
+)
 from pgjobs.engine.livelock import Watch
 from pgjobs.ports import Finished, Run
+from pgjobs.rules import outcome
 from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs_testing import doing
@@ -31,6 +38,13 @@ REMEDY = (
     "drain_queue(limit=)"
 )
 TIMERS_OF_ONE_DRAIN = 100_000
+ALONE = (
+    "It runs to its end at once, as in a drain or an insert in mode inline, so only its own sleeps and "
+    "I/O can bring that. Bring it before, give the worker a time limit (timeout=), or let it run beside "
+    "what it waits for: insert in mode manual, and advance"
+)
+SLEEPS_OF_A_CLEANUP = 100
+"""So often a job may sleep that was cancelled as it came to no end; then it is left."""
 
 
 class StuckWorkerError(PgJobsError, RuntimeError):
@@ -42,14 +56,13 @@ class Loops:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._ahead_s = 0.0
         self._private: asyncio.AbstractEventLoop | None = None
         self._attached: asyncio.AbstractEventLoop | None = None
 
     @cached_property
     def time(self) -> VirtualTime:
         """The virtual time of async workers; made when the first one runs."""
-        return VirtualTime(lambda: self._clock.seconds + self._ahead_s)
+        return VirtualTime(lambda: self._clock.seconds)
 
     def run(self, coroutine: Coroutine[Any, Any, Any], call: str = "advance") -> Any:
         """Run a coroutine to its end on the private loop; refused inside a running one."""
@@ -84,28 +97,31 @@ class Loops:
             self._attached = loop
         return self.time
 
-    async def to_end(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a job to its end while the engine's clock stands still; its own sleeps cost nothing."""
+    async def to_end(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> T:
+        """Run a job to its end while the engine's clock stands still; its own sleeps cost nothing.
+
+        Time stands still for other jobs on the loop, too. ``StuckWorkerError`` when it waits for
+        what its sleeps do not bring, ``LivelockError`` when they do not end.
+        """
         time = await self.attach()
         context = contextvars.copy_context()
-        task = time.spawn(coroutine, context=context)
+        task = time.spawn(coroutine, name=name, context=context)
         try:
             for _ in range(TIMERS_OF_ONE_DRAIN):
-                settled = await time.settle()
+                settled = await time.settle(task)
                 if task.done():
                     adopt(context)
                     return task.result()
-                due = time.next_timer()
-                if settled.rest is not Rest.TIMERS or due is None:
-                    raise stuck(settled)
-                self._ahead_s = due - self._clock.seconds
-                time.fire()
+                if settled.rest is not Rest.TIMERS or not time.ahead(task):
+                    raise stuck(settled, *() if settled.rest is Rest.OVERDUE else (ALONE,))
             raise LivelockError(f"a job slept {TIMERS_OF_ONE_DRAIN} times without an end")
         finally:
-            self._ahead_s = 0.0
             if not task.done():
                 task.cancel()
-                await time.settle()
+                for _ in range(SLEEPS_OF_A_CLEANUP):
+                    await time.settle(task)
+                    if task.done() or not time.ahead(task):
+                        break
 
     def close(self) -> None:
         """Cancel what still runs on the private loop, and close it."""
@@ -143,7 +159,10 @@ class VirtualHere(Here):
         return ended
 
     async def limited(self, run: Run) -> Outcome:
-        return await self._loops.to_end(perform_within_limit(run))
+        try:
+            return await self._loops.to_end(perform_within_limit(run), _name(run))
+        except StuckWorkerError as error:
+            return outcome.raised(error.with_traceback(None))
 
     @staticmethod
     def passing_on_interrupts(ended: Outcome) -> Outcome:
@@ -152,9 +171,10 @@ class VirtualHere(Here):
 
 
 class InlineExecutor:
-    """Runs claimed jobs when the flow gives it a turn. Time limits are the engine's.
+    """Runs claimed jobs when the flow gives it a turn.
 
-    ``waiting`` counts the jobs that could be claimed now.
+    An async run goes on with the clock, and its time limit is the engine's; within ``at_once`` it is
+    run to its end at this instant, as in a drain. ``waiting`` counts the jobs that could be claimed.
     """
 
     def __init__(self, clock: VirtualClock, loops: Loops, waiting: Callable[[], int]) -> None:
@@ -164,6 +184,8 @@ class InlineExecutor:
         self._tasks: dict[Run, asyncio.Task[None]] = {}
         self._told = False
         self._watch: tuple[datetime, Watch] | None = None
+        self._endless: Exception | None = None
+        self._give_back: Callable[[Run], None] | None = None
 
     def start(self, runs: list[Run]) -> None:
         self._waiting.extend(runs)
@@ -211,12 +233,15 @@ class InlineExecutor:
     async def turn_async(self) -> None:
         """Let async runs go on as far as they can at this instant."""
         time = await self._loops.attach()
+        if self._give_back and self._waiting and self._is_async(self._waiting[0]):
+            await self._run_to_end(self._next(), self._give_back)
+            return
         self._told = False
         context: contextvars.Context | None = None
         if self._waiting and self._is_async(self._waiting[0]):
             run = self._next()
             context = contextvars.copy_context()
-            self._tasks[run] = time.spawn(self._perform(run), context=context)
+            self._tasks[run] = time.spawn(self._perform(run), name=_name(run), context=context)
         before = len(self._finished)
         time.fire()
         settled = await time.settle()
@@ -226,6 +251,36 @@ class InlineExecutor:
             passing_on(each.outcome)
         if settled.rest is Rest.OVERDUE:
             raise stuck(settled)
+
+    @contextmanager
+    def at_once(self, give_back: Callable[[Run], None]) -> Iterator[None]:
+        """Async runs that begin in the block go to their end; ``give_back`` gets one whose caller is
+        cancelled. At its end the block raises the first error of those that came to no end."""
+        self._endless, self._give_back = None, give_back
+        try:
+            yield
+        finally:
+            self._give_back = None
+        if self._endless is not None:
+            raise self._endless
+
+    async def _run_to_end(self, run: Run, give_back: Callable[[Run], None]) -> None:
+        async def perform() -> Outcome:
+            doing.in_this_task(run.job.id)
+            return await perform_within(run, run.limit)
+
+        try:
+            ended = await self._loops.to_end(perform(), _name(run))
+        except (StuckWorkerError, LivelockError) as error:
+            self._endless = self._endless or error
+            ended = outcome.raised(error.with_traceback(None))
+        except BaseException:  # what the worker raises is an outcome: its caller is cancelled
+            run.told = True
+            give_back(run)
+            self._end(run, outcome.failed(asyncio.CancelledError()))
+            raise
+        self._end(run, ended)
+        passing_on(ended)
 
     async def _perform(self, run: Run) -> None:
         doing.in_this_task(run.job.id)
@@ -256,6 +311,11 @@ class InlineExecutor:
         return run.worker is not None and run.worker.is_async
 
 
+def _name(run: Run) -> str:
+    """The name of a run's task."""
+    return f"job {run.job.id} of {run.job.worker}"
+
+
 def running() -> bool:
     """Whether an event loop runs in this thread."""
     try:
@@ -278,6 +338,7 @@ def ends_a_test(error: BaseException) -> bool:
     return any(kind.__module__.startswith("_pytest.") for kind in kinds)
 
 
-def stuck(settled: Settled) -> StuckWorkerError:
+def stuck(settled: Settled, *remedy: str) -> StuckWorkerError:
     """The error for async workers beside which virtual time cannot move."""
-    return StuckWorkerError("\n".join((f"async workers: {settled.rest.value}", *settled.blocked)))
+    lines = (f"async workers: {settled.rest.value}", *settled.blocked, *remedy)
+    return StuckWorkerError("\n".join(lines))

@@ -77,6 +77,7 @@ class _Wait(enum.IntEnum):
 class _Run:
     owner: VirtualTime
     task: _Task | None = None
+    ahead_s: float = 0.0
 
     @property
     def live(self) -> bool:
@@ -105,6 +106,7 @@ class _OnePass:
 class VirtualTime:
     """Virtual time for the jobs of one loop. Its user owns the clock, moves it, and takes turns:
     `settle`; on TIMERS set the clock to `next_timer`, `fire`, again. One thread, the loop's.
+    Or it lets one job alone run `ahead` of the clock, while the timers of the others stand.
 
     `now` gives virtual seconds; timers stand at whole microseconds. `patience_s` bounds the real
     time one `settle` waits while no job moves on, `max_passes` its passes of the loop.
@@ -116,7 +118,7 @@ class VirtualTime:
         self._now, self._patience_s, self._max_passes = now, patience_s, max_passes
         self._loop: Any = None  # Any: parts are read that its type does not show
         self._real: dict[str, Callable[..., Any]] = {}
-        self._heap: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._heap: list[tuple[int, int, asyncio.TimerHandle, _Run]] = []
         self._order = itertools.count()
         self._prune_at = 64
         self._sleeping: weakref.WeakSet[_Future] = weakref.WeakSet()
@@ -193,26 +195,51 @@ class VirtualTime:
         run.task = task
         return task
 
-    def next_timer(self) -> float | None:
-        """The virtual second of the earliest timer, which may be past; None without any."""
+    def next_timer(self, task: _Task | None = None) -> float | None:
+        """The virtual second of the earliest timer, or of the earliest of the job whose own task is
+        given, which may be past; None without any."""
         while self._heap and self._heap[0][2].cancelled():
             heapq.heappop(self._heap)
-        return self._heap[0][0] / 1e6 if self._heap else None
+        if not self._heap:
+            return None
+        if task is None or self._heap[0][3].task is task:
+            return self._heap[0][0] / 1e6
+        mine = (e[0] for e in self._heap if e[3].task is task and not e[2].cancelled())
+        due = min(mine, default=None)
+        return None if due is None else due / 1e6
 
     def fire(self) -> int:
         """Make ready every timer due at `now()`, in order of instant, then of registration; how
         many. They run in `settle`. For each job to see its own instant, stop at `next_timer`."""
-        fired, due = 0, round(self._now() * 1e6)
+        return self._fire(round(self._now() * 1e6), None)
+
+    def ahead(self, task: _Task) -> bool:
+        """Move the time of one job, whose own task this is, to its next timer, and make ready what
+        is due there; whether there was one. The time that others see stays, and their timers do."""
+        due = self.next_timer(task)
+        if due is None:
+            return False
+        run = self._tasks[task]
+        run.ahead_s = max(run.ahead_s, due - self._now())
+        self._fire(round((self._now() + run.ahead_s) * 1e6), task)
+        return True
+
+    def _fire(self, due: int, task: _Task | None) -> int:
+        fired, others = 0, []
         while self._heap and self._heap[0][0] <= due:
-            timer = heapq.heappop(self._heap)[2]
-            if not timer.cancelled():
-                self._loop._ready.append(timer)
+            entry = heapq.heappop(self._heap)
+            if task is not None and entry[3].task is not task:
+                others.append(entry)
+            elif not entry[2].cancelled():
+                self._loop._ready.append(entry[2])
                 fired += 1
+        for entry in others:
+            heapq.heappush(self._heap, entry)
         return fired
 
-    async def settle(self) -> Settled:
-        """Run the loop until no job can go on in real time, or a bound is hit: never raises for a
-        job's failure. Called on the loop, outside any job."""
+    async def settle(self, task: _Task | None = None) -> Settled:
+        """Run the loop until no job, or not the one whose own task is given, can go on in real time,
+        or a bound is hit: never raises for a job's failure. Called on the loop, outside any job."""
         if _RUN.get() is not None:
             raise RuntimeError("a job cannot move the clock that it runs under: do so in the test")
         before = frozenset(threading.enumerate())
@@ -222,10 +249,10 @@ class VirtualTime:
             if not ready and (not others or for_others >= _PASSES_FOR_OTHERS):
                 born = (t for t in threading.enumerate() if t not in before and not _pooled(t))
                 self._threads.update(born)
-                waits = {t: self._wait(t) for t, run in self._tasks.items() if run.live}
-                if not self._is_real(waits):
-                    return self._at_rest(waits)
-                if (found := [_waiter(task) for task in waits]) != seen:  # futures equal themselves
+                waits = self._waits(task)
+                if not self._is_real(waits, task):
+                    return self._at_rest(waits, task)
+                if (found := [_waiter(each) for each in waits]) != seen:  # futures equal themselves
                     silence_s, seen = 0.0, found
                 if silence_s >= self._patience_s:
                     break
@@ -234,13 +261,17 @@ class VirtualTime:
             elif not ready:
                 for_others += 1
             await _OnePass()
-        waits = {t: self._wait(t) for t, run in self._tasks.items() if run.live}
+        waits = self._waits(task)
         return Settled(Rest.OVERDUE, (*_describe(waits, _Wait.OPEN), *self._sources()))
 
-    def _at_rest(self, waits: dict[_Task, _Wait]) -> Settled:
+    def _waits(self, task: _Task | None) -> dict[_Task, _Wait]:
+        """What each task waits for of every job, or of the one whose own task is given."""
+        return {t: self._wait(t) for t, run in self._tasks.items() if _meant(run, task)}
+
+    def _at_rest(self, waits: dict[_Task, _Wait], task: _Task | None) -> Settled:
         if not waits:
             return Settled(Rest.DONE)
-        if self.next_timer() is not None:
+        if self.next_timer(task) is not None:
             return Settled(Rest.TIMERS, _describe(waits, _Wait.OPEN))
         return Settled(Rest.STUCK, _describe(waits, _Wait.VIRTUAL))
 
@@ -254,8 +285,8 @@ class VirtualTime:
             others = True
         return False, others
 
-    def _is_real(self, waits: dict[_Task, _Wait]) -> bool:
-        if any(run is not None and run.live for run in self._calls.values()):
+    def _is_real(self, waits: dict[_Task, _Wait], task: _Task | None) -> bool:
+        if any(run is not None and _meant(run, task) for run in self._calls.values()):
             return True
         worst = max(waits.values(), default=_Wait.VIRTUAL)
         return worst is _Wait.REAL or (worst is _Wait.OPEN and bool(self._sources()))
@@ -303,12 +334,18 @@ class VirtualTime:
         return run if run is not None and run.owner is self else None
 
     def _time(self) -> float:
-        return self._now() if self._in_job() else float(self._real["time"]())
+        run = self._in_job()
+        return self._seen_by(run) if run is not None else float(self._real["time"]())
+
+    def _seen_by(self, run: _Run) -> float:
+        """The virtual second that a job sees; what outlives it is back with the clock."""
+        return self._now() + (run.ahead_s if run.live else 0.0)
 
     def _call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
-        if self._in_job() is None:
+        run = self._in_job()
+        if run is None:
             real: asyncio.TimerHandle = self._real["call_at"](
                 when, callback, *args, context=context
             )
@@ -321,11 +358,10 @@ class VirtualTime:
             heapq.heapify(self._heap)
             self._prune_at = max(64, 2 * len(self._heap))
         if when < math.inf:
-            now = (
-                self._now()
-            )  # a wait takes at least a microsecond, or a loop of them would not end
+            now = self._seen_by(run)
+            # A wait takes at least a microsecond, or a loop of them would not end.
             due = max(round(when * 1e6), round(now * 1e6) + (when > now))
-            heapq.heappush(self._heap, (due, next(self._order), timer))
+            heapq.heappush(self._heap, (due, next(self._order), timer, run))
         return timer
 
     def _create_task(self, coro: Any, **options: Any) -> _Task:
@@ -361,6 +397,11 @@ def adopt(context: contextvars.Context) -> None:
             var.set(value)
 
 
+def _meant(run: _Run, task: _Task | None) -> bool:
+    """Whether a job lives, and is the one whose own task is given, if one is."""
+    return run.live and (task is None or run.task is task)
+
+
 def _waiter(task: _Task) -> _Future | None:
     return getattr(task, "_fut_waiter", None)
 
@@ -387,10 +428,15 @@ def _frames(task: _Task) -> list[FrameType]:
     return frames
 
 
+def _ours(frame: FrameType) -> bool:
+    """Whether it is the engine that waits there for the project's code."""
+    return frame.f_globals.get("__name__", "").partition(".")[0] in ("pgjobs", "pgjobs_testing")
+
+
 def _describe(waits: dict[_Task, _Wait], least: _Wait) -> tuple[str, ...]:
     lines = []
     for task in (task for task, wait in waits.items() if wait >= least):
-        codes = [(frame.f_code, frame.f_lineno) for frame in _frames(task)]
+        codes = [(each.f_code, each.f_lineno) for each in _frames(task) if not _ours(each)]
         where = [f"{code.co_qualname} at {code.co_filename}:{line}" for code, line in codes]
         lines.append(f"{task.get_name()} waits in {' > '.join(where) or 'unknown code'}")
     return tuple(lines)

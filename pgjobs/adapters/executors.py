@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.ports import Clock, Finished, Run
@@ -48,12 +49,17 @@ def perform(run: Run) -> Outcome:
 
 
 async def perform_within_limit(run: Run) -> Outcome:
-    """``perform_async``, cancelled at the worker's time limit by the running loop's own time."""
+    """``perform_within`` the time limit of the run's worker."""
     assert run.worker is not None
     try:
         limit = run.worker.timeout_of(run.job)
     except Exception as error:  # the worker's own timeout(job) raised
         return outcome.raised(error)
+    return await perform_within(run, limit)
+
+
+async def perform_within(run: Run, limit: timedelta | None) -> Outcome:
+    """``perform_async``, cancelled at a time limit by the running loop's own time."""
     if limit is None:
         return await perform_async(run)
     scope = asyncio.timeout(limit.total_seconds())

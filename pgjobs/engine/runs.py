@@ -101,7 +101,7 @@ class Runs:
             runs.append(run)
         if self._gave_back:  # a claim that was under way when the grace ended
             for run in runs:
-                self._release(run, now)
+                self.release(run, now)
         elif runs:
             self._running.setdefault(queue, {}).update(dict.fromkeys(runs))
             self._executor.start(runs)
@@ -157,11 +157,17 @@ class Runs:
             self._tell(run)
             if run.worker is not None and run.worker.executor == "thread":
                 continue  # it cannot be stopped, so it is not given back while it runs
-            self._release(run, now)
+            self.release(run, now)
+
+    def release(self, run: Run, now: datetime) -> None:
+        """Give a job back: available again, the attempt not counted."""
+        run.settled = True
+        settlement = lifecycle.release(run.job, now)
+        self._ports.save(Ending(run, outcome.COMPLETED, settlement, self._clock.monotonic()))
 
     def stray(self, job: Job, now: datetime) -> None:
         """A job that was claimed for this node, which had given the claim up: give it back."""
-        self._release(Run(job, None, job.queue, self._clock.monotonic()), now)
+        self.release(Run(job, None, job.queue, self._clock.monotonic()), now)
 
     def saved(self, ending: Ending, counted: bool) -> None:
         """The store has an outcome, or says that its claim was lost."""
@@ -187,11 +193,6 @@ class Runs:
         run.told = True
         run.job.cancelled.set()
         self._executor.tell(run)
-
-    def _release(self, run: Run, now: datetime) -> None:
-        run.settled = True
-        settlement = lifecycle.release(run.job, now)
-        self._ports.save(Ending(run, outcome.COMPLETED, settlement, self._clock.monotonic()))
 
     def _settle(self, run: Run, ended: lifecycle.Outcome, now: datetime, at: float) -> None:
         run.settled = True

@@ -1,7 +1,8 @@
 """One body in the three modes: the same final rows, all fields but tokens, and the same events.
 
 Inline runs a job inside ``insert``; the others say ``advance(0)`` after it. From there on all of them
-let the same time pass.
+let the same time pass. Where an async worker that is due at once sleeps, inline has run it to its end, and
+so has a drain after each insert: with these the rows agree. What time brings sleeps alike in all of them.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ QUEUES = {
     "one": Queue(1),
     "slow": Queue(5, rate_limit=RateLimit(allowed=2, period=30)),
     "few": Queue(5, global_concurrency=2),
+    "wide": Queue(100),
 }
 
 
@@ -103,6 +105,14 @@ def agree(body: Body, plugins: Any = ()) -> list[dict[str, Any]]:
         rows_there, events_there = result(mode, body, plugins)
         assert rows_there == rows, mode
         assert events_there == events, mode
+    return rows
+
+
+def agree_with_drains(body: Body) -> list[dict[str, Any]]:
+    """Assert that a drain after each insert, in memory and on a server, ends as inline does."""
+    rows = without_node(result("inline", body)[0])
+    for mode in ("manual", "postgres"):
+        assert without_node(result(mode, body, kind=Drained)[0]) == rows, mode
     return rows
 
 
@@ -228,11 +238,12 @@ def test_chains_of_inserts_by_workers_of_both_colours():
 
         @worker(name="chain_async", queue="few")
         async def chain_async(job: Job) -> None:
-            await asyncio.sleep(1)  # noqa: TID251 - virtual
+            await asyncio.sleep(job.meta.get("s", 0))  # noqa: TID251 - virtual
             new = chain.new({"n": max(job.args["n"] - 1, 0)})
             await here.app.insert_all_async([new, scripted.new({"script": ["ok"]})])
 
         here.insert(chain.new({"n": 6}), chain_async.new({"n": 3}))
+        here.insert(chain_async.new({"n": 3}, meta={"s": 1}, schedule_in=1))
         here.jobs.advance(120)
 
     rows = agree(body)
@@ -263,17 +274,49 @@ def test_limits_and_pauses():
     assert [span.total_seconds() for span in started] == [0, 0, 30, 30, 60]
 
 
-def test_time_limits_and_sleeps_of_async_workers():
+def test_time_limits_and_sleeps_of_async_workers_that_time_brings():
     def body(here: Running) -> None:
+        def new(s: float, queue: str = "default") -> Any:
+            return sleeper.new({"s": s}, queue=queue, schedule_in=1)
+
         here.insert(sleeper.new({"s": 0}))
-        here.insert(sleeper.new({"s": 9}), sleeper.new({"s": 11}))
-        here.insert(sleeper.new({"s": 5}, queue="one"), sleeper.new({"s": 5}, queue="one"))
+        here.insert(new(9), new(11))
+        here.insert(new(5, "one"), new(5, "one"))
         here.jobs.advance(120)
 
     rows = agree(body)
     states = ["completed", "completed", "discarded", "completed", "completed"]
     assert [row["state"] for row in rows] == states
     assert rows[2]["errors"][0]["error"].startswith("JobTimeoutError")
+    ended = [row["completed_at"] - START for row in rows[3:]]
+    assert [span.total_seconds() for span in ended] == [6, 11], "one after another, in virtual time"
+
+
+def test_time_limits_and_sleeps_of_async_workers_that_are_due_at_once():
+    def body(here: Running) -> None:
+        here.insert(sleeper.new({"s": 9}), sleeper.new({"s": 11}))
+        here.insert(sleeper.new({"s": 5}, queue="one"), sleeper.new({"s": 5}, queue="one"))
+        assert here.jobs.count_jobs(by="state") == {"completed": 3, "retryable": 1}
+        here.jobs.advance(120)
+
+    rows = agree_with_drains(body)
+    assert [row["state"] for row in rows] == ["completed", "discarded", "completed", "completed"]
+    assert {row["completed_at"] for row in rows} == {START, None}, "their sleeps took no time"
+    assert rows[1]["errors"][0]["error"].startswith("JobTimeoutError")
+
+
+def test_chains_of_sleepers_that_are_due_at_once():
+    def body(here: Running) -> None:
+        @worker(name="link", queue="one")
+        async def link(job: Job) -> None:
+            if job.args["n"]:
+                await here.app.insert_async(link.new({"n": job.args["n"] - 1}))
+            await asyncio.sleep(60)  # noqa: TID251 - virtual
+
+        here.insert(link.new({"n": 20}), link.new({"n": 3}, queue="few"))
+
+    rows = agree_with_drains(body)
+    assert [row["completed_at"] for row in rows] == [START] * 25
 
 
 def test_what_is_done_to_jobs_by_hand():
@@ -362,12 +405,15 @@ class Step:
 def made(given: dict[str, Any]) -> Any:
     given = dict(given)
     if "s" in given:
-        return sleeper.new({"s": given.pop("s")}, **given)
+        return sleeper.new({"s": given.pop("s")}, **{"queue": "wide", **given})
     if given.pop("is_unique", False):
         given["unique"] = Unique(period=30, keys=("k",))
         given["replace"] = {"scheduled": ("scheduled_at", "args")}
     args = {"script": given.pop("script"), "k": given.pop("k")}
     return scripted.new(args, **given)
+
+
+delays = st.sampled_from([0, 0.5, 1, 15, 16, 20, 31, 60])
 
 
 def jobs_with(
@@ -379,11 +425,11 @@ def jobs_with(
         optional={
             "queue": st.sampled_from(queues),
             "priority": st.integers(0, 9),
-            "schedule_in": st.sampled_from([0, 0.5, 1, 15, 16, 20, 31, 60]),
             "max_attempts": st.integers(1, 3),
             "tags": st.lists(st.sampled_from("ab"), max_size=2),
             "meta": st.just({"m": {"n": [1, None]}}),
-        },
+        }
+        | ({} if "schedule_in" in more else {"schedule_in": delays}),
     )
 
 
@@ -407,19 +453,28 @@ changes = st.builds(
 controls = st.builds(
     Step, st.sampled_from(["pause_queue", "resume_queue"]), st.sampled_from([*QUEUES])
 )
-sleepers = jobs_with({"s": st.sampled_from([0, 1, 9.5, 10, 11])})
+sleepers = jobs_with({"s": st.sampled_from([0, 1, 9.5, 10, 11])}, ("wide",))
+later_sleepers = jobs_with(
+    {"s": st.sampled_from([0, 1, 9.5, 10, 11]), "schedule_in": st.sampled_from([0.5, 1, 15, 31])}
+)
+
+
+LATER = (Step("insert", [{"s": 9.5, "schedule_in": 1}]), Step("advance", 1))
 
 
 @settings(max_examples=60)
 @given(
     program=st.lists(
-        st.one_of(inserts_of(jobs_with(script) | sleepers), advances, changes, controls),
+        st.one_of(inserts_of(jobs_with(script)), advances, changes, controls),
         min_size=1,
         max_size=8,
     )
+    | st.lists(
+        st.one_of(inserts_of(jobs_with(script) | later_sleepers), advances), min_size=1, max_size=8
+    )
 )
-@example(program=[Step("insert", [{"s": 9.5}]), Step("delete_job", 0), Step("advance", 10)])
-@example(program=[Step("insert", [{"s": 9.5}]), Step("retry_job", 0), Step("cancel_job", 0)])
+@example(program=[*LATER, Step("delete_job", 0), Step("advance", 10)])
+@example(program=[*LATER, Step("retry_job", 0), Step("cancel_job", 0)])
 def test_any_program_ends_alike_in_every_mode(program):
     def body(here: Running) -> None:
         for step in program:
@@ -436,14 +491,14 @@ def without_node(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @settings(max_examples=60)
 @given(
     program=st.lists(
-        inserts_of(jobs_with(script, ("default", "one", "few"))) | advances | changes,
+        inserts_of(jobs_with(script, ("default", "one", "few")) | sleepers) | advances | changes,
         min_size=1,
         max_size=8,
     )
 )
 def test_a_drain_after_each_insert_ends_alike_too(program):
     """Drains run one job after another, past pauses, limits and time; where none of these counts,
-    their rows are those of the engine."""
+    their rows are those of the engine. Async workers that sleep are no exception."""
 
     def body(here: Running) -> None:
         for step in program:
