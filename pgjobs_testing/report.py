@@ -19,11 +19,10 @@ import pytest
 
 from pgjobs.rules.job import Job, JobState
 from pgjobs_testing.capture import Capture
-from pgjobs_testing.timeline import Recorder, Trace, elapsed, line
+from pgjobs_testing.folding import shown
+from pgjobs_testing.timeline import Recorder, Trace, elapsed
 
 TITLE = "pgjobs timeline"
-MOMENTS = 100
-"""Moments that a report shows: the last ones."""
 JOBS = 30
 SCENARIO_LINES = 80
 """Lines of a scenario beyond which it is in a file alone."""
@@ -58,7 +57,7 @@ def _of_test(recorder: Recorder, name: str | None, capture: Capture, item: pytes
     now = elapsed(capture.clock.now() - trace.start)
     lines = [
         f"mode {capture.mode}; 0s is {trace.start.isoformat()}, and the clock stands at {now}",
-        *_moments(trace),
+        *shown(trace),
         "",
         *_jobs(trace),
         f"again: pytest {shlex.quote(item.nodeid)} {capture.repeated_by}",
@@ -68,18 +67,7 @@ def _of_test(recorder: Recorder, name: str | None, capture: Capture, item: pytes
 
 def _of_scenario(trace: Trace, item: pytest.Item) -> str:
     again = f"again: pgjobs-testing replay {shlex.quote(item.nodeid.split('::', 1)[0])}"
-    return "\n".join(
-        [f"0s is {trace.start.isoformat()}", *_moments(trace), "", *_jobs(trace), again]
-    )
-
-
-def _moments(trace: Trace) -> Iterator[str]:
-    """The last moments, a line for each."""
-    left_out = len(trace) - MOMENTS
-    if left_out > 0:
-        yield f"... {left_out} earlier moments are left out ..."
-    for moment in trace.moments[-MOMENTS:]:
-        yield line(moment, trace.start)
+    return "\n".join([f"0s is {trace.start.isoformat()}", *shown(trace), "", *_jobs(trace), again])
 
 
 def _jobs(trace: Trace) -> Iterator[str]:
@@ -128,11 +116,11 @@ def _scenario(trace: Trace, name: str | None, item: pytest.Item) -> str:
         )
     path = _directory(item) / _file_name(item.nodeid, name)
     path.write_text(text, encoding="utf-8")
-    shown = "\n".join(lines[:SCENARIO_LINES])
+    beginning = "\n".join(lines[:SCENARIO_LINES])
     left_out = len(lines) - SCENARIO_LINES
     return (
         f"scenario, which replays it: {path}\n"
-        f"(its first lines; {left_out} more are in the file)\n\n{shown}\n"
+        f"(its first lines; {left_out} more are in the file)\n\n{beginning}\n"
     )
 
 
