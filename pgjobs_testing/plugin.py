@@ -20,7 +20,7 @@ from pgjobs.rules.errors import PgJobsError
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture as captures
-from pgjobs_testing import marking, session, strictness
+from pgjobs_testing import marking, session, strictness, tracebacks
 from pgjobs_testing.capture import Capture
 from pgjobs_testing.fixture import Harness
 from pgjobs_testing.report import sections
@@ -217,9 +217,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failing test's report shows what happened, in virtual time."""
+    """A failing test's report points at its own line, and shows what happened, in virtual time."""
+    if call.excinfo is not None:
+        tracebacks.hide(call.excinfo)
     report = yield
     capture = item.stash.get(_capture_key, None)
     if report.failed and capture is not None:
