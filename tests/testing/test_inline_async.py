@@ -203,6 +203,9 @@ def test_a_drain_settles_a_worker_that_waits_for_ever_as_an_inline_insert_does()
             jobs.drain_queue()
         assert jobs.get_job(job).state == "retryable"
         assert str(jobs.get_job(job).last_error).startswith("StuckWorkerError")
+        jobs.retry_job(job)
+        assert jobs.drain_queue(with_safety=True) == {"retryable": 1}
+        assert jobs.get_job(job).attempt == 2
 
 
 def test_the_cleanup_of_a_worker_that_waits_for_ever_may_sleep(jobs: Harness) -> None:

@@ -222,6 +222,4 @@ def test_inline_what_is_due_has_run_when_insert_returns(jobs, mailbox):
     ada = app.register("ada@example.org")
     assert len(mailbox) == 1
     (picture,) = jobs.all_jobs(worker=FetchAvatar, args={"account_id": ada})
-    assert picture.state == "executing"  # it awaits 0.2 s, and the clock stands still
-    jobs.advance(0.2)
-    assert jobs.get_job(picture).state == "completed"
+    assert picture.state == "completed"  # it awaited 0.2 s, which took no time
