@@ -97,16 +97,13 @@ class Cast:
         timeout = next(iter(limits)) if len(limits) == 1 else None
         parts = self._parts.setdefault(told.worker, [])
         for part in parts:
+            if self._fits(part, told, keys, delays, timeout):
+                break
             if told.recurs and self._recurring(part):
-                if not self._fits(part, told, keys, delays, timeout):
-                    self._say(
-                        f"ticks of {told.worker} went differently; they are told as the first"
-                    )
+                self._say(f"ticks of {told.worker} went differently; they are told as the last")
                 part.jobs.append(told.ordinal)
                 self.of[told.ordinal] = part
                 return
-            if self._fits(part, told, keys, delays, timeout):
-                break
         else:
             part = Part(told.worker)
             parts.append(part)
