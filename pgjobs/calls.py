@@ -276,7 +276,9 @@ class Calls(ABC):
         return result
 
     def _client(self, runtime: Runtime) -> Client:
-        return Client(runtime.clock, runtime.telemetry, self.queues)
+        captor = runtime.captor
+        queues = self.queues if captor is None else captor.configured(self.queues)
+        return Client(runtime.clock, runtime.telemetry, queues)
 
 
 def _jobs_of(answer: object) -> list[Job]:

@@ -17,6 +17,7 @@ from pgjobs.engine.drain import DrainResult, Program
 from pgjobs.gathering import Surroundings
 from pgjobs.ports import Clock, Rng, Store
 from pgjobs.rules.job import Job
+from pgjobs.rules.options import Queue
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import Registry
 
@@ -54,6 +55,10 @@ class Captor(Protocol):
 
     def surroundings(self) -> Surroundings | None:
         """What a test run knows when it explains a job; None: what the instance itself knows."""
+        ...
+
+    def configured(self, own: Mapping[str, Queue]) -> Mapping[str, Queue]:
+        """The queues that an instance's calls find configured, which lists ``own``."""
         ...
 
     def calling(self, call: str) -> None:

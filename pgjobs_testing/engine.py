@@ -102,6 +102,10 @@ class Engine:
         test = UnderTest(NODE, self._capture.mode, self.starts > 0)
         return Surroundings(served or {}, REGISTRY, self._plugins(), others, test)
 
+    def configured(self, own: Mapping[str, Queue]) -> Mapping[str, Queue]:
+        given = self._capture.settings.queues
+        return given if own and given is not None else own
+
     def calling(self, call: str) -> None:
         if self._capture.mode == "inline" and not self._turn.taken and running():
             raise BlockingCallError(

@@ -19,6 +19,7 @@ from pgjobs.effects import Count, Effect
 from pgjobs.engine.drain import DrainPlan, DrainResult, Program, drive, drive_async
 from pgjobs.ports import Rng
 from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.options import Queue
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.telemetry import PROCESS, Telemetry
@@ -157,6 +158,10 @@ class _Quiet:
 
     def surroundings(self) -> None:
         """The scenario's nodes have heartbeats: an instance explains a job as in production."""
+
+    def configured(self, own: Mapping[str, Queue]) -> Mapping[str, Queue]:
+        """What an instance lists is its own here."""
+        return own
 
     def calling(self, call: str) -> None:
         """Every call may be made."""
