@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, get_origin
 
 from pgjobs.rules.errors import ConfigurationError, InvalidJobError, shown
@@ -51,15 +54,13 @@ def pattern(value: Any, path: str, depth: int = 0) -> Pattern:
     try:
         return Exactly(normal_value(value, path))
     except InvalidJobError as error:
-        if _compares_by_itself(value):
-            return Accepted(value, called=False)
         raise ConfigurationError(
             f"{error}; in an assertion also ANY, a type or a function of the value"
         ) from None
 
 
 def matcher(value: Any, path: str) -> Pattern | None:
-    """The pattern for ANY, a type or a function; None for another value."""
+    """The pattern for ANY, a type, a function or what knows what equals it; None for another value."""
     if isinstance(value, _Any):
         return Anything()
     if isinstance(value, Worker):
@@ -76,7 +77,9 @@ def matcher(value: Any, path: str) -> Pattern | None:
             f"{path} is given {shown(value)}, which cannot be asked whether a value is one: give the "
             "type alone, as in list, or a function of the value"
         )
-    if not callable(value) or _compares_by_itself(value):
+    if _compares_by_itself(value):
+        return Accepted(value, called=False)
+    if not callable(value):
         return None
     if inspect.iscoroutinefunction(value):
         raise ConfigurationError(
@@ -91,26 +94,25 @@ _KINDS = (str, int, float, bool, list, dict, tuple, datetime, type(None))
 
 
 def _compares_by_itself(value: object) -> bool:
-    """Whether an object knows what equals it (``pytest.approx``, ``mock.ANY``), and is no mere datum."""
+    """Whether an object knows what equals it (``pytest.approx``, ``mock.ANY``), and is no mere datum.
+
+    What the standard library can compare (a path, an address, a compiled expression) equals its like
+    alone, so that no value of a job would ever match, and a refutation always pass.
+    """
     kind = type(value)
-    data = {
-        "builtins",
-        "datetime",
-        "decimal",
-        "uuid",
-        "pathlib",
-        "fractions",
-        "collections",
-        "enum",
-    }
+    home = kind.__module__.partition(".")[0]
     return (
         kind.__eq__ is not object.__eq__
-        and kind.__module__.partition(".")[0] not in data
-        and not hasattr(kind, "__dataclass_fields__")
-        and not hasattr(kind, "model_fields")
-        and not hasattr(kind, "_fields")
-        and kind.__module__ not in ("types", "functools")
+        and (home not in sys.stdlib_module_names or home == "unittest")
+        and not isinstance(value, _DATA)
+        and not any(hasattr(kind, fields) for fields in _FIELDS)
     )
+
+
+_DATA = (*_KINDS, bytes, timedelta, date, set, frozenset, Mapping, PurePath, BaseException, Enum)
+"""The types of plain values: a class of the caller's that extends one is such a value too."""
+_FIELDS = ("__dataclass_fields__", "__attrs_attrs__", "model_fields", "_fields")
+"""What classes of records have."""
 
 
 def _key(key: object, path: str) -> str:

@@ -133,7 +133,7 @@ def checked(name: str, value: Any, within: timedelta, times: Times) -> Pattern:
 
 
 def worker_pattern(value: Any) -> Pattern:
-    """A worker by object or name, ANY, or a function of the name; a worker's own code is none."""
+    """A worker by object or name, or what judges the name; a worker's own code is none."""
     if isinstance(value, Worker | str):
         return Named(worker_name(value))
     if inspect.isclass(value) or _takes_a_job(value):
@@ -150,7 +150,7 @@ def worker_pattern(value: Any) -> Pattern:
 
 
 def state_pattern(value: Any) -> Pattern:
-    """A state or a list of states, ANY, or a function of the state."""
+    """A state or a list of states, or what judges the state."""
     return matcher(value, "state") or OneOf(states(value))
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
+from ipaddress import ip_address
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from pgjobs import ConfigurationError, Job, PgJobs, worker
-from pgjobs_testing import Harness, harness
+from pgjobs_testing import ANY, Harness, harness
+from pgjobs_testing.asserting.fields import OF_JOBS
 
 
 @pytest.fixture
@@ -128,3 +133,38 @@ def test_an_instance_that_the_test_made_comes_before_another_of_its_name() -> No
             assert list(inner.queues) == ["other"]
         assert list(jobs.queues) == ["other"]
     del elsewhere
+
+
+class Even:
+    """Equals every even number, as objects of libraries for assertions do."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, int) and other % 2 == 0
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("value", [mock.ANY, ANY, lambda _: True], ids=["mock", "ours", "function"])
+@pytest.mark.parametrize("name", OF_JOBS)
+def test_what_knows_what_equals_it_stands_in_place_of_any_filter(
+    jobs: Harness, name: str, value: Any
+):
+    jobs.insert(note.new({"n": 1}))
+    assert jobs.assert_enqueued(**{name: value}).args == {"n": 1}
+
+
+def test_equality_of_ones_own_decides_on_a_filter(jobs: Harness):
+    jobs.insert(note.new({"n": 1}, priority=2))
+    jobs.assert_enqueued(priority=Even(), scheduled_in=pytest.approx(0))
+    jobs.refute_enqueued(max_attempts=pytest.approx(3))
+    jobs.drain_queue()
+    jobs.assert_performed(priority=Even(), worker=mock.ANY, state=mock.ANY)
+    jobs.assert_event("pgjobs.job.stop", priority=Even(), state=mock.ANY, duration=pytest.approx(0))
+
+
+@pytest.mark.parametrize("value", [re.compile("@"), ip_address("::1"), SimpleNamespace(a=1)])
+def test_an_object_that_no_value_can_equal_is_refused(jobs: Harness, value: object):
+    for filters in ({"args": {"to": value}}, {"args": value}, {"queue": value}):
+        with pytest.raises(ConfigurationError, match="function of the value"):
+            jobs.refute_enqueued(**filters)
