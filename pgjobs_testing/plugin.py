@@ -266,9 +266,13 @@ def jobs(request: pytest.FixtureRequest) -> Harness:
             jobs.advance(3600)                   # an hour passes: retries, schedules, cron
             jobs.refute_enqueued(worker=send_mail)
     look at     jobs.assert_enqueued(...), jobs.refute_enqueued(...), jobs.all_enqueued(...) by worker,
-                queue, args, meta, tags, state, scheduled_at ...; print(jobs.timeline): what happened
+                queue, args, meta, tags, state, scheduled_at ...; with jobs.expect_enqueued(...): what a
+                block inserts; jobs.assert_performed(...), jobs.assert_order([...]), jobs.assert_event(...)
+    understand  print(jobs.timeline): what happened; jobs.timeline.to_html(), .to_svg(), .to_scenario();
+                print(jobs.explain(job)): why it has not run
     run         jobs.drain_queue(), all that is due now; jobs.perform_job(worker, args), one run without
-                storing anything; jobs.build_job(worker, args), the job that a worker would get
+                storing anything; jobs.build_job(worker, args), the job that a worker would get;
+                jobs.assert_idempotent(worker, args), that a second run changes nothing
     time        jobs.advance(60), jobs.travel_to(instant): everything in between happens, at its own
                 instant; jobs.clock.now()
     the client  jobs.insert, jobs.get_job, jobs.all_jobs, jobs.count_jobs, jobs.cancel_job,

@@ -297,12 +297,22 @@ def test_the_fixtures_documentation_teaches_a_first_test_and_names_what_there_is
     project: Project,
 ) -> None:
     from pgjobs_testing import Harness
+    from pgjobs_testing.asserting import Assertions
 
     code, output = project.run(*ON, "--fixtures", "-q")
     assert code == 0, output
     documented = output[output.index("The application's jobs in the hand of the test") :]
     named = set(re.findall(r"(?<!\.)\bjobs\.([a-z]\w*)", documented))
     assert {name for name in named if not hasattr(Harness, name)} == set()
-    assert {"assert_enqueued", "advance", "drain_queue", "perform_job", "timeline"} <= named
+    asserting = {name for name in vars(Assertions) if name.startswith(("assert_", "expect_"))}
+    assert {name for name in asserting if not name.endswith("_async")} <= named
+    assert {
+        "advance",
+        "drain_queue",
+        "perform_job",
+        "assert_idempotent",
+        "timeline",
+        "explain",
+    } <= named
     assert "def test_signing_up_sends_a_mail(jobs, mailbox):" in documented
     assert "docs/reference/plugin.md" in documented
