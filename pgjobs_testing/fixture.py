@@ -169,7 +169,8 @@ class Harness(Assertions):
         chosen = performing.chosen(worker)
         job = performing.built(chosen, args, given, self.clock.now())
         second = idempotence.again(job)
-        self._perform(chosen, job)
+        idempotence.check_observer(observe)
+        idempotence.check_first(chosen, job, self._perform(chosen, job))
         first = idempotence.seen(observe and observe(), self.all_jobs())
         try:
             value = self._perform(chosen, second)
@@ -192,7 +193,8 @@ class Harness(Assertions):
         chosen = performing.chosen(worker)
         job = performing.built(chosen, args, given, self.clock.now())
         second = idempotence.again(job)
-        await self._perform_async(chosen, job)
+        idempotence.check_observer(observe)
+        idempotence.check_first(chosen, job, await self._perform_async(chosen, job))
         first = await self._seen_async(observe)
         try:
             value = await self._perform_async(chosen, second)

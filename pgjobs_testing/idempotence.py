@@ -31,6 +31,34 @@ class Seen:
     jobs: dict[int, dict[str, Any]]
 
 
+def check_observer(observe: object) -> None:
+    """``ConfigurationError`` for an ``observe`` that cannot be called, before anything runs."""
+    if observe is None:
+        return
+    try:
+        if callable(observe):
+            inspect.signature(observe).bind()
+            return
+    except ValueError:  # a builtin that tells no signature
+        return
+    except TypeError:
+        pass
+    raise ConfigurationError(
+        f"observe takes a function without arguments, as in observe=lambda: list(ledger), not "
+        f"{shown(observe)}"
+    )
+
+
+def check_first(worker: Worker[..., Any], job: Job, value: object) -> None:
+    """``AssertionError`` where the first run asks to be retried: nothing was done that could be twice."""
+    __tracebackhide__ = True
+    if outcome.returned(value).event is Event.FAIL:
+        raise AssertionError(
+            f"worker {worker.name}: its first {_run(job)} failed, with {shown(value)}: only after one "
+            "that succeeds can a second be judged"
+        )
+
+
 def seen(value: object, jobs: list[Job]) -> Seen:
     """What is there now, as a copy that later runs cannot change; ``value`` is what was observed."""
     rows = {job.id: {name: getattr(job, name) for name in _COMPARED} for job in jobs}
@@ -111,7 +139,8 @@ def _about_job(each: Difference) -> str:
 
 
 def _head(worker: Worker[..., Any], job: Job) -> str:
-    return (
-        f"worker {worker.name} is not idempotent: its second run (job {job.id}, attempt "
-        f"{job.attempt}, args {shown(job.args)})"
-    )
+    return f"worker {worker.name} is not idempotent: its second {_run(job)}"
+
+
+def _run(job: Job) -> str:
+    return f"run (job {job.id}, attempt {job.attempt}, args {shown(job.args)})"

@@ -337,6 +337,33 @@ def test_a_first_run_that_fails_is_passed_on(jobs: Harness):
         jobs.assert_idempotent(broken)
 
 
+def test_a_first_run_that_asks_to_be_retried_has_not_succeeded(jobs: Harness):
+    @worker
+    def busy(job: Job) -> Retry:
+        return Retry("busy")
+
+    with pytest.raises(AssertionError, match=r"its first run .*attempt 1.* Retry\('busy'\)"):
+        jobs.assert_idempotent(busy)
+    with pytest.raises(AssertionError, match=r"its first run .*attempt 1.* Retry\('busy'\)"):
+        asyncio.run(jobs.assert_idempotent_async(busy))
+
+
+def test_what_observes_is_a_function_without_arguments(jobs: Harness):
+    ran: list[int] = []
+
+    @worker
+    def noting(job: Job) -> None:
+        ran.append(job.attempt)
+
+    wrong: Any
+    for wrong in (ledger, lambda job: job):
+        with pytest.raises(ConfigurationError, match="observe takes a function without arguments"):
+            jobs.assert_idempotent(noting, observe=wrong)
+        with pytest.raises(ConfigurationError, match="observe takes a function without arguments"):
+            asyncio.run(jobs.assert_idempotent_async(noting, observe=wrong))
+    assert ran == []
+
+
 def test_what_cannot_be_compared_is_refused(jobs: Harness):
     with pytest.raises(ConfigurationError, match="plain values"):
         jobs.assert_idempotent(charge_once, observe=lambda: (each for each in ledger))
