@@ -272,7 +272,7 @@ class Engine:
         call: str,
     ) -> None:
         """Run a program, and what was ``left`` to it meanwhile; the turn is taken, and ended here."""
-        self.recorder.call("let")
+        self._begin()
         try:
             with self._capture.clock.still():
                 flow.drive(program(), lambda coroutine: self._capture.loops.run(coroutine, call))
@@ -287,7 +287,7 @@ class Engine:
     async def _drive_async(
         self, program: Callable[[], flow.Program], left: Callable[[], flow.Program]
     ) -> None:
-        self.recorder.call("let")
+        self._begin()
         try:
             with self._capture.clock.still():
                 await flow.drive_async(program())
@@ -298,6 +298,11 @@ class Engine:
             raise
         finally:
             self.recorder.call("hold")
+
+    def _begin(self) -> None:
+        self.recorder.call("let")
+        if self._executor is not None:
+            self._executor.count_anew()
 
     def _setting(self) -> Setting:
         settings, served = self._capture.settings, self.served()

@@ -281,3 +281,20 @@ def test_the_error_comes_soon():
         with pytest.raises(LivelockError):
             jobs.drain_queue()
         assert time.perf_counter() - before < 30
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_a_test_that_inserts_thousands_inline_one_by_one_is_no_chain(colour):
+    with harness(mode="inline") as jobs:
+        single = made(colour, lambda job: None)
+        for _ in range(2_200):
+            jobs.insert(single.new())
+        assert jobs.count_jobs(by="state") == {"completed": 2_200}
+
+
+def test_a_job_that_a_test_retries_inline_by_hand_again_and_again_is_no_livelock():
+    with harness(mode="inline") as jobs:
+        job = jobs.insert(made("def", lambda job: None).new())
+        for _ in range(150):
+            jobs.retry_job(job)
+        assert jobs.get_job(job).state == "completed"
