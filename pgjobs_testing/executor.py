@@ -182,7 +182,7 @@ class InlineExecutor:
         self._waiting: deque[Run] = deque()
         self._finished: list[Finished] = []
         self._tasks: dict[Run, asyncio.Task[None]] = {}
-        self._told = False
+        self._told = self._unsettled = False
         self._watch: tuple[datetime, Watch] | None = None
         self._endless: Exception | None = None
         self._give_back: Callable[[Run], None] | None = None
@@ -229,7 +229,9 @@ class InlineExecutor:
 
     @property
     def wants_loop(self) -> bool:
-        if self._told or (self._waiting and self._is_async(self._waiting[0])):
+        if self._told or self._unsettled:
+            return True
+        if self._waiting and self._is_async(self._waiting[0]):
             return True
         due = self.next_due()
         return due is not None and due <= self._clock.now()
@@ -248,7 +250,9 @@ class InlineExecutor:
             self._tasks[run] = time.spawn(self._perform(run), name=_name(run), context=context)
         before = len(self._finished)
         time.fire()
+        self._unsettled = True  # stays, where a test's own time limit ends this call
         settled = await time.settle()
+        self._unsettled = False
         if context is not None:
             adopt(context)
         for each in self._finished[before:]:

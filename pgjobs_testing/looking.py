@@ -77,3 +77,7 @@ class WatchedTrace(Trace):
         found = Trace.of(self, event)
         self.saw(moment.job for moment in found if moment.job is not None)
         return found
+
+    def __iter__(self) -> Iterator[Moment]:
+        self.saw(moment.job for moment in self.moments if moment.job is not None)
+        return Trace.__iter__(self)

@@ -7,7 +7,7 @@ store. Equal seeds give byte-equal traces, on both stores.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -150,6 +150,9 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.moments)
+
+    def __iter__(self) -> Iterator[Moment]:
+        return iter(self.moments)
 
 
 class Recorder(Telemetry):

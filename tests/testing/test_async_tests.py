@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -227,3 +229,23 @@ def test_a_library_without_an_asyncio_loop_is_refused_with_the_remedy() -> None:
         driven = test()  # as by trio: nothing of asyncio runs
         with pytest.raises(UnsupportedLoopError, match="anyio_backend return"):
             driven.send(None)
+
+
+async def test_an_advance_that_a_test_gives_up_is_gone_on_with_by_the_next() -> None:
+    """What is awaited in real time is awaited again, and the clock does not move meanwhile."""
+    ended: list[str] = []
+
+    @worker
+    async def reads(job: Job) -> None:
+        ended.append(await asyncio.to_thread(lambda: gate.wait(5) and "read"))
+
+    gate = threading.Event()
+    with harness() as jobs:
+        job = await jobs.insert_async(reads.new())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await jobs.advance_async(5)
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+        await jobs.advance_async(5)
+        assert ended == ["read"]
+        assert (await jobs.get_job_async(job)).state == "completed"

@@ -150,6 +150,7 @@ LOOKS = {
     "delete_job": lambda jobs, app: jobs.delete_job(1),
     "retry_job": lambda jobs, app: jobs.retry_job(1),
     "the timeline": lambda jobs, app: jobs.timeline.of("retryable"),
+    "every moment": lambda jobs, app: [moment.event for moment in jobs.timeline],
 }
 
 
