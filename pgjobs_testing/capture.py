@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import count
 
 from pgjobs import guard, runtime
 from pgjobs.adapters.system import SystemClock
@@ -49,6 +50,7 @@ class Capture:
         self._thread = threading.get_ident()
         self._loops_of_threads: dict[int, Loops] = {}
         self._engines: dict[object, Engine] = {}
+        self._numbers: list[int] = []
         self._used: dict[object, str] = {}
         self._first = runtime.next_number()
         self._stands_for: dict[str | None, Engine] = {}  # whatever becomes of the instance
@@ -171,7 +173,7 @@ class Capture:
             if found is None and database is not None and None in self._engines:
                 found = self._engines[database] = self._engines.pop(None)
             if found is None:
-                store = self._source.store(len(self._engines))
+                store = self._source.store(self._number())
                 found = Engine(
                     self, store, lambda: self._served(found), lambda: self._plugins(found)
                 )
@@ -179,6 +181,13 @@ class Capture:
                     found.recorder.start = first.recorder.start
                 self._engines[database] = found
             return found
+
+    def _number(self) -> int:
+        """Of a database that neither this capture uses nor one around it."""
+        sharing = [each for each in {*_stack, self} if each._source is self._source]
+        used = {number for each in sharing for number in each._numbers}
+        self._numbers.append(next(number for number in count() if number not in used))
+        return self._numbers[-1]
 
     def _served(self, engine: Engine | None) -> Mapping[str, Queue] | None:
         if self.settings.queues is not None:

@@ -8,6 +8,7 @@ does.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -43,6 +44,9 @@ MARKER = (
     "strict: True fails a test that never looked at a job that failed or was left over. The nearest "
     "marker wins, option by option."
 )
+
+
+PACKAGE = "pgjobs_testing"
 
 
 class WiderFixtureWarning(pytest.PytestWarning):
@@ -92,6 +96,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     config.addinivalue_line("markers", "pgjobs_scenario: a scenario file (the plugin marks them)")
+    if config.pluginmanager.is_blocked(PACKAGE):  # -p no:pgjobs_testing, after addopts loaded it
+        config.pluginmanager.unregister(sys.modules[__name__])
+        return
     try:
         mode = check_mode(config.getoption("--pgjobs-mode") or config.getini("pgjobs_mode"))
     except PgJobsError as error:
@@ -284,6 +291,11 @@ def jobs(request: pytest.FixtureRequest) -> Harness:
     More: pytest --markers, pytest --help (group pgjobs), docs/reference/plugin.md
     """
     # No blank line above: pytest --fixtures shows what comes before the first, unless -v is given.
+    if request.config.pluginmanager.is_blocked(PACKAGE):
+        raise pytest.UsageError(
+            "-p no:pgjobs_testing switches the plugin off, so there is no fixture 'jobs': leave the "
+            "option out, or this test"
+        )
     capture = request.node.stash.get(_capture_key, None)
     if capture is None:
         raise pytest.UsageError("the fixture 'jobs' belongs to one test: use it in function scope")

@@ -134,6 +134,26 @@ def test_it_is_switched_on_by_name_wherever_that_stands(
     assert output.count("pgjobs: mode manual, --pgjobs-seed") == 1
 
 
+def test_it_is_switched_off_by_name_where_addopts_switch_it_on(project: Project) -> None:
+    project.write("pytest.ini", "[pytest]\naddopts = -p pgjobs_testing\n")
+    project.write(
+        "test_it.py",
+        """
+        from pgjobs_testing.capture import current
+
+        def test_nothing_is_captured():
+            assert current() is None
+
+        def test_with_the_fixture(jobs): ...
+        """,
+    )
+    code, output = project.run("-p", "no:pgjobs_testing")
+    assert code == 1, output
+    assert "1 passed, 1 error" in output
+    assert "-p no:pgjobs_testing switches the plugin off" in output
+    assert "pgjobs: mode" not in output
+
+
 def test_it_says_nothing_under_the_strictest_flags(project: Project) -> None:
     """No warning of ours, no socket, loop or file left open, on either store."""
     project.write(
