@@ -7,6 +7,9 @@ SCENARIOS ?= scenarios/
 PYTEST_ARGS ?=
 UV ?= uv
 
+# Tests start many processes; each would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := $(VENV)/bin
 LOCK := requirements-dev.lock
 DOCKER_POSTGRES := ../shared/tools/docker-postgres

@@ -132,7 +132,9 @@ def test_an_application_is_tested_with_its_own_plugins():
 
 
 def test_the_harness_alone_has_no_plugins(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(capture, "applications", lambda *_: [])  # other tests' may not be collected yet
+    monkeypatch.setattr(
+        capture, "applications", lambda *_: []
+    )  # other tests' may not be collected yet
     with harness(start=START) as jobs:
         jobs.insert(tick.new())
         jobs.advance(30 * 86_400)

@@ -122,10 +122,12 @@ def test_a_failing_test_says_what_repeats_it(output):
             assert not jobs.timeline.text()
         """
     text = output(tests=failing, ends=1)
-    said = re.search(r"^--pgjobs-seed \d+ --pgjobs-start \S+Z$", text, re.MULTILINE)
+    said = re.search(
+        r"^again: pytest .* (--pgjobs-seed \d+ --pgjobs-start \S+Z)$", text, re.MULTILINE
+    )
     assert said is not None, text
-    timeline = re.compile(r"- pgjobs timeline -.*?^--pgjobs-seed", re.DOTALL | re.MULTILINE)
-    again = output(*said[0].split(), tests=failing, ends=1)
+    timeline = re.compile(r"- pgjobs timeline -.*?^again: ", re.DOTALL | re.MULTILINE)
+    again = output(*said[1].split(), tests=failing, ends=1)
     assert timeline.findall(again) == timeline.findall(text) != []
 
 
