@@ -124,15 +124,18 @@ def test_a_picture_service_that_hangs_costs_five_then_ten_then_fifteen_seconds(
     monkeypatch.setattr(avatars, "fetch", hangs)
     ada = app.register("ada@example.org")
     jobs.advance(5)
-    first = jobs.assert_enqueued(worker=FetchAvatar, state="retryable", scheduled_in=16)
+    first = jobs.assert_enqueued(worker=FetchAvatar, state="retryable")
     assert "JobTimeoutError" in first.last_error
     jobs.advance(16 + 10 + 31 + 15)
     given_up = jobs.get_job(first)
     assert (given_up.state, given_up.attempt) == ("discarded", 3)
+    limits = [error["error"].rpartition("limit of ")[2] for error in given_up.errors]
+    assert limits == ["0:00:05", "0:00:10", "0:00:15"]
     assert accounts.get(ada).avatar == 0
     assert len(mailbox) == 1  # the welcome did not wait for the picture
 
 
+@pytest.mark.pgjobs(mode="manual")  # inline the welcome is sent within register, in no time
 def test_a_slow_mail_server_costs_no_real_time(jobs, mailbox, monkeypatch):
     async def slow(to, subject):
         await asyncio.sleep(9)
@@ -197,11 +200,9 @@ def test_an_announcement_goes_to_everybody(jobs, mailbox):
 def test_the_timeline_reads_like_the_story(jobs):
     app.register("ada@example.org")
     jobs.travel_to(datetime(2025, 6, 2, 9, 0, tzinfo=UTC))
-    assert [moment.job.worker.rpartition(".")[2] for moment in jobs.timeline.of("completed")] == [
-        "CheckAddress",
-        "send_welcome",
-        "FetchAvatar",
-    ]
+    done = [moment.job.worker.rpartition(".")[2] for moment in jobs.timeline.of("completed")]
+    assert done[0] == "CheckAddress"
+    assert sorted(done[1:]) == ["FetchAvatar", "send_welcome"]
     (reminded,) = [at for at in jobs.timeline.of("scheduled") if at.job.worker == remind.name]
     assert reminded.at == datetime(2025, 6, 2, 9, 0, tzinfo=UTC)
 
