@@ -1,6 +1,7 @@
 """Which job's run is acting: so that the timeline can tell what a worker inserted from what a test did.
 
-A run in a thread is on that thread's stack; an async one is known by its task.
+A run in a thread is on that thread's stack; an async one is known by its task. A run belongs to one
+database, whose recorder it names: what it inserts into another is no doing of a job that is known there.
 """
 
 from __future__ import annotations
@@ -11,13 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
+Doing = tuple[object, int]
+"""The recorder to which a run belongs (None: the only one that there is), and the id of its job."""
+
 _here = threading.local()
-_tasks: WeakKeyDictionary[asyncio.Task[object], int] = WeakKeyDictionary()
+_tasks: WeakKeyDictionary[asyncio.Task[object], Doing] = WeakKeyDictionary()
 
 
-def present() -> int | None:
-    """The id of the job whose run acts now; None where none does."""
-    stack: list[int] = getattr(_here, "stack", [])
+def present(recorder: object) -> int | None:
+    """The id of the job whose run acts now; None where none does that belongs to ``recorder``."""
+    found = _present()
+    return found[1] if found is not None and found[0] in (None, recorder) else None
+
+
+def _present() -> Doing | None:
+    stack: list[Doing] = getattr(_here, "stack", [])
     if stack:
         return stack[-1]
     if not _tasks:
@@ -30,19 +39,19 @@ def present() -> int | None:
 
 
 @contextmanager
-def run_of(job_id: int) -> Iterator[None]:
+def run_of(job_id: int, recorder: object = None) -> Iterator[None]:
     """What happens inside is done by a run of this job."""
     if not hasattr(_here, "stack"):
         _here.stack = []
-    _here.stack.append(job_id)
+    _here.stack.append((recorder, job_id))
     try:
         yield
     finally:
         _here.stack.pop()
 
 
-def in_this_task(job_id: int) -> None:
+def in_this_task(job_id: int, recorder: object = None) -> None:
     """What the running task does from now on is done by a run of this job."""
     task = asyncio.current_task()
     assert task is not None, "a run on a loop is a task"
-    _tasks[task] = job_id
+    _tasks[task] = (recorder, job_id)

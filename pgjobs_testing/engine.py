@@ -172,7 +172,7 @@ class Engine:
         return self.looking.trace(found) if self._capture.settings.strict else found
 
     def _here(self) -> VirtualHere:
-        return VirtualHere(self._capture.loops_here(), self.holding)
+        return VirtualHere(self._capture.loops_here(), self.holding, self.recorder)
 
     def until(self, target: datetime) -> Trace:
         """Let everything happen up to ``target``."""
@@ -221,7 +221,7 @@ class Engine:
         served = self.served()
         session = LocalSession(self.store)
         executor = self._executor = InlineExecutor(
-            capture.clock, capture.loops, lambda: sum(self._waiting().values())
+            capture.clock, capture.loops, lambda: sum(self._waiting().values()), self.recorder
         )
         ports = NodePorts(capture.clock, capture.rng, session, executor, REGISTRY, self.recorder)
         self._node = Node(

@@ -137,21 +137,29 @@ class Loops:
 
 
 class VirtualHere(Here):
-    """Drains under test: async workers run in virtual time, and ``holding`` what they insert."""
+    """Drains under test: async workers run in virtual time, and ``holding`` what they insert.
 
-    def __init__(self, loops: Loops, holding: Callable[[], AbstractContextManager[None]]) -> None:
+    ``recorder`` is that of the runs' database, where there are several.
+    """
+
+    def __init__(
+        self,
+        loops: Loops,
+        holding: Callable[[], AbstractContextManager[None]],
+        recorder: object = None,
+    ) -> None:
         super().__init__()
-        self._loops, self._holding = loops, holding
+        self._loops, self._holding, self._recorder = loops, holding, recorder
         self.last: Run | None = None
 
     def perform(self, run: Run) -> Outcome:
         self.last = run
-        with self._holding(), doing.run_of(run.job.id):
+        with self._holding(), doing.run_of(run.job.id, self._recorder):
             return super().perform(run)
 
     async def perform_async(self, run: Run) -> Outcome:
         self.last = run
-        with self._holding(), doing.run_of(run.job.id):
+        with self._holding(), doing.run_of(run.job.id, self._recorder):
             return await super().perform_async(run)
 
     def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
@@ -174,11 +182,19 @@ class InlineExecutor:
     """Runs claimed jobs when the flow gives it a turn.
 
     An async run goes on with the clock, and its time limit is the engine's; within ``at_once`` it is
-    run to its end at this instant, as in a drain. ``waiting`` counts the jobs that could be claimed.
+    run to its end at this instant, as in a drain. ``waiting`` counts the jobs that could be claimed;
+    ``recorder`` is that of the runs' database, where there are several.
     """
 
-    def __init__(self, clock: VirtualClock, loops: Loops, waiting: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        loops: Loops,
+        waiting: Callable[[], int],
+        recorder: object = None,
+    ) -> None:
         self._clock, self._loops, self._available = clock, loops, waiting
+        self._recorder = recorder
         self._waiting: deque[Run] = deque()
         self._finished: list[Finished] = []
         self._tasks: dict[Run, asyncio.Task[None]] = {}
@@ -220,7 +236,7 @@ class InlineExecutor:
         ran = False
         while self._waiting and not self._is_async(self._waiting[0]):
             run = self._next()
-            with doing.run_of(run.job.id):
+            with doing.run_of(run.job.id, self._recorder):
                 ended = perform(run)
             self._end(run, ended)
             passing_on(ended)
@@ -274,7 +290,7 @@ class InlineExecutor:
 
     async def _run_to_end(self, run: Run, give_back: Callable[[Run], None]) -> None:
         async def perform() -> Outcome:
-            doing.in_this_task(run.job.id)
+            doing.in_this_task(run.job.id, self._recorder)
             return await perform_within(run, run.limit)
 
         try:
@@ -291,7 +307,7 @@ class InlineExecutor:
         passing_on(ended)
 
     async def _perform(self, run: Run) -> None:
-        doing.in_this_task(run.job.id)
+        doing.in_this_task(run.job.id, self._recorder)
         ended = await perform_async(run)
         del self._tasks[run]
         self._end(run, ended)

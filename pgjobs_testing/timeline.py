@@ -202,7 +202,7 @@ class Recorder(Telemetry):
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
     ) -> None:
         kept = {**metadata, **measurements} if measurements else metadata
-        by = doing.present()
+        by = doing.present(self)
         job_id = self._job_id(metadata)
         with self._lock:  # any thread may insert
             self._moments.append((self._clock.now(), event, kept, by))
@@ -248,7 +248,7 @@ class Recorder(Telemetry):
             _detail(event, metadata, self.start),
             job,
             event,
-            0 if by is None or "node" in metadata else self._ordinals[by],
+            0 if by is None or "node" in metadata else self.ordinal(by),
             metadata.get("new"),
             metadata.get("duration"),
         )
