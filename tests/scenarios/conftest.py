@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from pgjobs import PgJobs
 from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs_testing.servers import Server
 from pgjobs_testing.stores import LocalPostgres, own_databases
+from tests.scenarios import shop
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +31,11 @@ def scenario_store(scenario_database: LocalPostgres) -> LocalPostgres:
     """The store, empty."""
     scenario_database.clear()
     return scenario_database
+
+
+@pytest.fixture
+def shop_instance() -> Iterator[None]:
+    """The shop's own instance; nothing listens there."""
+    shop.jobs = PgJobs("postgresql://nobody@127.0.0.1:1/shop")
+    yield
+    del shop.jobs

@@ -1,4 +1,5 @@
 """A shop's own workers, as a project under test has them; scenarios name them by ``use``."""
+# ruff: noqa: F821 - a fixture gives the module its jobs
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from types import SimpleNamespace
 
 from pgjobs import Job, PgJobs, Retry, Snooze, Unique, backoff, next_at, telemetry, worker
 
-jobs = PgJobs("postgresql://nobody@127.0.0.1:1/shop")
-"""The application's own instance; nothing listens there."""
+jobs: PgJobs
+"""The application's own instance, which the fixture ``shop_instance`` makes: other tests have none."""
 
 seen: list[object] = []
 """What workers saw, for tests to look at."""

@@ -15,6 +15,8 @@ from pgjobs_testing.scenarios.real import Imports
 from pgjobs_testing.scenarios.replay import Replay, replay, store_difference
 from tests.scenarios.reading import mistakes, told
 
+pytestmark = pytest.mark.usefixtures("shop_instance")
+
 
 @pytest.fixture
 def holds(scenario_store):

@@ -20,6 +20,8 @@ from pgjobs_testing.scenarios.replay import Replay, replay, store_difference
 from tests.scenarios import shop
 from tests.scenarios.reading import mistakes
 
+pytestmark = pytest.mark.usefixtures("shop_instance")
+
 USE = 'use: "tests.scenarios.shop:'
 
 

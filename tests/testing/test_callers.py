@@ -16,7 +16,16 @@ from pgjobs import CapturedStoreError, ConfigurationError, Job, MemoryStore, PgJ
 from pgjobs_testing import Harness, harness
 from pgjobs_testing.stores import LocalPostgres
 
-app = PgJobs("postgresql://db.example.invalid/production")
+app: PgJobs
+
+
+@pytest.fixture(autouse=True)
+def application() -> Iterator[None]:
+    """The application's instance, which is gone after each test: other tests have none."""
+    global app  # noqa: PLW0603 - as an application has it
+    app = PgJobs("postgresql://db.example.invalid/production")
+    yield
+    del app
 
 
 @worker
