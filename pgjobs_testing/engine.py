@@ -27,7 +27,7 @@ from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import flow
-from pgjobs_testing.executor import InlineExecutor, VirtualHere, running
+from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.looking import Looking
 from pgjobs_testing.timeline import Recorder, Setting, Trace
@@ -115,7 +115,7 @@ class Engine:
 
     def called(self) -> None:
         if self._capture.mode == "inline" and self._turn.take_or_ask():
-            self._drive(self._at_once, self._at_once, "insert")
+            self._drive(self._at_once, self._at_once, "insert", self._capture.loops_here())
 
     async def called_async(self) -> None:
         if self._capture.mode == "inline" and self._turn.take_or_ask():
@@ -248,7 +248,7 @@ class Engine:
         """Everything that is due, async workers to their end: what an insert does in mode inline."""
         made = self.ready()
         assert self._executor is not None
-        with self._executor.at_once(self._give_back):
+        with self._executor.at_once(self._capture.loops_here(), self._give_back):
             yield from made.quiet()
 
     def _give_back(self, run: Run) -> None:
@@ -270,14 +270,16 @@ class Engine:
         program: Callable[[], flow.Program],
         left: Callable[[], flow.Program],
         call: str,
+        loops: Loops | None = None,
     ) -> None:
         """Run a program, and what was ``left`` to it meanwhile; the turn is taken, and ended here."""
+        loops = loops or self._capture.loops
         self._begin()
         try:
             with self._capture.clock.still():
-                flow.drive(program(), lambda coroutine: self._capture.loops.run(coroutine, call))
+                flow.drive(program(), lambda each: loops.run(each, call))
                 while not self._turn.end_unless_asked():
-                    flow.drive(left(), lambda each: self._capture.loops.run(each, call))
+                    flow.drive(left(), lambda each: loops.run(each, call))
         except BaseException:
             self._turn.end()
             raise

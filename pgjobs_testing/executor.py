@@ -201,7 +201,7 @@ class InlineExecutor:
         self._told = self._unsettled = False
         self._watch: tuple[datetime, Watch] | None = None
         self._endless: Exception | None = None
-        self._give_back: Callable[[Run], None] | None = None
+        self._at_once: tuple[Loops, Callable[[Run], None]] | None = None
 
     def start(self, runs: list[Run]) -> None:
         self._waiting.extend(runs)
@@ -254,10 +254,10 @@ class InlineExecutor:
 
     async def turn_async(self) -> None:
         """Let async runs go on as far as they can at this instant."""
-        time = await self._loops.attach()
-        if self._give_back and self._waiting and self._is_async(self._waiting[0]):
-            await self._run_to_end(self._next(), self._give_back)
+        if self._at_once and self._waiting and self._is_async(self._waiting[0]):
+            await self._run_to_end(*self._at_once)
             return
+        time = await self._loops.attach()
         self._told = False
         context: contextvars.Context | None = None
         if self._waiting and self._is_async(self._waiting[0]):
@@ -277,24 +277,30 @@ class InlineExecutor:
             raise stuck(settled)
 
     @contextmanager
-    def at_once(self, give_back: Callable[[Run], None]) -> Iterator[None]:
-        """Async runs that begin in the block go to their end; ``give_back`` gets one whose caller is
-        cancelled. At its end the block raises the first error of those that came to no end."""
-        self._endless, self._give_back = None, give_back
+    def at_once(self, loops: Loops, give_back: Callable[[Run], None]) -> Iterator[None]:
+        """Async runs that begin in the block go to their end, on the loop of the caller's thread.
+
+        ``give_back`` gets one whose caller is cancelled. At its end the block raises the first error
+        of those that came to no end.
+        """
+        self._endless, self._at_once = None, (loops, give_back)
         try:
             yield
         finally:
-            self._give_back = None
+            self._at_once = None
         if self._endless is not None:
             raise self._endless
 
-    async def _run_to_end(self, run: Run, give_back: Callable[[Run], None]) -> None:
+    async def _run_to_end(self, loops: Loops, give_back: Callable[[Run], None]) -> None:
+        await loops.attach()  # where that is refused, the run stays
+        run = self._next()
+
         async def perform() -> Outcome:
             doing.in_this_task(run.job.id, self._recorder)
             return await perform_within(run, run.limit)
 
         try:
-            ended = await self._loops.to_end(perform(), _name(run))
+            ended = await loops.to_end(perform(), _name(run))
         except (StuckWorkerError, LivelockError) as error:
             self._endless = self._endless or error
             ended = outcome.raised(error.with_traceback(None))

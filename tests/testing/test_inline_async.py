@@ -284,6 +284,19 @@ def test_an_insert_in_a_thread_of_an_async_test_runs_the_worker_there(jobs: Harn
     asyncio.run(test())
 
 
+def test_an_insert_in_a_thread_leaves_what_runs_on_the_test_s_loop_alone(jobs: Harness) -> None:
+    async def test() -> None:
+        first = await jobs.insert_async(nap.new({"s": 9}, schedule_in=1))
+        await jobs.advance_async(1)
+        inside = await asyncio.to_thread(jobs.insert, nap.new({"s": 3}))
+        assert (await jobs.get_job_async(inside)).state == "completed"
+        assert (await jobs.get_job_async(first)).state == "executing"
+        await jobs.advance_async(9)
+        assert (await jobs.get_job_async(first)).state == "completed"
+
+    asyncio.run(test())
+
+
 def test_a_library_without_an_asyncio_loop_is_refused_with_the_remedy(jobs: Harness) -> None:
     async def test() -> None:
         await jobs.insert_async(nap.new({"s": 1}))
