@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -140,13 +140,12 @@ class Capture:
             self._unfreeze = freeze(self.settings.start or self.clock.now())
 
     def close(self) -> None:
-        """End what still runs, and let the application's time go."""
-        try:
-            for loops in (self.loops, *self._loops_of_threads.values()):
-                loops.close()
-        finally:
+        """End what still runs, and let the application's time go: all of it, whatever fails."""
+        with ExitStack() as ending:
             if self._unfreeze is not None:
-                self._unfreeze()
+                ending.callback(self._unfreeze)
+            for loops in (*self._loops_of_threads.values(), self.loops):
+                ending.callback(loops.close)
 
     @contextmanager
     def switched(self, mode: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -124,16 +125,26 @@ class Loops:
                         break
 
     def close(self) -> None:
-        """Cancel what still runs on the private loop, and close it."""
-        if self._private is not None:
-            if self._attached is self._private:
-                self._private.run_until_complete(self.time.close())
-            self._private.run_until_complete(self._private.shutdown_asyncgens())
-            self._private.close()
-            self._private = self._attached = None
-        elif self._attached is not None:
+        """Cancel what still runs on the private loop, and close it, whatever loop runs here."""
+        private, self._private = self._private, None
+        attached, self._attached = self._attached, None
+        if attached is not None and attached is not private:
             self.time.detach()
-            self._attached = None
+        if private is None:
+            return
+        if running():  # a thread runs one loop at a time
+            with ThreadPoolExecutor(1, "pgjobs-close") as elsewhere:
+                elsewhere.submit(self._end, private, attached is private).result()
+        else:
+            self._end(private, attached is private)
+
+    def _end(self, private: asyncio.AbstractEventLoop, attached: bool) -> None:
+        try:
+            if attached:
+                private.run_until_complete(self.time.close())
+            private.run_until_complete(private.shutdown_asyncgens())
+        finally:
+            private.close()
 
 
 class VirtualHere(Here):
