@@ -10,8 +10,8 @@ that is due later, only that is told which will still hold then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pgjobs.rules import ratelimit, reasons, stalled, standings
@@ -92,7 +92,22 @@ class Explanation:
 def explain(facts: Facts) -> Explanation:
     """The reasons that hold, in the order in which they must end."""
     told = (rule(facts) for rule in (_conflict, *RULES[facts.job.state]))
-    return Explanation(facts.job, facts.now, tuple(each for each in told if each is not None))
+    found = [each for each in told if each is not None]
+    return Explanation(facts.job, facts.now, tuple(_with_remedy(found)))
+
+
+_ENDS_BY_TIME = ("conflict", "scheduled", "retryable", "not_run_yet")
+
+
+def _with_remedy(told: Sequence[Reason]) -> Iterator[Reason]:
+    """The reasons, with what would run the job under test said so that it is true beside the others."""
+    kinds = {each.kind for each in told}
+    held = any(each.blocks and each.kind not in _ENDS_BY_TIME for each in told)
+    for each in told:
+        if not isinstance(each, reasons.NotRunYet):
+            yield each
+        elif "attempts_used" not in kinds:  # then nothing does
+            yield replace(each, held=held)
 
 
 def _conflict(facts: Facts) -> Reason | None:

@@ -245,15 +245,25 @@ class UnknownWorker(Reason):
 
 @dataclass(frozen=True, slots=True)
 class NotRunYet(Reason):
-    """Under test, jobs run when the test says so; ``started`` tells whether ``start`` was called."""
+    """Under test, jobs run when the test says so; ``started`` tells whether ``start`` was called.
+
+    ``held``: something else than its own due instant holds it back, such as a pause or a limit.
+    """
 
     kind: ClassVar[str] = "not_run_yet"
     mode: str
     started: bool
     wait: timedelta | None
+    held: bool = False
 
     def __str__(self) -> str:
         started = "; start() was called, and under test starts nothing" if self.started else ""
+        if self.held:
+            drain = "drain_queue()" if self.wait is None else "drain_queue(with_scheduled=True)"
+            return (
+                "nothing runs it by itself: advance(...) does once it may start, and "
+                f"{drain} now, whatever is paused or limited{started}"
+            )
         if self.mode == "inline":
             return f"the next insert, advance(...) or drain_queue() runs what is due{started}"
         if self.wait is None:

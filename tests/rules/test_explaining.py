@@ -59,7 +59,8 @@ def test_all_that_holds_is_told_in_the_order_in_which_it_must_end():
         "  - the queue 'default' is paused by pause_queue: resume_queue starts it again\n"
         "  - no worker named 'shop.ship' is registered in this process (did you mean 'shop.shop'?): "
         "where none is, the attempt fails with UnknownWorkerError\n"
-        "  - nothing runs it by itself: advance(300) or drain_queue(with_scheduled=True) does; "
+        "  - nothing runs it by itself: advance(...) does once it may start, and "
+        "drain_queue(with_scheduled=True) now, whatever is paused or limited; "
         "start() was called, and under test starts nothing"
     )
 

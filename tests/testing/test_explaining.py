@@ -120,6 +120,17 @@ def test_on_a_server_the_same_is_told(jobs):
     assert jobs.explain(second).kinds == ("rate_limit", "not_run_yet")
 
 
+@pytest.mark.pgjobs(queues=QUEUES)
+def test_what_is_told_to_run_a_job_that_is_held_back_does_run_it(jobs):
+    job = jobs.insert(plain.new(queue="shut"))
+    told = str(jobs.explain(job))
+    assert "advance(...) does once it may start, and drain_queue() now, whatever is paused" in told
+    jobs.advance(0)
+    assert jobs.get_job(job).state == "available"
+    jobs.drain_queue()
+    assert jobs.get_job(job).state == "completed"
+
+
 @pytest.mark.pgjobs(mode="inline", queues=QUEUES)
 def test_in_inline_mode_what_is_held_back_is_told_as_such(jobs):
     job = jobs.insert(plain.new(queue="shut"))
