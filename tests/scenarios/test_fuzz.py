@@ -48,7 +48,7 @@ def test_equal_seeds_make_equal_files():
 def test_what_the_reader_accepts_the_schema_accepts():
     validator, originals = Draft7Validator(json_schema()), mutating.corpus()
     accepted = 0
-    for number in range(0, 300, 2):  # mutations of the structure
+    for number in range(0, 300, 5):  # mutations of the structure
         text = fuzz.content(originals, 11, number).decode("utf-8", "replace")
         try:
             _, source = read_text(text)
@@ -56,7 +56,7 @@ def test_what_the_reader_accepts_the_schema_accepts():
             continue
         accepted += 1
         assert [] == [error.message for error in validator.iter_errors(source.data)], text
-    assert accepted > 5
+    assert accepted > 2
 
 
 def test_thousands_of_mistakes_near_to_thousands_of_names_are_told_in_part():
