@@ -194,3 +194,33 @@ def test_recording_writes_nothing_and_takes_no_lock_beyond_reading(production):
         blocker.commit()
         blocker.execute("LOCK TABLE public.oban_jobs IN EXCLUSIVE MODE")  # readers alone get past
         assert 0 == record(dsn, "--job", job).exit_code
+
+
+def test_jobs_claimed_as_they_were_inserted_replay_as_they_were(production):
+    """A claim bears the instant at which it was sent, and meets what was inserted since."""
+    store, dsn = production
+    with harness(mode="manual", start=START, source=Fixed(store), queues={"default": 2}) as jobs:
+
+        @worker(name="Work", max_attempts=2)
+        async def work(job):
+            await asyncio.sleep(0.2)  # noqa: TID251 - in virtual time
+            if job.args["n"] == 0 and job.attempt == 1:
+                raise ValueError("no")
+
+        stored = [jobs.insert(work.new({"n": n})) for n in range(2)]
+        jobs.advance(0.1)
+        stored += [jobs.insert(work.new({"n": n})) for n in range(2, 5)]
+        waits = jobs.insert(work.new({"n": 9}, schedule_in=3600))
+        jobs.advance(60)
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "UPDATE oban_jobs SET inserted_at = inserted_at + '3 ms', scheduled_at = scheduled_at + '3 ms'"
+            " WHERE id = %s",
+            [stored[1].id],
+        )
+    text = record(dsn, "--job", stored[0].id).stdout
+    assert [line for line in text.splitlines() if line.startswith("# Not told")] == [
+        "# Not told exactly: job2 has attempted_at 0s; in the replay: 0.003s"
+    ]
+    assert "job: job6, state: scheduled, attempt: 0" in text
+    assert waits.state == "scheduled"
