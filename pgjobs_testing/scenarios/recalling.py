@@ -34,7 +34,7 @@ def recalled(jobs: Sequence[Job], name: str, *, cut: bool = False) -> Happened:
     first = jobs[0]
     ordered = sorted(jobs, key=lambda job: (job.inserted_at, job.id))
     start = ordered[0].inserted_at
-    end = max(life(job)[1] for job in jobs)
+    end = max(map(_seen_until, jobs))
     node = first.attempted_by[0] if first.attempted_by else "a"
     happened = Happened(name, start, end, (node,), {})
     remarks = happened.remarks
@@ -56,6 +56,13 @@ def recalled(jobs: Sequence[Job], name: str, *, cut: bool = False) -> Happened:
     gated(happened, dict(enumerate(ordered, 1)))
     remarks.sort(key=lambda remark: not remark.startswith("job"))
     return happened
+
+
+def _seen_until(job: Job) -> datetime:
+    """The last instant that a row knows to have come."""
+    if job.state in (JobState.SCHEDULED, JobState.RETRYABLE):
+        return max(job.inserted_at, job.attempted_at or job.inserted_at)
+    return life(job)[1]
 
 
 class _Recall:
@@ -184,7 +191,9 @@ class _Recall:
         """The attempt that is under way, or went well, or ended the job."""
         job = self._job
         assert job.attempted_at is not None
-        run = Ran(job.attempted_at, job.attempt, "")
+        # A claim bears the instant at which it was sent, which is before the insert of a job that it met.
+        began = max(job.attempted_at, job.inserted_at, job.scheduled_at)
+        run = Ran(began, job.attempt, "")
         self._told.runs.append(run)
         if job.state == JobState.COMPLETED:
             run.ended = job.completed_at
