@@ -115,3 +115,9 @@ def pytest_terminal_summary(
         f"passed in memory or without a store: {elsewhere}; on {kind}: {on_server}; "
         f"with Docker of their own: {in_docker}"
     )
+
+
+@pytest.fixture
+def no_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test is in a project that has no ``PgJobs``: other tests' may not be collected yet."""
+    monkeypatch.setattr("pgjobs_testing.capture.applications", lambda *_: [])

@@ -19,6 +19,8 @@ from pgjobs_testing.scenarios.read import read, read_text
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.scenarios.story import differences, story
 
+pytestmark = pytest.mark.usefixtures("no_application")
+
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "scenarios").rglob("*.yaml"))
 START = datetime(2025, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)

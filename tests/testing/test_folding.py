@@ -20,6 +20,8 @@ from pgjobs_testing import Harness, harness
 from pgjobs_testing.folding import SHOWN, shown
 from pgjobs_testing.timeline import Moment, Trace
 
+pytestmark = pytest.mark.usefixtures("no_application")
+
 GOLDEN = Path(__file__).parent / "golden_timelines"
 START = datetime(2025, 1, 1, tzinfo=UTC)
 CASES: dict[str, Callable[[Harness], None]] = {}

@@ -38,6 +38,8 @@ from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.stores import MemorySource
 from pgjobs_testing.timeline import Recorder, Trace
 
+pytestmark = pytest.mark.usefixtures("no_application")
+
 START = datetime(2025, 1, 1, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
