@@ -5,6 +5,7 @@ What a run inserted at its end is the run's; what it did otherwise can only be t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pgjobs.engine.drain import DrainPlan
@@ -269,6 +270,7 @@ class _Teller:
         }
         for queue in sorted(named):
             self._told.remarks.append(f"no node serves {queue}, which is told as a pause of it")
+        self._told.steps[:] = _paused_again(self._told.steps, sorted(named))
 
     def _all_asked(self) -> list[Asked]:
         asked = [step.asked for step in self._told.steps if step.asked is not None]
@@ -279,3 +281,12 @@ class _Teller:
     def _say(self, note: str) -> None:
         if note not in self._told.notes:
             self._told.notes.append(note)
+
+
+def _paused_again(steps: Iterable[Step], unserved: Sequence[str]) -> Iterator[Step]:
+    """The steps; a queue that no node serves, told as a pause, is paused again where a step resumes it."""
+    for step in steps:
+        yield step
+        for queue in unserved:
+            if step.key == "resume_all" or (step.key, step.value) == ("resume", queue):
+                yield Step(step.at, "pause", queue)
