@@ -312,6 +312,8 @@ class _Play:
     def _act(self, step: StepSpec) -> None:
         if step.hold is None:
             self._actor.act(step)
+            if step.drain is not None:
+                self._cluster.look()  # for what its runs left to be done later
             return
         self._held = False
         self.recorder.call("let")

@@ -101,6 +101,12 @@ class Cluster:
                 self._recorder.note("resume", name)
         self._gather()
 
+    def look(self) -> None:
+        """Let every node poll at its next step: something has changed that no signal tells it of."""
+        now = self._clock.now()
+        for member in self._flow.members:
+            member.node.stager.ask(member.now(now))
+
     def quiet(self) -> Program:
         """Everything that happens at this instant."""
         yield from self._flow.quiet()

@@ -247,6 +247,17 @@ def test_a_queue_that_no_node_serves_stays_so_whoever_resumes_it(resume):
         check(jobs.timeline)
 
 
+@pytest.mark.parametrize("span", [16, 40])
+def test_what_fails_in_a_drain_is_retried_when_time_passes(span):
+    with harness(mode="manual", start=START) as jobs:
+        plain = made()["Plain"]
+        jobs.insert(plain.new({"does": [{"what": "raise", "text": "no", "wait": 1}]}))
+        jobs.drain_queue(with_safety=True)
+        jobs.advance(span)
+        assert len(jobs.timeline.of("start")) == 2
+        check(jobs.timeline)
+
+
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_the_trace_of_a_shipped_scenario_becomes_one_that_plays_the_same_trace(path):
     scenario, source = read(path)
