@@ -308,9 +308,10 @@ class Engine:
 
     def _setting(self) -> Setting:
         settings, served = self._capture.settings, self.served()
+        heard = {} if self._node is None else dict.fromkeys(self._node.queues, EVERY_QUEUE)
         return Setting(
             (NODE,),
-            served or {},
+            heard if served is None else served,  # in the order in which they start jobs
             served is None,
             self._plugins(),
             settings.seed,

@@ -258,6 +258,22 @@ def test_what_fails_in_a_drain_is_retried_when_time_passes(span):
         check(jobs.timeline)
 
 
+def test_queues_that_a_drain_s_runs_filled_start_in_the_order_of_the_test():
+    one: dict[str, Any] = {"what": "ok", "text": "", "wait": 1}
+    children: list[Any] = [
+        {"worker": name, "does": [one], "options": {}} for name in ("Plain", "Lined")
+    ]
+    with harness(mode="manual", start=START) as jobs:
+        WORKERS.update(made())
+        Done.jobs = jobs
+        jobs.insert(WORKERS["Plain"].new({"does": [one | {"inserts": children}, one]}))
+        jobs.drain_queue(with_recursion=False)
+        jobs.advance(0)
+        started = [moment.job for moment in jobs.timeline.of("start") if moment.job]
+        assert [job.queue for job in started] == ["sync", "default", "sync"]
+        check(jobs.timeline)
+
+
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_the_trace_of_a_shipped_scenario_becomes_one_that_plays_the_same_trace(path):
     scenario, source = read(path)
