@@ -1,0 +1,61 @@
+"""What is asked of a simulated world, and what is said of it afterwards: values that cross processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAULTS: tuple[str, ...] = (
+    "crash",
+    "restart",
+    "stop",
+    "suspend",
+    "partition",
+    "slow",
+    "fail",
+    "conflict",
+    "outage",
+    "notifications",
+    "skew",
+    "drift",
+    "depose",
+    "operator",
+    "control",
+    "workers",
+    "poison",
+    "rolling",
+)
+"""The faults that a seed draws from, each of which can be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The world that each seed of a campaign draws; ``faults`` are some of ``FAULTS``."""
+
+    nodes: int = 3
+    jobs: int = 200
+    hours: float = 1.0
+    faults: tuple[str, ...] = FAULTS
+    store: str = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one seed. ``digest`` is of its whole trace; ``drawn`` are the options that it drew.
+
+    ``marks`` counts what ``sometimes`` must see in a campaign; ``alarm`` is None where nothing is wrong;
+    ``scenario`` is the world as a scenario file, where there is an alarm.
+    """
+
+    seed: int
+    digest: str
+    events: int
+    virtual_s: float
+    drawn: str
+    marks: tuple[tuple[str, int], ...] = ()
+    alarm: str | None = None
+    scenario: str | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether no invariant was broken."""
+        return self.alarm is None
