@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TypeVar
 
 from pgjobs.client import Client, Program, drive
-from pgjobs.rules.errors import PgJobsError
+from pgjobs.plugins import Plugin
+from pgjobs.rules.errors import JobNotFoundError, PgJobsError
 from pgjobs.rules.job import Job
 from pgjobs.worker import Registry
 from pgjobs_testing.scenarios import scripted
 from pgjobs_testing.scenarios.draining import Drains
-from pgjobs_testing.scenarios.model import FAULTS, InsertSpec, Scenario, StepSpec
+from pgjobs_testing.scenarios.model import FAULTS, InsertSpec, RestartSpec, Scenario, StepSpec
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.line import Line
+from pgjobs_testing.simulation.traps import Trap
+from pgjobs_testing.timeline import Recorder
 
 T = TypeVar("T")
 
@@ -30,18 +33,28 @@ class Actor:
         client: Client,
         registry: Registry,
         drains: Drains,
+        recorder: Recorder,
     ) -> None:
+        self._recorder = recorder
         self._scenario, self._cluster, self._drains = scenario, cluster, drains
         self._client, self._registry = client, registry
         self.names: dict[str, int] = {}
         self.answers: dict[str, Job] = {}
 
     def act(self, step: StepSpec) -> None:
-        """Do what a step says; ``PgJobsError`` where it cannot be done."""
+        """Do what a step says; ``PgJobsError`` where it cannot be done.
+
+        Where invariants are watched, whoever calls is told that a job is gone, and that is all.
+        """
         if step.action in FAULTS:
             self._fault(step)
-        else:
+            return
+        try:
             self._call(step)
+        except JobNotFoundError:
+            if not self._scenario.invariants:
+                raise
+            self._recorder.note("missing", detail=f"the job to {step.action}")
 
     def insert(self, spec: InsertSpec, line: Line | None = None) -> None:
         """Store a job, for a step or, by its node's ``line``, for a run."""
@@ -83,10 +96,15 @@ class Actor:
 
     def _fault(self, step: StepSpec) -> None:
         cluster = self._cluster
-        if step.crash is not None:
-            cluster.crash(step.crash)
-        elif step.restart is not None:
-            cluster.restart(step.restart)
+        if (crash := step.crash) is not None:
+            point = crash.before or crash.after
+            if point is None:
+                cluster.crash(crash.node)
+            else:
+                when = "before" if crash.before else "after"
+                cluster.trap(crash.node, Trap(point, f"crash {when}"))
+        elif (restart := step.restart) is not None:
+            cluster.restart(restart.node, self._plugins(restart))
         elif step.stop is not None:
             cluster.stop(step.stop.node, step.stop.grace)
         elif step.suspend is not None:
@@ -97,11 +115,27 @@ class Actor:
             cluster.heal(step.heal)
         elif step.skew is not None:
             cluster.skew(step.skew.node, step.skew.by)
+        elif step.drift is not None:
+            cluster.drift(step.drift.node, step.drift.ppm)
+        elif step.slow is not None:
+            cluster.slow(step.slow.node, step.slow.by)
+        elif (fail := step.fail) is not None:
+            cluster.trap(fail.node, Trap(fail.effect, fail.how, fail.times, fail.by))
         elif step.drop_notifications is not None:
             cluster.drop_notifications(step.drop_notifications)
+        elif step.delay_notifications is not None:
+            cluster.delay_notifications(step.delay_notifications)
+        elif step.double_notifications is not None:
+            cluster.double_notifications(step.double_notifications)
         else:
             assert step.database is not None, f"a fault that does nothing: {step.action}"
             cluster.database(up=step.database == "up")
+
+    def _plugins(self, restart: RestartSpec) -> list[Plugin] | None:
+        """The plugins of a new process, where it has others than the file's; they stay with the node."""
+        if restart.plugins is None:
+            return None
+        return scripted.plugins(self._scenario, self._registry, restart.plugins)
 
     def _drive(self, program: Program[T]) -> T:
         return drive(self._cluster.store, program)
@@ -114,6 +148,8 @@ class Actor:
 
     def _id(self, name: str) -> int:
         job_id = self.names.get(name)
+        if job_id is None and self._scenario.invariants:
+            raise JobNotFoundError(f"no job named {name!r} has been inserted by now")
         if job_id is None:
             raise PgJobsError(f"no job named {name!r} has been inserted by now")
         return job_id

@@ -40,6 +40,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "steps": ("What somebody does, and what befalls nodes, in order of `at`.",),
         "until": ("How far to play. Default: until nothing is due but recurring duties.", "10m"),
         "expect": ("What must be true, and when.",),
+        "invariants": ("Whether what must always be true is watched all the time.",),
         "trace": ("The whole trace, exactly; `pgjobs-testing replay --record` writes it.",),
     },
     "QueueSpec": {
@@ -106,6 +107,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
             "gone",
         ),
         "hang": ("It never ends by itself.",),
+        "ignores": ("Whether it goes on when it is told to stop.",),
     },
     "InsertSpec": {
         "as": ("A name for the job, for steps and expectations.", "first"),
@@ -150,15 +152,34 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "pause_all": ("Every queue is paused.",),
         "resume_all": ("Every queue goes on.",),
         "crash": (
-            "This node's process is gone at once: its runs vanish, its jobs stay executing.",
+            "This node's process is gone, at once or at a point: its runs vanish, its jobs stay executing.",
             "a",
+            {"node": "a", "after": "claim"},
         ),
-        "restart": ("A new process in the place of a node that crashed or stopped.", "a"),
+        "restart": (
+            "A new process in the place of a node that crashed or stopped.",
+            "a",
+            {"node": "a", "plugins": ["stalled"]},
+        ),
         "stop": ("This node is asked to stop.", {"node": "a", "grace": "15s"}),
         "suspend": ("This node's process does nothing for a while.", {"node": "a", "for": "90s"}),
         "partition": ("This node reaches the store no more, until `heal`.", "a"),
         "heal": ("This node reaches the store again.", "a"),
         "skew": ("This node's clock is off from now on.", {"node": "a", "by": "-5s"}),
+        "drift": (
+            "This node's clock is too fast or too slow from now on.",
+            {"node": "a", "ppm": 500},
+        ),
+        "slow": (
+            "Answers of the store take so long to reach this node.",
+            {"node": "a", "by": "2s"},
+        ),
+        "fail": (
+            "What befalls the next effects of this node's process.",
+            {"node": "a", "effect": "settle", "how": "after"},
+        ),
+        "delay_notifications": ("Signals to every node are late by this; 0s: no more.", "3s"),
+        "double_notifications": ("Whether every signal to every node comes twice.",),
         "drop_notifications": ("Whether every signal to every node is lost.",),
         "hold": ("true: nodes do what is due now, and then nothing, until it is false.",),
         "drain": ("Due jobs run at once, one at a time, as `drain_queue` has it.",),
@@ -178,6 +199,33 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
     "ScaleSpec": {
         "queue": ("The queue.", "default"),
         "concurrency": ("How many of its jobs each node runs at once from now on.", 5),
+    },
+    "CrashSpec": {
+        "node": ("The node.", "a"),
+        "before": ("Right before its next effect of this kind.", "claim"),
+        "after": ("Right after its next effect of this kind has taken place.", "settle"),
+    },
+    "RestartSpec": {
+        "node": ("The node.", "a"),
+        "plugins": ("Which of the file's plugins it has from now on.", ["stalled", "cron"]),
+    },
+    "FailSpec": {
+        "node": ("The node.", "a"),
+        "effect": ("Which effects; `any`: whatever comes.", "settle"),
+        "how": (
+            "Fails before or after its commit, commits late, meets a conflict or deadlock, is refused.",
+            "after",
+        ),
+        "times": ("How many of them.", 3),
+        "by": ("How late one commits that fails `late`.", "5s"),
+    },
+    "SlowSpec": {
+        "node": ("The node.", "a"),
+        "by": ("How long an answer takes; 0s: no longer.", "2s"),
+    },
+    "DriftSpec": {
+        "node": ("The node.", "a"),
+        "ppm": ("Microseconds that it gains a second; negative: loses.", 500),
     },
     "StopSpec": {
         "node": ("The node.", "a"),

@@ -17,8 +17,8 @@ from pgjobs_testing.scenarios.model import ACTIONS, FAULTS
 from pgjobs_testing.scenarios.source import Source, TreePath
 from pgjobs_testing.scenarios.values import span
 
-BY_NAME = ("crash", "restart", "partition", "heal")
-BY_MAPPING = ("stop", "suspend", "skew")
+BY_NAME = ("partition", "heal")
+BY_MAPPING = ("stop", "suspend", "skew", "drift", "slow", "fail")
 
 At = Callable[[Any], datetime | None]
 Reference = Callable[[TreePath, Any, Collection[str], str], None]
@@ -34,6 +34,7 @@ class _State:
     """What the steps have made of one node: the step that did it, or None."""
 
     down: int | None = None
+    doomed: int | None = None
     stopping: int | None = None
     cut: int | None = None
     suspended: int | None = None
@@ -66,16 +67,16 @@ class _Walk:
             self._database(n, value)
         elif action == "drop_notifications":
             self._notifications(n, value)
-        else:
+        elif action not in ("delay_notifications", "double_notifications"):
             self._to_a_node(n, action, step)
 
     def _to_a_node(self, n: int, action: str, step: dict[str, Any]) -> None:
         path: TreePath = ("steps", n, action)
         name = step[action]
-        if action in BY_MAPPING:
-            if not isinstance(name, dict):
-                return  # a model says what is wrong with it
+        if isinstance(name, dict) and action not in BY_NAME:
             path, name = (*path, "node"), name.get("node")
+        elif action in BY_MAPPING:
+            return  # a model says what is wrong with it
         self._reference(path, name, self._nodes, "node")
         state = self._nodes.get(name) if isinstance(name, str) else None
         if state is None:
@@ -84,7 +85,7 @@ class _Walk:
         if now is not None and state.until is not None and state.until <= now:
             state.suspended = state.until = None
         if action == "restart":
-            if state.down is None and state.stopping is None:
+            if state.down is None and state.stopping is None and state.doomed is None:
                 self._wrong(n, action, f"{name} is up")
             self._nodes[name] = _State(cut=state.cut)
         elif action == "partition":
@@ -95,7 +96,7 @@ class _Walk:
             if state.cut is None:
                 self._wrong(n, action, f"{name} is not cut off")
             state.cut = None
-        elif action != "skew":
+        elif action not in ("skew", "drift", "slow"):
             self._to_a_process(n, action, step, name, state)
 
     def _to_a_process(
@@ -103,8 +104,13 @@ class _Walk:
     ) -> None:
         if state.down is not None:
             self._wrong(n, action, f"{name} is down", state.down)
+        elif action == "crash" and isinstance(step["crash"], dict):
+            self._crash_at_a_point(n, step["crash"])
+            state.doomed = n
         elif action == "crash":
             self._nodes[name] = _State(down=n, cut=state.cut)
+        elif action == "fail":
+            return
         elif state.suspended is not None:
             self._wrong(n, action, f"{name} is suspended", state.suspended)
         elif action == "stop":
@@ -116,6 +122,14 @@ class _Walk:
             now, length = self._at(step.get("at")), span(step[action].get("for"))
             state.suspended = n
             state.until = None if now is None or length is None else later(now, length)
+
+    def _crash_at_a_point(self, n: int, crash: dict[str, Any]) -> None:
+        given = [key for key in ("before", "after") if key in crash]
+        if len(given) != 1:
+            told = " and ".join(given) or "neither"
+            path: TreePath = ("steps", n, "crash")
+            said = f"found {told}; accepted: one of before and after, or the node's name alone"
+            self._source.report(path, f"{at_path(path)}: {said}")
 
     def _database(self, n: int, value: Any) -> None:
         if value == "down" and self._database_down is not None:
@@ -161,6 +175,7 @@ _AFTER = dict.fromkeys(ACTIONS, _CLIENT) | {
     "suspend": "a node that is up and not suspended",
     "partition": "a node that is not cut off",
     "heal": "a node after its partition",
+    "fail": "a node that is up",
     "drop_notifications": "true and false in turn",
     "database": "down and up in turn",
 }

@@ -29,7 +29,10 @@ from pgjobs_testing.scenarios.values import (
     Concurrency,
     CronExpression,
     DateTime,
+    Drift,
     Duration,
+    EffectName,
+    FailureName,
     Flag,
     Given,
     Hang,
@@ -45,6 +48,7 @@ from pgjobs_testing.scenarios.values import (
     Names,
     Page,
     PeriodOrNone,
+    PluginNames,
     PositiveDuration,
     Priority,
     Raised,
@@ -57,6 +61,7 @@ from pgjobs_testing.scenarios.values import (
     States,
     Text,
     TextOrNothing,
+    Times,
     Timestamp,
     TimeZone,
     UniqueFields,
@@ -76,7 +81,12 @@ FAULTS = (
     "partition",
     "heal",
     "skew",
+    "drift",
+    "slow",
+    "fail",
     "drop_notifications",
+    "delay_notifications",
+    "double_notifications",
     "database",
 )
 """What a step may do to nodes, and to what they share."""
@@ -179,7 +189,7 @@ class InsertSpec(Part):
 class RunSpec(Part):
     """One run of a scripted worker: how long it takes, what it inserts at its end, how it ends.
 
-    ``insert_all`` inserts one after another.
+    ``insert_all`` inserts one after another. A run that ``ignores`` goes on when it is told to stop.
     """
 
     duration: Duration = Field(timedelta(0), alias="for")
@@ -189,6 +199,7 @@ class RunSpec(Part):
     cancel: Maybe[Text] = None
     raised: Maybe[Raised] = Field(None, alias="raise")
     hang: Maybe[Hang] = None
+    ignores: Flag = False
     insert: Maybe[InsertSpec] = None
     insert_all: Maybe[list[InsertSpec]] = None
 
@@ -333,6 +344,58 @@ class DrainSpec(Part):
     node: Maybe[Name] = None
 
 
+class OfANode(Part):
+    """What befalls a node: its name, or that with more."""
+
+    node: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"node": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "minLength": 1}, handler(core_schema)]}
+
+
+class CrashSpec(OfANode):
+    """A process that is gone at once, or right before or after its next effect of one kind."""
+
+    before: Maybe[EffectName] = None
+    after: Maybe[EffectName] = None
+
+
+class RestartSpec(OfANode):
+    """A new process; with ``plugins`` it has these of the file's alone, as another version would."""
+
+    plugins: Maybe[PluginNames] = None
+
+
+class FailSpec(Part):
+    """What befalls the next effects of a node: see the format. ``by``: how much later one commits."""
+
+    node: Name
+    effect: EffectName
+    how: FailureName
+    times: Times = 1
+    by: Duration = timedelta(seconds=5)
+
+
+class SlowSpec(Part):
+    """How long every answer of the store takes to reach a node from now on."""
+
+    node: Name
+    by: Duration
+
+
+class DriftSpec(Part):
+    """By how many microseconds a second a node's clock is too fast from now on; negative: too slow."""
+
+    node: Name
+    ppm: Drift
+
+
 class StopSpec(Part):
     """A node that is asked to stop, and how long its runs may go on."""
 
@@ -370,14 +433,19 @@ class StepSpec(Part):
     resume_all: Given | None = None
     hold: Maybe[Flag] = None
     drain: Maybe[DrainSpec] = None
-    crash: Maybe[Name] = None
-    restart: Maybe[Name] = None
+    crash: Maybe[CrashSpec] = None
+    restart: Maybe[RestartSpec] = None
     stop: Maybe[StopSpec] = None
     suspend: Maybe[SuspendSpec] = None
     partition: Maybe[Name] = None
     heal: Maybe[Name] = None
     skew: Maybe[SkewSpec] = None
+    drift: Maybe[DriftSpec] = None
+    slow: Maybe[SlowSpec] = None
+    fail: Maybe[FailSpec] = None
     drop_notifications: Maybe[Flag] = None
+    delay_notifications: Maybe[Duration] = None
+    double_notifications: Maybe[Flag] = None
     database: Maybe[UpOrDown] = None
 
     @property
@@ -457,6 +525,7 @@ class Scenario(Part):
     steps: list[StepSpec] = Field(default_factory=list, min_length=1, max_length=MANY)
     until: Maybe[WrittenInstant] = None
     expect: list[ExpectationSpec] = Field(default_factory=list, max_length=SOME)
+    invariants: Flag = False
     trace: Maybe[Text] = None
 
     @property

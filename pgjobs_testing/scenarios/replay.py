@@ -33,7 +33,9 @@ from pgjobs_testing.scenarios.staff import Staff
 from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.simulation.cluster import Cluster, Make
-from pgjobs_testing.simulation.line import CutOffError, Line
+from pgjobs_testing.simulation.line import Line
+from pgjobs_testing.simulation.traps import Asked
+from pgjobs_testing.simulation.watching import Alarm, AlarmError
 from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
 
 EVENT_LIMIT = 50_000
@@ -61,13 +63,19 @@ class EndlessScenarioError(PgJobsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What became of a scenario on one store. ``endless``: it was stopped, for it had no end."""
+    """What became of a scenario on one store. ``endless``: it was stopped, for it had no end.
+
+    ``alarm`` is the invariant that broke, and ``marks`` counts what ``sometimes`` happens, where the
+    scenario has its ``invariants`` watched.
+    """
 
     scenario: Scenario
     store: str
     trace: Trace
     failures: tuple[Failure, ...]
     endless: bool = False
+    alarm: Alarm | None = None
+    marks: tuple[tuple[str, int], ...] = ()
 
     @property
     def held(self) -> bool:
@@ -96,23 +104,25 @@ def replay(
     seed: int | None = None,
     compare_trace: bool = True,
     progress: Progress | None = None,
+    bounded: bool = True,
 ) -> Replay:
     """Play ``scenario`` on an empty store.
 
     ``seed`` takes the place of the file's. The file's ``trace`` is compared unless
     ``compare_trace`` is False, or another seed than the file's is used. Nothing is raised for what
-    the scenario does: a step that cannot be done, a store that fails and a scenario without an end
-    are failures.
+    the scenario does: a step that cannot be done, a store that fails, a broken invariant and a scenario
+    without an end are failures. ``bounded=False`` plays one that has an end to it, however long it is.
     """
     played_seed = scenario.seed if seed is None else seed
-    play = _Play(scenario, source, store, played_seed, progress)
+    play = _Play(scenario, source, store, played_seed, progress, bounded)
     play.run()
     trace = play.recorder.trace()
     failures = [*play.failures]
     compared = compare_trace and played_seed == scenario.seed and not play.broken
     if compared and scenario.trace is not None:
         failures += trace_failures(scenario.trace, trace, source)
-    return Replay(scenario, store_name, trace, tuple(failures), play.endless)
+    marks = () if play.overseer is None else play.overseer.marks
+    return Replay(scenario, store_name, trace, tuple(failures), play.endless, play.alarm, marks)
 
 
 def store_difference(one: Replay, other: Replay, source: Source) -> Failure | None:
@@ -151,9 +161,11 @@ def trace_failures(recorded: str, trace: Trace, source: Source) -> list[Failure]
 class BoundedRecorder(Recorder):
     """A recorder that ends what has no end, and passes a store's failure on instead of waiting."""
 
-    def __init__(self, clock: VirtualClock, passing_on: Telemetry | None) -> None:
+    def __init__(
+        self, clock: VirtualClock, passing_on: Telemetry | None, *, bounded: bool = True
+    ) -> None:
         super().__init__(clock, passing_on)
-        self._errors = 0
+        self._errors, self._bounded = 0, bounded
 
     def emit(
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
@@ -161,7 +173,7 @@ class BoundedRecorder(Recorder):
         super().emit(event, measurements, metadata)
         if event == "pgjobs.store.error":
             error: Exception = metadata["error"]
-            if not isinstance(error, CutOffError):
+            if not isinstance(error, Asked):
                 raise error
         job: Job | None = metadata.get("job")
         self._errors += 0 if job is None else len(job.errors)
@@ -169,6 +181,8 @@ class BoundedRecorder(Recorder):
 
     def check(self) -> None:
         """``EndlessScenarioError`` beyond the limit."""
+        if not self._bounded:
+            return
         if len(self) >= EVENT_LIMIT:
             raise EndlessScenarioError(
                 f"the scenario has not come to an end after {EVENT_LIMIT:,} events: give `until`, "
@@ -191,13 +205,16 @@ class _Play:
         store: LocalStore,
         seed: int,
         progress: Progress | None,
+        bounded: bool,
     ) -> None:
         self.scenario, self.source, self.store = scenario, source, store
         self.failures: list[Failure] = []
         self.broken = self.endless = self._held = False
+        self.alarm: Alarm | None = None
         self.clock = VirtualClock(scenario.start)
         real = bool(scenario.real_workers)
-        self.recorder = BoundedRecorder(self.clock, PROCESS if real else None)
+        self.recorder = BoundedRecorder(self.clock, PROCESS if real else None, bounded=bounded)
+        self._bounded = bounded
         self._progress = progress
         self._place = source.place(("name",))
         self._turns, self._turns_an_instant = 0, _turns(scenario)
@@ -256,7 +273,8 @@ class _Play:
             node=scenario.nodes[0],
             jitter=scenario.jitter,
         )
-        self._actor = Actor(scenario, self._cluster, client, registry, drains)
+        self._actor = Actor(scenario, self._cluster, client, registry, drains, self.recorder)
+        self.overseer: Any = None
         self.recorder.setting = lambda: Setting(
             tuple(scenario.nodes),
             {name: spec.made() for name, spec in scenario.queues.items()},
@@ -296,7 +314,12 @@ class _Play:
                 self._quiet()
                 self._look(expectations, at)
             self._finish()
+            if self.overseer is not None:
+                self.overseer.at_the_end()
             self._look(self._at_end(), self._end())
+        except AlarmError as error:
+            self.alarm = error.alarm
+            self._break(str(error))
         except (LivelockError, EndlessScenarioError) as error:
             self.endless = True
             self._break(str(error))
@@ -386,7 +409,7 @@ class _Play:
     def _move(self, at: datetime) -> None:
         self._cluster.move(at)
         self._turns += self._turns_an_instant
-        if self._turns > TURN_LIMIT:
+        if self._bounded and self._turns > TURN_LIMIT:
             raise EndlessScenarioError(
                 f"the scenario has not come to an end after {TURN_LIMIT:,} turns of its nodes: with "
                 "faults or several nodes, each polls every second; give `until`, or shorter waits"
@@ -401,6 +424,8 @@ class _Play:
             member.executor.turn_here()
         if self._progress is not None:
             self._progress(len(self.recorder))
+        if self.overseer is not None:
+            self.overseer.look()
 
     def _end(self) -> datetime:
         """Where the scenario ended: at ``until``, or with its last event."""

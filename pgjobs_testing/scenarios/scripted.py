@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -31,7 +31,8 @@ from pgjobs_testing.scenarios.model import (
     UniqueSpec,
     WorkerSpec,
 )
-from pgjobs_testing.simulation.line import CutOffError
+from pgjobs_testing.scenarios.values import PLUGINS
+from pgjobs_testing.simulation.traps import CutOffError
 
 
 def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
@@ -54,14 +55,14 @@ def scripted_names(workers: Mapping[str, WorkerSpec]) -> list[str]:
     return [name for name, spec in workers.items() if spec.use is None]
 
 
-def plugins(scenario: Scenario, known: Registry) -> list[Plugin]:
-    """The recurring duties of every node."""
+def plugins(scenario: Scenario, known: Registry, only: Collection[str] = PLUGINS) -> list[Plugin]:
+    """The recurring duties of every node, or those of them that ``only`` names."""
     spec, made = scenario.plugins, list[Plugin]()
-    if spec.stalled is not None:
+    if spec.stalled is not None and "stalled" in only:
         made.append(Stalled(spec.stalled.interval, spec.stalled.rescue_after))
-    if spec.pruner is not None:
+    if spec.pruner is not None and "pruner" in only:
         made.append(Pruner(spec.pruner.max_age, spec.pruner.limit, spec.pruner.interval))
-    if spec.cron is not None:
+    if spec.cron is not None and "cron" in only:
         lines = [(when, new_job(what, known, scenario)) for when, what in spec.cron.crontab]
         made.append(Cron(lines, spec.cron.timezone, spec.cron.catch_up))
     return made
@@ -129,7 +130,9 @@ class ScriptedExecutor:
                 heapq.heappush(self._ends, (end, next(self._order), run))
 
     def tell(self, run: Run) -> None:
-        if self._under_way.pop(run, None) is not None:
+        spec = self._under_way.get(run)
+        if spec is not None and not spec.ignores:
+            del self._under_way[run]
             self._finish(run, outcome.raised(asyncio.CancelledError()))
 
     def collect(self) -> list[Finished]:

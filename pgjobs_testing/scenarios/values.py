@@ -30,10 +30,13 @@ from pgjobs.rules.schedule import instant, time_zone
 from pgjobs.worker import Worker
 from pgjobs_testing.scenarios.mistakes import did_you_mean
 from pgjobs_testing.scenarios.real import PATTERN, Imports
+from pgjobs_testing.simulation.traps import ANY, EFFECTS, FAILURES
 
 T = TypeVar("T")
 
 END = "end"
+PLUGINS = ("stalled", "pruner", "cron")
+"""The plugins that a file may name."""
 LEAST_INTERVAL = timedelta(seconds=LEAST_INTERVAL_S)
 Instant = timedelta | datetime
 """An instant as it is written: a duration after the start, or a date and time."""
@@ -465,6 +468,21 @@ ReplaceSpec = Annotated[
         }
     ),
 ]
+EffectName = Annotated[
+    str,
+    PlainValidator(_one_of((*EFFECTS, ANY))),
+    WithJsonSchema({"type": "string", "enum": [*EFFECTS, ANY]}),
+]
+FailureName = Annotated[
+    str,
+    PlainValidator(_one_of(FAILURES)),
+    WithJsonSchema({"type": "string", "enum": list(FAILURES)}),
+]
+PluginNames = Annotated[
+    tuple[str, ...],
+    PlainValidator(one_or_more(_one_of(PLUGINS))),
+    _listed({"type": "string", "enum": list(PLUGINS)}),
+]
 Args = Annotated[dict[str, Any], _json_object("args"), WithJsonSchema({"type": "object"})]
 Meta = Annotated[dict[str, Any], _json_object("meta"), WithJsonSchema({"type": "object"})]
 Priority = Annotated[int, _Between(0, LOWEST_PRIORITY)]
@@ -474,6 +492,8 @@ Concurrency = Annotated[int, _Between(1, MAX_CONCURRENCY)]
 Allowed = Annotated[int, _Between(1, MAX_ALLOWED)]
 Whole = Annotated[int, _Between(0, 2**31 - 1)]
 Seed = Annotated[int, _Between(0, 2**64 - 1)]
+Times = Annotated[int, _Between(1, 1_000)]
+Drift = Annotated[int, _Between(-100_000, 100_000)]
 Share = Annotated[
     float,
     PlainValidator(_share),

@@ -23,6 +23,7 @@ from pgjobs.worker import Registry
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.flow import Flow, Member, Program, VirtualExecutor
 from pgjobs_testing.simulation.line import Exchange, Line
+from pgjobs_testing.simulation.traps import CRASHES, Trap
 from pgjobs_testing.simulation.view import NodeClock
 from pgjobs_testing.timeline import Recorder, elapsed
 
@@ -54,8 +55,10 @@ class _Machine:
     member: Member | None = None
     line: Line | None = None
     cut: bool = False
+    slow: timedelta = timedelta(0)
     stopping: bool = False
     wakes_at: datetime | None = None
+    plugins: Sequence[Plugin] | None = None
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class Cluster:
     def __init__(
         self, store: LocalStore, clock: VirtualClock, recorder: Recorder, make: Make
     ) -> None:
-        self.store = Exchange(store)
+        self.store = Exchange(store, clock)
         self._clock, self._recorder, self._make = clock, recorder, make
         self._flow = Flow(self.store, clock)
         self._machines: dict[str, _Machine] = {}
@@ -89,7 +92,7 @@ class Cluster:
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything will happen by itself."""
         moments = [machine.wakes_at for machine in self._machines.values()]
-        moments.append(self._flow.next_due())
+        moments += (self._flow.next_due(), self.store.next_due())
         return min((at for at in moments if at is not None), default=None)
 
     def move(self, instant: datetime) -> None:
@@ -99,6 +102,7 @@ class Cluster:
             if machine.wakes_at is not None and machine.wakes_at <= self._clock.now():
                 machine.wakes_at = None
                 self._recorder.note("resume", name)
+        self.store.deliver(self._clock.now())
         self._gather()
 
     def look(self) -> None:
@@ -112,7 +116,9 @@ class Cluster:
         yield from self._flow.quiet()
         for machine in self._machines.values():
             member = machine.member
-            if member is not None and machine.wakes_at is None and member.node.stopped:
+            if machine.line is not None and machine.line.dead:
+                self._end(machine)
+            elif member is not None and machine.wakes_at is None and member.node.stopped:
                 member.executor.close()
                 self._end(machine)
                 member.node.ended()
@@ -151,13 +157,20 @@ class Cluster:
         self._end(machine)
         self._gather()
 
-    def restart(self, name: str) -> None:
-        """A new process in the place of one that has crashed or stopped."""
+    def restart(self, name: str, plugins: Sequence[Plugin] | None = None) -> None:
+        """A new process in the place of one that has crashed or stopped; from now on with these plugins.
+
+        One that was to crash at a point which it has not reached crashes now.
+        """
         machine = self._machine(name)
+        if machine.line is not None and any(trap.how in CRASHES for trap in machine.line.traps):
+            self.crash(name)
         if machine.member is not None:
             state = "is still stopping" if machine.stopping else "is up"
             raise SimulationError(f"node {name} {state}: it can restart after a crash or a stop")
         machine.incarnation += 1
+        if plugins is not None:
+            machine.plugins = plugins
         self._recorder.note("restart", name)
         self._start(name, machine)
 
@@ -189,12 +202,41 @@ class Cluster:
         self._machine(name).clock.off = off
         self._recorder.note("skew", name, f"by {elapsed(off)}")
 
+    def drift(self, name: str, ppm: int) -> None:
+        """The node's clock gains ``ppm`` microseconds a second from now on, or loses them."""
+        self._machine(name).clock.drift = ppm
+        self._recorder.note("drift", name, f"{ppm} ppm")
+
+    def slow(self, name: str, by: timedelta) -> None:
+        """Every answer of the store takes ``by`` to reach the node from now on."""
+        machine = self._machine(name)
+        machine.slow = by
+        if machine.line is not None:
+            machine.line.slow = by
+        self._recorder.note("slow", name, f"by {elapsed(by)}")
+
+    def trap(self, name: str, trap: Trap) -> None:
+        """What befalls the next effects of the process that is up; it is gone with it."""
+        machine = self._machine(name)
+        if machine.line is not None:
+            machine.line.traps.append(trap)
+
     # What is done to what they share
 
     def drop_notifications(self, dropped: bool) -> None:
         """Whether every signal to every node is lost."""
         self.store.mute = dropped
         self._recorder.note("drop" if dropped else "deliver", detail="notifications")
+
+    def delay_notifications(self, by: timedelta) -> None:
+        """Every signal to every node is late by so much."""
+        self.store.delay = by
+        self._recorder.note("delay", detail=f"notifications by {elapsed(by)}")
+
+    def double_notifications(self, doubled: bool) -> None:
+        """Whether every signal to every node comes twice."""
+        self.store.doubled = doubled
+        self._recorder.note("double" if doubled else "single", detail="notifications")
 
     def database(self, *, up: bool) -> None:
         """Whether the store is there, for nodes and clients."""
@@ -207,15 +249,16 @@ class Cluster:
         make, own = self._make, self._names.new(name, machine.incarnation)
         if own != name:
             self._recorder.show(own, name)
-        line = machine.line = Line(self.store, name)
-        line.cut = machine.cut
+        line = machine.line = Line(self.store, name, own)
+        line.cut, line.slow = machine.cut, machine.slow
+        line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         executor = make.executor(line)
         ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
         node = Node(
             own,
             make.queues,
             ports,
-            plugins=make.plugins,
+            plugins=make.plugins if machine.plugins is None else machine.plugins,
             others=make.others,
             elide=make.elide,
             jitter=make.jitter,

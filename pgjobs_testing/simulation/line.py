@@ -1,61 +1,178 @@
-"""How a node's line to the store fails: cut off, deaf, or together with the store itself.
+"""The way of a node's effects to the store, and of the store's signals back: cut, slow, trapped, deaf.
 
-Every failure here comes before the effect: nothing has happened. It is a ``CutOffError``, so that a
-failure that was asked for is told from a store that really failed.
+Whatever is done to a line is done to one node alone; the exchange is what all lines share. What watches
+the world is told of each effect that took place, also where its node never learns of it.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, TypeVar
 
 from pgjobs.adapters.local import LocalSession, LocalStore
 from pgjobs.effects import Effect
 from pgjobs.ports import Done, Signal
-from pgjobs.rules.errors import StoreUnavailableError
+from pgjobs.rules.errors import StoreError
+from pgjobs.rules.schedule import later
+from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.simulation.traps import CRASHES, CutOffError, Trap, error_of
+from pgjobs_testing.simulation.watching import AlarmError, Watch
 
 T = TypeVar("T")
 
-
-class CutOffError(StoreUnavailableError):
-    """The store cannot be reached, for the simulation has it so."""
+CLIENT = "-"
+"""Who acts where no node does."""
 
 
 class Exchange(LocalStore):
-    """A store that can be down, and whose signals can be dropped; the one ``inside`` does the work."""
+    """A store that can be down, and whose signals can be lost, late or doubled; ``inside`` does the work.
 
-    def __init__(self, inside: LocalStore) -> None:
+    ``alarm`` is the first that ``watch`` raised: the store goes on, for a node may swallow an error.
+    """
+
+    def __init__(self, inside: LocalStore, clock: VirtualClock) -> None:
         super().__init__()
         self.inside = inside
-        self.down = self.mute = False
+        self.down = self.mute = self.doubled = False
+        self.delay = timedelta(0)
+        self.watch: Watch | None = None
+        self.alarm: AlarmError | None = None
+        self.acting = CLIENT
+        self._clock = clock
+        self._order = count()
+        self._under_way: list[tuple[datetime, int, Callable[[], None]]] = []
 
     def carry_out(self, effect: Effect[T]) -> T:
         if self.down:
-            raise CutOffError("the database is down")
-        return self.inside.carry_out(effect)
+            raise self.failed(effect, CutOffError("the database is down"))
+        answer = self.inside.carry_out(effect)
+        if self.watch is not None and self.alarm is None:
+            try:
+                self.watch.committed(self.acting, effect, answer, self._clock.now())
+            except AlarmError as alarm:
+                self.alarm = alarm
+        return answer
+
+    def failed(self, effect: Effect[Any], error: StoreError) -> StoreError:
+        """Tell who watches of an effect that ended without an answer."""
+        if self.watch is not None and self.alarm is None:
+            self.watch.failed(self.acting, effect, error, self._clock.now())
+        return error
+
+    def after(self, wait: timedelta, act: Callable[[], None]) -> None:
+        """Let something happen later: an answer or a signal arrives, a late statement commits."""
+        due = later(self._clock.now(), wait)
+        heapq.heappush(self._under_way, (due, next(self._order), act))
+
+    def next_due(self) -> datetime | None:
+        """When the next of what is under way arrives."""
+        return self._under_way[0][0] if self._under_way else None
+
+    def deliver(self, now: datetime) -> None:
+        """Let everything arrive that is due."""
+        while self._under_way and self._under_way[0][0] <= now:
+            heapq.heappop(self._under_way)[2]()
 
 
 class Line(LocalSession):
-    """One node's session; while ``cut``, each of its effects fails and it hears no signal."""
+    """One node's session. While ``cut``, each of its effects fails and it hears no signal.
 
-    def __init__(self, exchange: Exchange, node: str) -> None:
+    ``slow``: how long each answer takes. ``name`` is the node's in the store. Once ``dead``, its process is
+    gone: nothing that it does reaches anybody, and it learns of nothing.
+    """
+
+    def __init__(self, exchange: Exchange, node: str, name: str) -> None:
         super().__init__(exchange)
-        self._exchange, self._node = exchange, node
-        self.cut = False
+        self._exchange, self._node, self._name = exchange, node, name
+        self.cut = self.dead = False
+        self.slow = timedelta(0)
+        self.traps: list[Trap] = []
+        self.died: Callable[[Trap], None] = lambda _: None
 
     def submit(self, effect: Effect[Any]) -> None:
-        if self.cut:
-            self._inbox.append(Done(effect, error=self._cut_off()))
+        if self.dead:
+            return
+        trap = self._sprung(effect)
+        if trap is not None and trap.how in CRASHES:
+            if trap.how == "crash after":
+                self._outcome(effect)
+            self._die(trap)
+        elif self.cut:
+            self._give(self._failed(effect, self._cut_off()))
+        elif trap is None:
+            self._give(self._outcome(effect))
+        elif trap.how == "late":
+            self._give(self._failed(effect, error_of(trap.how, effect)))
+            self._exchange.after(trap.by, lambda: self._ignored(effect))
+        elif trap.how == "after":
+            done = self._outcome(effect)
+            lost = done.error is None
+            self._give(self._failed(effect, error_of(trap.how, effect)) if lost else done)
         else:
-            super().submit(effect)
+            self._give(self._failed(effect, error_of(trap.how, effect)))
+
+    def collect(self) -> list[Done | Signal]:
+        return [] if self.dead else super().collect()
+
+    @property
+    def pending(self) -> bool:
+        return not self.dead and super().pending
 
     def check(self) -> None:
         """``CutOffError`` where a run on this node could not reach the store now."""
-        if self.cut:
+        if self.cut or self.dead:
             raise self._cut_off()
+
+    # Its means
+
+    def _sprung(self, effect: Effect[Any]) -> Trap | None:
+        for trap in self.traps:
+            if trap.takes(effect):
+                trap.times -= 1
+                if not trap.times:
+                    self.traps.remove(trap)
+                return trap
+        return None
+
+    def _die(self, trap: Trap) -> None:
+        self.dead = True
+        self.died(trap)
+
+    def _outcome(self, effect: Effect[Any]) -> Done:
+        before, self._exchange.acting = self._exchange.acting, self._name
+        try:
+            return Done(effect, self._exchange.run(effect))
+        except StoreError as error:
+            return Done(effect, error=error)
+        finally:
+            self._exchange.acting = before
+
+    def _ignored(self, effect: Effect[Any]) -> None:
+        """A statement whose client is gone ends all the same."""
+        self._outcome(effect)
+
+    def _failed(self, effect: Effect[Any], error: StoreError) -> Done:
+        before, self._exchange.acting = self._exchange.acting, self._name
+        self._exchange.failed(effect, error)
+        self._exchange.acting = before
+        return Done(effect, error=error)
+
+    def _give(self, item: Done | Signal, by: timedelta | None = None) -> None:
+        wait = self.slow if by is None else by
+        if wait:
+            self._exchange.after(wait, lambda: self._inbox.append(item))
+        else:
+            self._inbox.append(item)
 
     def _cut_off(self) -> CutOffError:
         return CutOffError(f"node {self._node} is cut off from the database")
 
     def _hear(self, signal: Signal) -> None:
-        if not (self.cut or self._exchange.mute):
-            super()._hear(signal)
+        exchange = self._exchange
+        if self.cut or self.dead or exchange.mute:
+            return
+        for _ in range(1 + exchange.doubled):
+            self._give(signal, exchange.delay)

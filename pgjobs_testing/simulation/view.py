@@ -1,4 +1,4 @@
-"""A node's own clock: the simulation's, and off by so much; like the production clock it never goes back."""
+"""A node's own clock: off by so much, too fast or too slow; like the production clock it never goes back."""
 
 from __future__ import annotations
 
@@ -6,14 +6,40 @@ from datetime import datetime, timedelta
 
 from pgjobs_testing.clock import VirtualClock
 
+MICROSECOND = timedelta(microseconds=1)
+MILLION = 1_000_000
+
 
 class NodeClock:
-    """The clock of one machine. ``off`` is how far it is ahead; set back, it stands until it is passed."""
+    """The clock of one machine. ``off`` is how far it is ahead; set back, it stands until it is passed.
+
+    ``drift`` is how many microseconds it gains in a second, from when it is set.
+    """
 
     def __init__(self, world: VirtualClock) -> None:
         self._world = world
-        self.off = timedelta(0)
-        self._last = world.now()
+        self._off = timedelta(0)
+        self._drift = 0
+        self._since = self._last = world.now()
+
+    @property
+    def off(self) -> timedelta:
+        """How far it is ahead now."""
+        return self._off + self._gained(self._world.now())
+
+    @off.setter
+    def off(self, off: timedelta) -> None:
+        self._since, self._off = self._world.now(), off
+
+    @property
+    def drift(self) -> int:
+        """Parts in a million by which it is too fast; negative where it is too slow."""
+        return self._drift
+
+    @drift.setter
+    def drift(self, ppm: int) -> None:
+        self.off = self.off
+        self._drift = ppm
 
     def now(self) -> datetime:
         self._last = max(self._last, self._world.now() + self.off)
@@ -24,5 +50,24 @@ class NodeClock:
         return self._world.monotonic()
 
     def when(self, shown: datetime) -> datetime:
-        """The simulation's instant at which this clock shows ``shown``; now, where it does already."""
-        return self._world.now() if shown <= self.now() else shown - self.off
+        """The simulation's first instant at which this clock shows ``shown``; now, where it does already."""
+        if shown <= self.now():
+            return self._world.now()
+        at = shown - self._off
+        if not self._drift:
+            return at
+        span = (at - self._since) // MICROSECOND
+        at = self._since + timedelta(microseconds=span * MILLION // (MILLION + self._drift))
+        while self._shows(at) < shown:  # integers round
+            at += MICROSECOND
+        while at > self._world.now() and self._shows(at - MICROSECOND) >= shown:
+            at -= MICROSECOND
+        return at
+
+    def _shows(self, at: datetime) -> datetime:
+        return at + self._off + self._gained(at)
+
+    def _gained(self, at: datetime) -> timedelta:
+        if not self._drift:
+            return timedelta(0)
+        return timedelta(microseconds=(at - self._since) // MICROSECOND * self._drift // MILLION)

@@ -16,7 +16,7 @@ A_DURATION = "a duration such as 250ms, 2s, 90s, 5m, 1h, 7d or 1h30m"
 AN_INSTANT = f"{A_DURATION} after the start, or a date and time with its zone"
 A_NAME = "a text of 1 to 127 characters"
 STATES = "available, scheduled, executing, retryable, completed, discarded, cancelled, suspended"
-ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, pause_all, resume_all, hold, drain, crash, restart, stop, suspend, partition, heal, skew, drop_notifications, database"
+ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, pause_all, resume_all, hold, drain, crash, restart, stop, suspend, partition, heal, skew, drift, slow, fail, drop_notifications, delay_notifications, double_notifications, database"
 STEP = "name: n\nworkers: {W: {}}\nsteps:\n  - {at: 0s, insert: {as: x, worker: W}}\n"
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_plain_yaml_is_a_mistake(text, expected):
     "line, expected",
     [
         ("sed: 7", "5:1: found the unknown key 'sed'; did you mean 'seed'?"),
-        ("zzz: 7", "5:1: found the unknown key 'zzz'; accepted: name, start, seed, jitter, nodes, queues, plugins, workers, steps, until, expect, trace"),
+        ("zzz: 7", "5:1: found the unknown key 'zzz'; accepted: name, start, seed, jitter, nodes, queues, plugins, workers, steps, until, expect, invariants, trace"),
         ("name: 12:30", "5:1: found the key 'name' again, given first in line 1; accepted: each key once"),
         ("seed: -1", f"5:7: seed: found -1; accepted: a whole number from 0 to {2**64 - 1}"),
         ("seed: '7'", f"5:7: seed: found '7'; accepted: a whole number from 0 to {2**64 - 1}"),

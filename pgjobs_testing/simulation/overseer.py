@@ -1,0 +1,3 @@
+"""Watches over one play: invariants at every effect, the whole store now and then, and rest at the end."""
+
+from __future__ import annotations
