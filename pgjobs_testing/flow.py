@@ -66,7 +66,7 @@ class View(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Member:
     """One node and its own outside; without a ``view`` its clock is the flow's."""
 

@@ -33,6 +33,13 @@ class Duty(Protocol):
         ...
 
 
+def earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two moments, each of which may never come."""
+    if one is None:
+        return other
+    return one if other is None or one <= other else other
+
+
 class Patience:
     """When to ask a store again that failed: pauses double from 0.25 s to ``longest_s`` (30 s), with up
     to 50 % jitter."""

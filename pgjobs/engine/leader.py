@@ -87,6 +87,8 @@ class Leader:
         return self._patience.not_before(self._due)
 
     def step(self, now: datetime) -> None:
+        if self._due is None or self._due > now:
+            return
         due = self.next_due(now)
         if due is None or due > now:
             return

@@ -82,6 +82,8 @@ class Sweep:
         return self._ports.leader.when(self._ports.patience.not_before(due), now)
 
     def step(self, now: datetime) -> None:
+        if self._due is None or self._due > now:
+            return
         due = self.next_due(now)
         if due is None or due > now:
             return

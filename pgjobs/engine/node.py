@@ -15,7 +15,7 @@ from typing import Any
 
 from pgjobs.effects import Effect, Poll, Polled
 from pgjobs.engine import heart
-from pgjobs.engine.duty import LONGEST_PAUSE_S, Duty, Patience
+from pgjobs.engine.duty import LONGEST_PAUSE_S, Duty, Patience, earliest
 from pgjobs.engine.heart import Heart
 from pgjobs.engine.queue import QueueDuty, QueuePorts
 from pgjobs.engine.recurring import Recurring
@@ -92,6 +92,7 @@ class Node:
         self._outage_logged: datetime | None = None
         self._stop_at: datetime | None = None
         self._gave_back = self._gave_up = False
+        self._settled, self._due = False, None
         self.heart = Heart(
             name,
             lambda effect: self._submit(effect, self.heart),
@@ -107,6 +108,7 @@ class Node:
             poll_interval,
             self._patience("stager"),
             elide,
+            self._woken,
         )
         self.settler = Settler(
             lambda effect: self._submit(effect, self.settler),
@@ -142,13 +144,16 @@ class Node:
             self._patience,
             self.heart.judges_from,
             elide,
+            self._woken,
         )
-        self.queues = {
-            queue: self._queue_duty(queue, configured) for queue, configured in queues.items()
-        }
+        self.queues: dict[str, QueueDuty] = {}
+        self._duties: tuple[Duty, ...] = (self.heart, self.settler, self.stager, self.strays)
+        for queue, configured in queues.items():
+            self.serve(queue, configured)
 
     def start(self, now: datetime) -> None:
         """Take up work: the first heartbeat and the first poll are due."""
+        self._woken()
         self._report.node("start", [*self.queues])
         self.heart.start(now)
         self.recurring.start(now)
@@ -157,12 +162,17 @@ class Node:
     def serve(self, name: str, configured: Queue) -> None:
         """Serve one queue more."""
         queue = self.queues[name] = self._queue_duty(name, configured)
+        # Settling comes before claiming, so that a store in one process frees before it takes.
+        own = (self.heart, self.settler, self.stager, self.strays)
+        self._duties = (*own, *self.queues.values())
+        self._woken()
         if self._controls is not None:
             queue.effective = effective(name, configured, self._controls)
 
     def stop(self, now: datetime, grace: timedelta) -> None:
         """Claim nothing more; after ``grace``, what still runs is told to stop and given back."""
         if self._stop_at is None:
+            self._woken()
             self._stop_at = later(now, grace)
             self.recurring.close(now)
             for queue in self.queues.values():
@@ -190,27 +200,38 @@ class Node:
         unheard = any(queue.claiming for queue in self.queues.values())
         return not (self.runs.any or unheard or self.settler.busy)
 
-    @property
-    def _duties(self) -> tuple[Duty, ...]:
-        # Settling comes before claiming, so that a store in one process frees before it takes.
-        return (self.heart, self.settler, self.stager, self.strays, *self.queues.values())
-
     def next_due(self, now: datetime) -> datetime | None:
-        """The earliest instant at which ``step`` has something to do without being woken."""
-        moments = [duty.next_due(now) for duty in self._duties]
-        moments += (self.recurring.next_due(now), self.runs.next_due())
+        """The earliest instant at which ``step`` has something to do without being woken.
+
+        It is worked out anew only after a step, or after somebody asked something of the node. What
+        passes by itself meanwhile, such as a lease, can make it too early and never too late.
+        """
+        if not self._settled:
+            self._settled, self._due = True, self._next_due(now)
+        return self._due
+
+    def _next_due(self, now: datetime) -> datetime | None:
+        first = earliest(self.recurring.next_due(now), self.runs.next_due())
+        for duty in self._duties:
+            first = earliest(first, duty.next_due(now))
         if self._stop_at is not None and not self._gave_back:
-            moments.append(self._stop_at)
+            first = earliest(first, self._stop_at)
         elif self._stop_at is not None and not self._gave_up:
-            moments.append(later(self._stop_at, GIVE_UP_AFTER))
-        return min((due for due in moments if due is not None), default=None)
+            first = earliest(first, later(self._stop_at, GIVE_UP_AFTER))
+        return first
+
+    def _woken(self) -> None:
+        """Something has been asked of the node: it may be due earlier than it was."""
+        self._settled = False
 
     def step(self, now: datetime) -> bool:
         """Take in what ended, then do what is due; return whether anything had ended."""
+        self._settled = False
         heard = self._session.collect()
-        raised = self._take_in(heard, now)
+        raised = self._take_in(heard, now) if heard else None
         finished = self._executor.collect()
-        raised = self._take_in(finished, now) or raised
+        if finished:
+            raised = self._take_in(finished, now) or raised
         if raised is not None:
             raise raised
         if self.runs.next_due() is not None:

@@ -107,7 +107,7 @@ class QueueDuty:
         return self._ports.may_claim(now)
 
     def next_due(self, now: datetime) -> datetime | None:
-        if not self._ready(now):
+        if (not self._hungry and self._unsure is None) or not self._ready(now):
             return None
         due = self._patience.not_before(now)
         if self._opens_at is not None and self._unsure is None:
@@ -115,6 +115,8 @@ class QueueDuty:
         return due
 
     def step(self, now: datetime) -> None:
+        if not self._hungry and self._unsure is None:
+            return
         due = self.next_due(now)
         if due is None or due > now:
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 from pgjobs.effects import Effect
 from pgjobs.engine.cron import cron
-from pgjobs.engine.duty import Duty, Patience
+from pgjobs.engine.duty import Duty, Patience, earliest
 from pgjobs.engine.leader import Leader
 from pgjobs.engine.leader_tasks import Tasks
 from pgjobs.engine.led import LedDuty, LedPorts, Sweep
@@ -41,8 +41,10 @@ class Recurring:
         patience: Callable[[str], Patience],
         judges_from: Callable[[datetime], datetime | None],
         elide: bool,
+        woken: Callable[[], None],
     ) -> None:
         self._report = report
+        self._woken = woken
         self._elide = elide
         self._clock = clock
         self._awake, self._naps = True, False
@@ -101,6 +103,7 @@ class Recurring:
                 if isinstance(duty, Sweep):
                     duty.wake(self._clock.now())
         self._awake = awake
+        self._woken()
 
     def start(self, now: datetime) -> None:
         """The node starts."""
@@ -128,15 +131,13 @@ class Recurring:
         """The earliest instant at which ``step`` has something to do."""
         if not self._awake:
             return None
-        moments = [self.leader.next_due(now)]
+        first = self.leader.next_due(now)
         for name, duty in self._duties.items():
             due = duty.next_due(now)
             if due is not None and name in self._broken:
                 due = max(due, self._broken[name])
-            moments.append(due)
-        if self._tasks is not None:
-            moments.append(self._tasks.next_due())
-        return min((at for at in moments if at is not None), default=None)
+            first = earliest(first, due)
+        return first if self._tasks is None else earliest(first, self._tasks.next_due())
 
     def step(self, now: datetime) -> None:
         """Do what is due; a duty that raises rests for a minute and disturbs no other."""
@@ -146,10 +147,10 @@ class Recurring:
         if self._tasks is not None:
             self._tasks.watch(now)
         for name, duty in self._duties.items():
-            until = self._broken.get(name)
-            if until is not None and now < until:
-                continue
-            self._broken.pop(name, None)
+            if name in self._broken:
+                if now < self._broken[name]:
+                    continue
+                del self._broken[name]
             try:
                 duty.step(now)
             except Exception as error:

@@ -85,7 +85,7 @@ class Settler:
         return self._patience.not_before(now) if asks or saves else None
 
     def step(self, now: datetime) -> None:
-        if not self._patience.allows(now):
+        if not (self._waiting or self._doubtful) or not self._patience.allows(now):
             return
         if self._doubtful and not self._asked:
             self._asked = min(BATCH_LIMIT, len(self._doubtful))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.effects import Effect, Poll, Polled
-from pgjobs.engine.duty import Patience
+from pgjobs.engine.duty import Patience, earliest
 from pgjobs.rules import lifecycle
 from pgjobs.rules.schedule import later
 
@@ -34,15 +34,18 @@ class Stager:
         interval: timedelta,
         patience: Patience,
         elide: bool,
+        woken: Callable[[], None],
     ) -> None:
         self._submit, self._found, self._held = submit, found, held
         self._queues = queues
         self._interval = interval
         self._patience = patience
         self._elide = elide
+        self._woken = woken
         self._polling = False
         self._asked: datetime | None = None
         self._last: datetime | None = None
+        self._floor: datetime | None = None
         self._due: datetime | None = None
         self._requests = 0
         self._under_way = 0
@@ -51,6 +54,7 @@ class Stager:
     def ask(self, now: datetime) -> int:
         """Poll as soon as possible; ``heard`` of the number given here tells when that is done."""
         self._asked = now
+        self._woken()
         self._requests += 1
         return self._requests
 
@@ -62,22 +66,21 @@ class Stager:
         """A job is known to fall due at that instant."""
         if self._due is None or due < self._due:
             self._due = due
+            self._woken()
 
     def suspect(self, now: datetime) -> None:
         """The store may have changed without a signal: do not leave out the next poll."""
         if self._elide and self._last is not None:
             missed = (now - self._last) // self._interval
             mark = later(self._last, (missed + 1) * self._interval)
-            self._asked = mark if self._asked is None else min(self._asked, mark)
+            self._asked = earliest(self._asked, mark)
+            self._woken()
 
     def next_due(self, now: datetime) -> datetime | None:
         if self._polling:
             return None
-        floor = None
-        if self._last is not None and not self._elide:
-            floor = later(self._last, self._interval)
-        moments = [at for at in (self._asked, self._due, floor) if at is not None]
-        return self._patience.not_before(min(moments)) if moments else None
+        first = earliest(earliest(self._asked, self._due), self._floor)
+        return None if first is None else self._patience.not_before(first)
 
     def step(self, now: datetime) -> None:
         due = self.next_due(now)
@@ -87,6 +90,7 @@ class Stager:
         self._under_way = self._requests
         self._asked = None
         self._last = now
+        self._floor = None if self._elide else later(now, self._interval)
         if self._due is not None and self._due <= now:
             self._due = None
         self._submit(Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held()))

@@ -56,6 +56,8 @@ class Strays:
         return self._patience.not_before(self._due)
 
     def step(self, now: datetime) -> None:
+        if self._due is None or self._due > now:
+            return
         due = self.next_due(now)
         if due is None or due > now:
             return
