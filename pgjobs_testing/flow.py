@@ -9,11 +9,12 @@ flow is a program that yields the member whose executor wants one; its driver aw
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from pgjobs.adapters.local import LocalSession, LocalStore
+from pgjobs.engine.duty import earliest
 from pgjobs.engine.node import Node
 from pgjobs.ports import Executor
 from pgjobs.rules.errors import ConfigurationError, LivelockError
@@ -57,6 +58,11 @@ class VirtualExecutor(Executor, Protocol):
 class View(Protocol):
     """A node's own clock, which may be off from the flow's."""
 
+    @property
+    def version(self) -> int:
+        """How often it was set: while that stays the same, it goes as the flow's clock does."""
+        ...
+
     def now(self) -> datetime:
         """What it shows."""
         ...
@@ -74,15 +80,26 @@ class Member:
     session: LocalSession
     executor: VirtualExecutor
     view: View | None = None
+    _version: int = field(default=0, init=False)
+    _shown: datetime | None = field(default=None, init=False)
+    _when: datetime | None = field(default=None, init=False)
 
     def now(self, now: datetime) -> datetime:
         """What the node's clock shows at ``now``."""
         return now if self.view is None else self.view.now()
 
-    def node_due(self, now: datetime) -> datetime | None:
-        """When, by the flow's clock, the node has something to do."""
-        due = self.node.next_due(self.now(now))
-        return due if due is None or self.view is None else self.view.when(due)
+    def node_due(self, now: datetime, shown: datetime) -> datetime | None:
+        """When, by the flow's clock, the node has something to do; its own clock shows ``shown``."""
+        view = self.view
+        if view is None:
+            return self.node.next_due(now)
+        if view.version != self._version:
+            self._version, self._shown = view.version, None
+            self.node.doubt()
+        due = self.node.next_due(shown)
+        if due is not self._shown:  # the node gives the same one until something happens to it
+            self._shown, self._when = due, None if due is None else view.when(due)
+        return self._when
 
 
 Program = Generator[Member, None, None]
@@ -94,18 +111,32 @@ class Flow:
 
     def __init__(self, store: LocalStore, clock: VirtualClock) -> None:
         self.store, self.clock = store, clock
-        self.members: list[Member] = []
+        self._members: list[Member] = []
+
+    @property
+    def members(self) -> list[Member]:
+        """Who is there, in the order in which they act. Those who are left out of a new list miss turns."""
+        return self._members
+
+    @members.setter
+    def members(self, members: list[Member]) -> None:
+        if members != self._members:
+            for member in self._members:
+                if member not in members:
+                    member.node.doubt()
+            self._members = members
 
     def quiet(self) -> Program:
         """Everything that happens at this instant."""
         for _ in range(STEPS_AT_ONE_INSTANT):
             now, active = self.clock.now(), False  # a worker may move a frozen clock
-            for member in tuple(self.members):
-                if self._busy(member, now):
-                    member.node.step(member.now(now))
+            for member in tuple(self._members):
+                if self._turn(member, now):
                     active = True
-                active = member.executor.turn(now) or active
-                while member.executor.wants_loop:
+                executor = member.executor
+                if executor.turn(now):
+                    active = True
+                while executor.wants_loop:
                     yield member
                     active = True
             if not active:
@@ -117,12 +148,11 @@ class Flow:
 
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything will happen by itself."""
-        now = self.clock.now()
-        moments: list[datetime] = []
-        for member in self.members:
-            both = (member.node_due(now), member.executor.next_due())
-            moments += [due for due in both if due is not None]
-        return min(moments, default=None)
+        now, first = self.clock.now(), None
+        for member in self._members:
+            first = earliest(first, member.node_due(now, member.now(now)))
+            first = earliest(first, member.executor.next_due())
+        return first
 
     def until(self, target: datetime) -> Program:
         """Everything up to and at ``target``, where the clock then stands: later if a worker moved it."""
@@ -140,11 +170,16 @@ class Flow:
         self.clock.set(max(target, self.clock.now()))
 
     @staticmethod
-    def _busy(member: Member, now: datetime) -> bool:
-        if member.session.pending or member.executor.pending:
-            return True
-        due = member.node_due(now)
-        return due is not None and due <= now
+    def _turn(member: Member, now: datetime) -> bool:
+        """Let a node do what it has to do, if it has; whether it had."""
+        shown = member.now(now)
+        if not (member.session.pending or member.executor.pending):
+            due = member.node_due(now, shown)
+            if due is None or due > now:
+                member.node.passed(shown)
+                return False
+        member.node.step(shown)
+        return True
 
 
 def drive(program: Program, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:

@@ -13,58 +13,26 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pgjobs.adapters.callers.kinds import checked, kind_of
-from pgjobs.effects import Delete, Effect, Insert, ResetControl, SetControl, Settle, Transition
-from pgjobs.leading import Rescue, Tick
+from pgjobs.adapters.signals import signals_of, silent
+from pgjobs.effects import Effect
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
-from pgjobs.rules.job import JobState
-from pgjobs.rules.lifecycle import Event
 
 T = TypeVar("T")
-
-
-def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
-    """What a store tells its listeners after an effect; each queue once."""
-    if isinstance(effect, Insert | Tick):
-        return _arrivals([job for job in answer or () if job.came_of != "conflict"])
-    if isinstance(effect, Settle):
-        groups = (each.group is not None for each in effect.settlements)
-        stopped = any(group and counted for group, counted in zip(groups, answer, strict=True))
-        return [Signal("cancel")] if stopped else []
-    if isinstance(effect, Transition):
-        if effect.change.event is Event.RETRY:
-            return _arrivals(answer)
-        if effect.change.event is Event.CANCEL:
-            return [Signal("cancel", job_id=job.id) for job in answer if job.attempted_at]
-    if isinstance(effect, Delete):
-        return [
-            Signal("cancel", job_id=job.id) for job in answer if job.state is JobState.EXECUTING
-        ]
-    if isinstance(effect, Rescue):
-        return _arrivals(answer)
-    if isinstance(effect, SetControl | ResetControl):
-        return [Signal("control", effect.queue)]
-    return []
-
-
-def _arrivals(jobs: list[Any]) -> list[Signal]:
-    ready = dict.fromkeys(job.queue for job in jobs if job.state is JobState.AVAILABLE)
-    found = [Signal("insert", queue) for queue in ready]
-    waits = (JobState.SCHEDULED, JobState.RETRYABLE)
-    later = [job.scheduled_at for job in jobs if job.state in waits]
-    if later:
-        found.append(Signal("due", at=min(later)))
-    return found
 
 
 class LocalStore:
     """A store with listeners in its own process; subclasses carry effects out."""
 
     def __init__(self) -> None:
+        self.silent = 0
+        """How often an effect did what only polls tell."""
         self._listeners: list[Callable[[Signal], None]] = []
 
     def run(self, effect: Effect[T]) -> T:
         answer = self.carry_out(effect)
+        if silent(effect, answer):
+            self.silent += 1
         self.tell(effect, answer)
         return answer
 
@@ -120,14 +88,26 @@ class LocalSession:
         self._inbox: deque[Done | Signal] = deque()
         self._changed = threading.Condition()
         self._woken = False
+        self._missed = 0
         self._unlisten = store.listen(self._hear)
 
     def submit(self, effect: Effect[Any]) -> None:
+        before = self._store.silent
         try:
             done = Done(effect, self._store.run(effect))
         except StoreError as error:
             done = Done(effect, error=error)
+            self._missed += 1  # it may have happened all the same
+        else:
+            self._missed -= self._store.silent - before
         self._inbox.append(done)
+
+    def changes(self) -> int | None:
+        """How often the store has done what only a poll tells the node; None where that is not known.
+
+        What its own effects did is in their answers, and does not count.
+        """
+        return self._store.silent + self._missed
 
     def collect(self) -> list[Done | Signal]:
         found: list[Done | Signal] = []

@@ -8,7 +8,7 @@ clock. Worker code runs in the executor, and its outcomes come back as values.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,13 +55,16 @@ class NodePorts:
     executor: Executor
     registry: Registry
     telemetry: Telemetry
+    changes: Callable[[], int | None] | None = None
+    """How often the store has done what only a poll would tell this node, for tests: polls are left out
+    while it stays the same. None: that cannot be said now."""
 
 
 class Node:
     """One process's engine: it serves ``queues`` in the name of ``name``.
 
     ``plugins`` are what it does while it leads the nodes of ``instance``. ``elide`` leaves out polls
-    that find nothing, for tests in which only this process changes the store. ``jitter=False``
+    that find nothing, for tests in which only this node changes the store. ``jitter=False``
     makes every backoff exact. ``others`` serves every queue that is heard of and not listed.
     ``beat`` is the interval of its heartbeats.
     """
@@ -81,6 +84,7 @@ class Node:
         others: Queue | None = None,
     ) -> None:
         self.name = name
+        self._alone = elide
         self._others = others
         self._rng, self._session = ports.rng, ports.session
         self._executor = ports.executor
@@ -92,7 +96,8 @@ class Node:
         self._outage_logged: datetime | None = None
         self._stop_at: datetime | None = None
         self._gave_back = self._gave_up = False
-        self._settled, self._due = False, None
+        self._settled = False
+        self._due: datetime | None = None
         self.heart = Heart(
             name,
             lambda effect: self._submit(effect, self.heart),
@@ -108,6 +113,7 @@ class Node:
             poll_interval,
             self._patience("stager"),
             elide,
+            ports.changes,
             self._woken,
         )
         self.settler = Settler(
@@ -206,6 +212,7 @@ class Node:
         It is worked out anew only after a step, or after somebody asked something of the node. What
         passes by itself meanwhile, such as a lease, can make it too early and never too late.
         """
+        self.stager.heed()
         if not self._settled:
             self._settled, self._due = True, self._next_due(now)
         return self._due
@@ -220,6 +227,14 @@ class Node:
             first = earliest(first, later(self._stop_at, GIVE_UP_AFTER))
         return first
 
+    def passed(self, now: datetime) -> None:
+        """The node could have stepped at ``now`` and had nothing to do, but for polls left out."""
+        self.stager.passed(now)
+
+    def doubt(self) -> None:
+        """The node is about to miss its turns, or its clock was set: let it poll at its next mark."""
+        self.stager.doubt()
+
     def _woken(self) -> None:
         """Something has been asked of the node: it may be due earlier than it was."""
         self._settled = False
@@ -227,6 +242,7 @@ class Node:
     def step(self, now: datetime) -> bool:
         """Take in what ended, then do what is due; return whether anything had ended."""
         self._settled = False
+        self.stager.heed()
         heard = self._session.collect()
         raised = self._take_in(heard, now) if heard else None
         finished = self._executor.collect()
@@ -241,6 +257,7 @@ class Node:
         self.recurring.step(now)
         for duty in self._duties:
             duty.step(now)
+        self.stager.passed(now)
         return bool(heard or finished)
 
     def _queue_duty(self, queue: str, configured: Queue) -> QueueDuty:
@@ -365,7 +382,8 @@ class Node:
             end.run.then(end, now)
             return
         self.runs.finish(end, now)
-        self.stager.suspect(now)
+        if self._alone:
+            self.stager.suspect(now)  # the worker's code may have written by SQL of its own
 
     def _stray(self, job: Job, now: datetime) -> None:
         log.warning("node %s: job %d was claimed after all, and is given back", self.name, job.id)

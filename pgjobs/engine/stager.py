@@ -1,10 +1,13 @@
 """When a node looks at the store: the poll that stages due jobs and hears what no signal told.
 
 One combined statement a node. It is due at once when something asks for it, at the next known due
-moment, and every ``interval`` as the floor under lost notifications. Where nothing but this process
-changes the store (``elide``, for tests), polls that provably find nothing are left out: the next one
-then comes when a job falls due, or at the next mark of the interval after something happened that
-no signal tells. The trace is the same.
+moment, and every ``interval`` as the floor under lost notifications.
+
+Under test, polls that provably find nothing are left out: the next one then comes when a job falls due,
+or at the next mark of the interval after something happened that no signal tells. Where nothing but this
+node changes the store (``elide``), the node itself knows of that. Where others do, ``changes`` counts it,
+and a mark is left out where the node had its turn at or after it and the count stood as at its last
+poll. The trace is the same.
 """
 
 from __future__ import annotations
@@ -34,13 +37,17 @@ class Stager:
         interval: timedelta,
         patience: Patience,
         elide: bool,
+        changes: Callable[[], int | None] | None,
         woken: Callable[[], None],
     ) -> None:
         self._submit, self._found, self._held = submit, found, held
         self._queues = queues
         self._interval = interval
         self._patience = patience
-        self._elide = elide
+        self._floors = not elide and changes is None
+        self._changes = changes
+        self._seen: int | None = None
+        self._turn: datetime | None = None
         self._woken = woken
         self._polling = False
         self._asked: datetime | None = None
@@ -70,11 +77,32 @@ class Stager:
 
     def suspect(self, now: datetime) -> None:
         """The store may have changed without a signal: do not leave out the next poll."""
-        if self._elide and self._last is not None:
-            missed = (now - self._last) // self._interval
-            mark = later(self._last, (missed + 1) * self._interval)
-            self._asked = earliest(self._asked, mark)
+        if not self._floors and self._last is not None:
+            self._asked = earliest(self._asked, self._mark(self._last, now))
             self._woken()
+
+    def heed(self) -> None:
+        """Look whether there are changes that only a poll would tell."""
+        if self._changes is not None and self._floor is None:
+            found = self._changes()
+            if found is None or found != self._seen:
+                self.doubt()
+
+    def doubt(self) -> None:
+        """Do not leave out the next mark after this node's last turn, even where it has passed."""
+        if self._changes is not None and self._floor is None and self._last is not None:
+            assert self._turn is not None
+            self._floor = self._mark(self._last, self._turn)
+            self._woken()
+
+    def passed(self, now: datetime) -> None:
+        """This node had its turn at ``now``: marks that are left out have passed until then."""
+        self._turn = now
+
+    def _mark(self, last: datetime, now: datetime) -> datetime:
+        """The first mark after ``now``."""
+        missed = (now - last) // self._interval
+        return later(last, (missed + 1) * self._interval)
 
     def next_due(self, now: datetime) -> datetime | None:
         if self._polling:
@@ -90,7 +118,9 @@ class Stager:
         self._under_way = self._requests
         self._asked = None
         self._last = now
-        self._floor = None if self._elide else later(now, self._interval)
+        self._floor = later(now, self._interval) if self._floors else None
+        if self._changes is not None:
+            self._seen, self._turn = self._changes(), now
         if self._due is not None and self._due <= now:
             self._due = None
         self._submit(Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held()))

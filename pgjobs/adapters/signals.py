@@ -1,0 +1,120 @@
+"""What a store tells its listeners of each effect, and whether there is more that only a poll would tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pgjobs import effects, leading
+from pgjobs.effects import Effect, Insert, Poll, Polled, Settle, Transition
+from pgjobs.leading import Rescue, Tick
+from pgjobs.ports import Signal
+from pgjobs.rules.job import WAITING, Job, JobState
+from pgjobs.rules.lifecycle import Event
+
+
+def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
+    """What a store tells its listeners after an effect; each queue once."""
+    tells = _TELLS.get(type(effect))
+    return [] if tells is None else tells(effect, answer)
+
+
+def silent(effect: Effect[Any], answer: Any) -> bool:
+    """Whether the effect did what other nodes than the one that asked for it learn by polling only.
+
+    That is: jobs were made available or due, or claims were taken away, and no signal tells of it. The
+    end of a run is none of it: a node that waits for the ends of others' runs polls on purpose.
+    """
+    hides: Callable[[Any, Any], bool] = _HIDES.get(type(effect), _any)
+    return hides(effect, answer)
+
+
+def _inserted(_: Insert | Tick, answer: list[Job] | None) -> list[Signal]:
+    return _arrivals([job for job in answer or () if job.came_of != "conflict"])
+
+
+def _settled(effect: Settle, answer: list[bool]) -> list[Signal]:
+    groups = (each.group is not None for each in effect.settlements)
+    stopped = any(group and counted for group, counted in zip(groups, answer, strict=True))
+    return [Signal("cancel")] if stopped else []
+
+
+def _moved(effect: Transition, answer: list[Job]) -> list[Signal]:
+    if effect.change.event is Event.RETRY:
+        return _arrivals(answer)
+    if effect.change.event is Event.CANCEL:
+        return [Signal("cancel", job_id=job.id) for job in answer if job.attempted_at]
+    return []
+
+
+def _deleted(_: effects.Delete, answer: list[Job]) -> list[Signal]:
+    return [Signal("cancel", job_id=job.id) for job in answer if job.state is JobState.EXECUTING]
+
+
+def _rescued(_: Rescue, answer: list[Job]) -> list[Signal]:
+    return _arrivals(answer)
+
+
+def _set(effect: effects.SetControl | effects.ResetControl, _: None) -> list[Signal]:
+    return [Signal("control", effect.queue)]
+
+
+def _arrivals(jobs: list[Job]) -> list[Signal]:
+    ready = dict.fromkeys(job.queue for job in jobs if job.state is JobState.AVAILABLE)
+    found = [Signal("insert", queue) for queue in ready]
+    waits = (JobState.SCHEDULED, JobState.RETRYABLE)
+    later = [job.scheduled_at for job in jobs if job.state in waits]
+    if later:
+        found.append(Signal("due", at=min(later)))
+    return found
+
+
+_TELLS: dict[type[Any], Callable[[Any, Any], list[Signal]]] = {
+    Insert: _inserted,
+    Tick: _inserted,
+    Settle: _settled,
+    Transition: _moved,
+    effects.Delete: _deleted,
+    Rescue: _rescued,
+    effects.SetControl: _set,
+    effects.ResetControl: _set,
+}
+
+
+def _unfinished(effect: Settle, answer: list[bool]) -> bool:
+    pairs = zip(effect.settlements, answer, strict=True)
+    return any(counted and each.change.state in WAITING for each, counted in pairs)
+
+
+def _staged(_: Poll, answer: Polled) -> bool:
+    return bool(answer.staged)
+
+
+def _moved_unheard(effect: Transition, answer: list[Job]) -> bool:
+    return bool(answer) and effect.change.event not in (Event.RETRY, Event.CANCEL)
+
+
+def _any(_: Effect[Any], answer: Any) -> bool:
+    return bool(answer)
+
+
+def _nothing(_: Effect[Any], _answer: Any) -> bool:
+    return False
+
+
+_HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
+    Settle: _unfinished,
+    Poll: _staged,
+    Transition: _moved_unheard,
+    Rescue: _any,  # a node that lives, and was taken for gone, has lost its claims
+    **dict.fromkeys(
+        (
+            *(Insert, effects.Delete, effects.SetControl, effects.ResetControl, Tick),  # are told
+            *(effects.Claim, effects.ClaimWithin),  # what is taken is no news to anybody else
+            *(effects.Find, effects.Count, effects.Controls, effects.Windows),
+            *(leading.Beat, leading.Leave, leading.Heartbeats),
+            *(leading.Lead, leading.Resign, leading.Leases, leading.Watermarks, leading.Prune),
+        ),
+        _nothing,
+    ),
+}
