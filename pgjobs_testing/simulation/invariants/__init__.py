@@ -1,0 +1,11 @@
+"""What must hold of a simulated world after every effect, and when it is at rest.
+
+``Invariants`` is told of each effect (``Watch``), keeps its own books (``Ledger``), and stops the world with an
+``AlarmError`` that names the invariant. Each effect costs what it changes, and nothing is looked through.
+"""
+
+from pgjobs_testing.simulation.invariants.facts import Facts, settles_within
+from pgjobs_testing.simulation.invariants.marks import EXPECTED_MARKS, Marks
+from pgjobs_testing.simulation.invariants.watch import Invariants
+
+__all__ = ["EXPECTED_MARKS", "Facts", "Invariants", "Marks", "settles_within"]

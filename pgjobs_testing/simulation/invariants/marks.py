@@ -1,0 +1,230 @@
+"""What a campaign must have seen at least once, or it has proved little: marks, counted as effects pass by.
+
+A mark is not a check. It says that a situation in which engines have failed has come about, so that the
+invariants had something to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from pgjobs.effects import (
+    Claim,
+    ClaimWithin,
+    Effect,
+    Find,
+    Poll,
+    ResetControl,
+    SetControl,
+    Settle,
+)
+from pgjobs.leading import Lead, Tick
+from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
+from pgjobs.rules.job import JobState
+from pgjobs.rules.selection import HasAll
+from pgjobs_testing.simulation.invariants.sight import Sight
+from pgjobs_testing.simulation.passages import Passage
+
+EXPECTED_MARKS: dict[str, str] = {
+    "claimed": "a Claim or ClaimWithin took jobs",
+    "cancelled by hand": "a Transition cancelled jobs that waited",
+    "cancelled in flight": "a Transition cancelled a job that was executing",
+    "cancelled by its worker": "a Settle cancelled its job",
+    "group cancelled": "a Settle cancelled another job of its group",
+    "conflict": "an Insert or Tick met a duplicate",
+    "replaced": "an Insert changed the duplicate that it met",
+    "deleted": "a Delete removed jobs",
+    "deleted in flight": "a Delete removed a job that was executing",
+    "discarded": "a Settle discarded a job for good, on purpose",
+    "exhausted": "a Settle failed the last attempt of a job",
+    "failed": "a Settle failed an attempt that is not the last",
+    "timed out": "a Settle failed an attempt for its time limit",
+    "snoozed": "a Settle snoozed a job",
+    "released": "a Settle gave a job back: a stop, or a claim that came true late",
+    "late outcome": "a Settle came after its claim was lost",
+    "outcome sent again": "a Settle came a second time, as the first one's answer was lost",
+    "retried by hand": "a Transition made jobs available again",
+    "rescued": "a Rescue made a job of a node that is gone available",
+    "rescued at its last attempt": "a Rescue discarded a job of a node that is gone",
+    "pruned": "a Prune deleted jobs",
+    "staged": "a Poll made due jobs available",
+    "claim found lost": "a Poll told a node that a claim is no longer its own",
+    "cron fired": "a Tick inserted jobs",
+    "cron caught up": "a Tick was fired a second or more after its time",
+    "cron fired before": "a Tick found its watermark there already",
+    "lease taken over": "a Lead took the lease from another node",
+    "lease lost": "an effect ended in LeaseLostError",
+    "window full": "a ClaimWithin took less than it asked for, as its window is full",
+    "global limit full": "a ClaimWithin took less than it asked for, as enough run on all nodes",
+    "paused": "a SetControl paused a queue",
+    "scaled": "a SetControl changed a concurrency",
+    "controls reset": "a ResetControl took back what was set by hand",
+    "failed before": "an effect failed, and had not taken place",
+    "failed after commit": "an effect failed, and had taken place",
+    "claim found": "a Find found what a claim took whose answer was lost",
+    "stray claim found": "a Find found a claim that came true after it was given up",
+}
+"""Each mark that a campaign with all faults must show, and where it comes from. A world adds its own."""
+
+LATE = timedelta(seconds=1)
+BY_EVENT = {
+    "claim": "claimed",
+    "conflict": "conflict",
+    "replace": "replaced",
+    "snooze": "snoozed",
+    "release": "released",
+    "retry": "retried by hand",
+    "prune": "pruned",
+    "stage": "staged",
+    "discard": "discarded",
+}
+
+
+class Marks:
+    """How often each mark was seen."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def saw(self, name: str, times: int = 1) -> None:
+        """Count a mark."""
+        self.counts[name] = self.counts.get(name, 0) + times
+
+    @property
+    def seen(self) -> tuple[tuple[str, int], ...]:
+        """The marks with their counts, by name."""
+        return tuple(sorted(self.counts.items()))
+
+    def missing(self, expected: Iterable[str] = tuple(EXPECTED_MARKS)) -> tuple[str, ...]:
+        """Which of ``expected`` were never seen."""
+        return tuple(name for name in expected if name not in self.counts)
+
+
+class Marking:
+    """Sees marks in effects, their answers, and their failures."""
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._last: dict[str, Effect[Any]] = {}
+        self._doubted: dict[str, None] = {}
+        self._given_up: dict[str, None] = {}
+        self._settled: dict[tuple[int, str], object] = {}
+
+    def passed(self, sight: Sight, passage: Passage) -> None:
+        """One row."""
+        name = BY_EVENT.get(passage.event)
+        if name is not None:
+            self._marks.saw(name)
+            return
+        special = _BY_PASSAGE.get(passage.event)
+        if special is not None:
+            self._marks.saw(special(passage))
+
+    def took_place(self, sight: Sight) -> None:
+        """One effect."""
+        effect, answer, saw = sight.effect, sight.answer, self._marks.saw
+        self._last[sight.node] = effect
+        if isinstance(effect, Poll):
+            if answer.lost:
+                saw("claim found lost", len(answer.lost))
+        elif isinstance(effect, Settle):
+            self._settles(sight, effect)
+        elif isinstance(effect, ClaimWithin):
+            if len(answer.jobs) < effect.demand and answer.opens_at is not None:
+                saw("window full")
+            limit = effect.limits.concurrency
+            if limit is not None and len(answer.jobs) < effect.demand and answer.running >= limit:
+                saw("global limit full")
+        elif isinstance(effect, Find):
+            self._finds(sight, effect)
+        elif isinstance(effect, Tick):
+            if answer is None:
+                saw("cron fired before")
+            else:
+                saw("cron fired")
+                if effect.fence.now - effect.at >= LATE:
+                    saw("cron caught up")
+        elif isinstance(effect, Lead):
+            old = sight.ledger.leases.get(effect.name)
+            if old is not None and old.node != answer.node:
+                saw("lease taken over")
+        elif isinstance(effect, SetControl):
+            if effect.control.paused:
+                saw("paused")
+            if effect.control.concurrency is not None:
+                saw("scaled")
+        elif isinstance(effect, ResetControl):
+            saw("controls reset")
+
+    def failed(self, node: str, effect: Effect[Any], error: Exception) -> None:
+        """One failure."""
+        if isinstance(error, LeaseLostError):
+            self._marks.saw("lease lost")
+            return
+        after = self._last.get(node) is effect
+        self._marks.saw("failed after commit" if after else "failed before")
+        if isinstance(effect, Claim | ClaimWithin) and isinstance(error, StoreUnavailableError):
+            assert effect.change.attempted_by is not None
+            self._doubted[effect.change.attempted_by[1]] = None
+
+    def _settles(self, sight: Sight, effect: Settle) -> None:
+        for settlement, counted in zip(effect.settlements, sight.answer, strict=True):
+            claim = settlement.id, settlement.token
+            if counted:
+                self._settled[claim] = settlement
+                error = settlement.change.error
+                if error is not None and "JobTimeoutError" in error:
+                    self._marks.saw("timed out")
+            elif self._settled.get(claim) == settlement:
+                self._marks.saw("outcome sent again")
+            else:
+                self._marks.saw("late outcome")
+
+    def _finds(self, sight: Sight, effect: Find) -> None:
+        """A claim in doubt is looked for by its token, and again, by its node's name, when it was not there."""
+        for condition in effect.selection.conditions:
+            if not isinstance(condition, HasAll) or condition.field != "attempted_by":
+                continue
+            token = condition.values[0]
+            if token in self._doubted:
+                del self._doubted[token]
+                if sight.answer:
+                    self._marks.saw("claim found")
+                else:
+                    self._given_up[token] = None
+            elif token == sight.node:
+                for found in dict.fromkeys(job.token for job in sight.answer):
+                    if found in self._given_up:
+                        del self._given_up[found]
+                        self._marks.saw("stray claim found")
+
+
+def _cancelled(passage: Passage) -> str:
+    if passage.settlement is not None:
+        return "cancelled by its worker"
+    if passage.told is None:
+        return "group cancelled"
+    before = passage.before
+    in_flight = before is not None and before.state is JobState.EXECUTING
+    return "cancelled in flight" if in_flight else "cancelled by hand"
+
+
+def _failed(passage: Passage) -> str:
+    last = passage.after is not None and passage.after.state is JobState.DISCARDED
+    return "exhausted" if last else "failed"
+
+
+def _deleted(passage: Passage) -> str:
+    before = passage.before
+    in_flight = before is not None and before.state is JobState.EXECUTING
+    return "deleted in flight" if in_flight else "deleted"
+
+
+def _rescued(passage: Passage) -> str:
+    last = passage.after is not None and passage.after.state is JobState.DISCARDED
+    return "rescued at its last attempt" if last else "rescued"
+
+
+_BY_PASSAGE = {"cancel": _cancelled, "fail": _failed, "delete": _deleted, "rescue": _rescued}

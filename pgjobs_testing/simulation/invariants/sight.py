@@ -1,0 +1,39 @@
+"""What an invariant sees: one effect, the ledger as it stands, and the facts; and how it raises an alarm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+
+from pgjobs.effects import Effect
+from pgjobs.rules.job import Job
+from pgjobs_testing.simulation.invariants.facts import Facts
+from pgjobs_testing.simulation.ledger import Ledger
+from pgjobs_testing.simulation.watching import Alarm, AlarmError
+
+CLIENT = "-"
+"""The node of what a client did."""
+
+
+@dataclass(slots=True)
+class Sight:
+    """The effect of ``node`` that took place at ``now`` by the world's clock; one value, seen anew each time."""
+
+    facts: Facts
+    ledger: Ledger
+    node: str
+    effect: Effect[Any]
+    answer: Any
+    now: datetime
+
+    def alarm(self, invariant: str, seen: str, *jobs: int) -> NoReturn:
+        """Stop the world."""
+        by = "a client" if self.node == CLIENT else f"node {self.node}"
+        seen = f"{seen} ({type(self.effect).__name__} of {by})"
+        raise AlarmError(Alarm(invariant, seen, self.now, jobs))
+
+
+def named(row: Job) -> str:
+    """A job as alarms speak of it."""
+    return f"job {row.id} ({row.worker}, {row.state}, attempt {row.attempt} of {row.max_attempts})"

@@ -1,0 +1,156 @@
+"""Which jobs may start, when, in which order, and in whose name: what must hold of every claim."""
+
+from __future__ import annotations
+
+from pgjobs.effects import Claim, ClaimWithin
+from pgjobs.engine.heart import TOO_OLD
+from pgjobs.rules.job import JobState
+from pgjobs.rules.selection import OneOf
+from pgjobs_testing.simulation.invariants.hearing import Hearing, Runs
+from pgjobs_testing.simulation.invariants.sight import CLIENT, Sight, named
+from pgjobs_testing.simulation.ledger import node_of
+from pgjobs_testing.simulation.passages import Passage
+
+OF_A_QUEUE = ("state", "queue")
+MADE_AVAILABLE = ("insert", "replace", "stage", "retry")
+
+
+def queue_of(effect: Claim | ClaimWithin) -> str | None:
+    """The one queue that a claim is of; None for all queues."""
+    if isinstance(effect, ClaimWithin):
+        return effect.queue
+    for condition in effect.selection.conditions:
+        if isinstance(condition, OneOf) and condition.field == "queue":
+            found: str = condition.values[0]
+            return found
+    return None
+
+
+def in_order(sight: Sight, passage: Passage) -> None:
+    """Jobs start by priority, then ``scheduled_at``, then id (edge 3; bugs 25, 28, 29)."""
+    effect = sight.effect
+    if not isinstance(effect, Claim | ClaimWithin):
+        return
+    for condition in effect.selection.conditions:
+        if isinstance(condition, OneOf) and condition.field not in OF_A_QUEUE:
+            return  # a job that was asked for by name
+    first = sight.ledger.first(queue_of(effect))
+    if first is not None and first.id != passage.id:
+        sight.alarm(
+            "in_order",
+            f"job {passage.id} starts before {named(first)}, which comes first",
+            passage.id,
+            first.id,
+        )
+
+
+def not_early(sight: Sight, passage: Passage) -> None:
+    """Nothing is available before its ``scheduled_at`` by the clock of whoever makes it so, nor starts before
+    it by the clock that is furthest ahead (edges 3, 16; bugs 14, 82, 97)."""
+    after = passage.after
+    if after is None:
+        return
+    if passage.event == "claim":
+        ahead = after.scheduled_at - sight.now
+        if ahead > sight.facts.skew:
+            sight.alarm("not_early", f"{named(after)} starts {ahead} before it is due", passage.id)
+    elif passage.event in MADE_AVAILABLE and after.state is JobState.AVAILABLE:
+        if after.scheduled_at > passage.at:
+            ahead = after.scheduled_at - passage.at
+            sight.alarm(
+                "not_early",
+                f"{passage.event} makes {named(after)} available {ahead} early",
+                passage.id,
+            )
+
+
+def not_dated_ahead(sight: Sight, passage: Passage) -> None:
+    """No instant is written that the clock of its node cannot have shown yet (bugs 82, 97, 98)."""
+    ahead = passage.at - sight.now
+    if ahead > sight.facts.skew:
+        sight.alarm(
+            "not_dated_ahead",
+            f"{passage.event} of job {passage.id} is dated {ahead} ahead",
+            passage.id,
+        )
+
+
+def in_its_own_name(sight: Sight, passage: Passage) -> None:
+    """A node claims in its own name, so that whoever rescues looks at the right heartbeat (edge 11; bug 79)."""
+    after = passage.after
+    if after is not None and sight.node != CLIENT and node_of(after) != sight.node:
+        sight.alarm(
+            "in_its_own_name", f"{named(after)} is claimed for {node_of(after)!r}", passage.id
+        )
+
+
+def beats_first(sight: Sight) -> None:
+    """A node claims nothing before its first heartbeat, nor while its last one is old (edge 11; bugs 68, 79)."""
+    effect = sight.effect
+    assert isinstance(effect, Claim | ClaimWithin)
+    if sight.node == CLIENT:
+        return
+    beat = sight.ledger.beats.get(sight.node)
+    if beat is None:
+        sight.alarm("beats_first", "a claim of a node that has no heartbeat")
+    age = effect.change.at - beat.beat_at
+    if age > TOO_OLD * beat.every and not sight.facts.elide:
+        sight.alarm("beats_first", f"a claim of a node that has not beaten for {age}")
+
+
+class Tokens:
+    """Each claim has a token of its own, and what was claimed under one starts once (edge 8; bugs 34, 77, 80)."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def claims(self, sight: Sight) -> None:
+        """A claim's token is new."""
+        effect = sight.effect
+        assert isinstance(effect, Claim | ClaimWithin)
+        named_by = effect.change.attempted_by
+        token = named_by[1] if named_by is not None and len(named_by) > 1 else ""
+        if not token or token in self._runs.tokens:
+            sight.alarm("own_token", f"a claim under the token {token!r}, which is not new")
+        self._runs.tokens[token] = None
+
+    def claimed(self, sight: Sight, passage: Passage) -> None:
+        """Whose claim it is."""
+        assert passage.after is not None
+        self._runs.claims[passage.id, passage.after.token] = sight.node
+
+
+class Unpaused:
+    """Nothing starts from a queue of which its node knows, or must know by now, that it is paused; nor before
+    the node has read the controls (edge 16, section 2 of the contract)."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+
+    def __call__(self, sight: Sight) -> None:
+        effect, node, facts = sight.effect, sight.node, sight.facts
+        assert isinstance(effect, Claim | ClaimWithin)
+        queue = queue_of(effect)
+        jobs = effect_jobs(sight)
+        if node == CLIENT or queue is None or not jobs:
+            return
+        known = self._hearing.may_go_by(node, sight.now)
+        if not known:
+            sight.alarm("unpaused", f"a claim from {queue!r} before the controls were read", *jobs)
+        if all(facts.by_hand(queue, controls)[0] for controls in known):
+            sight.alarm(
+                "unpaused", f"a claim from {queue!r}, which the node knows to be paused", *jobs
+            )
+        if (
+            self._hearing.overdue(node, sight.now)
+            and facts.by_hand(queue, sight.ledger.controls)[0]
+        ):
+            sight.alarm(
+                "unpaused", f"a claim from {queue!r}, paused for longer than a poll takes", *jobs
+            )
+
+
+def effect_jobs(sight: Sight) -> tuple[int, ...]:
+    """The ids of what a claim took."""
+    answer = sight.answer
+    return tuple(job.id for job in getattr(answer, "jobs", answer))

@@ -1,0 +1,239 @@
+"""Which invariants look at which effect, and in which order: the table, and what feeds it.
+
+An effect is first judged as a whole, against the ledger as it stood; then each of its passages, before it is
+entered; then the whole again, against the ledger as it stands. Those that say most come first: what differs
+from the answer is looked at last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from pgjobs.effects import (
+    Claim,
+    ClaimWithin,
+    Delete,
+    Effect,
+    Insert,
+    Poll,
+    ResetControl,
+    SetControl,
+    Settle,
+    Transition,
+)
+from pgjobs.leading import Lead, Prune, Rescue, Resign, Tick, Watermarks
+from pgjobs.rules.errors import LeaseLostError
+from pgjobs.rules.job import Job
+from pgjobs_testing.simulation.invariants import (
+    asking,
+    inserting,
+    leading,
+    limits,
+    passing,
+    starting,
+)
+from pgjobs_testing.simulation.invariants.facts import Facts
+from pgjobs_testing.simulation.invariants.hearing import Hearing, Runs
+from pgjobs_testing.simulation.invariants.marks import Marking, Marks
+from pgjobs_testing.simulation.invariants.resting import Rest
+from pgjobs_testing.simulation.invariants.sight import Sight
+from pgjobs_testing.simulation.ledger import Ledger
+from pgjobs_testing.simulation.passages import Passage, beside, passages
+from pgjobs_testing.simulation.watching import Alarm, AlarmError
+
+OfEffect = Callable[[Sight], None]
+OfPassage = Callable[[Sight, Passage], None]
+
+
+class Invariants:
+    """The watch over one world: safety after each effect, liveness ``at_rest``; ``marks`` count what was seen.
+
+    ``compare`` holds the store's rows against the ledger. ``started``, ``ended`` and ``gone`` tell of runs, which
+    no effect tells of; without them the concurrency of a node is not looked at.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.ledger = Ledger()
+        self.marks = Marks()
+        self._marking = Marking(self.marks)
+        self._hearing = Hearing(facts)
+        self._runs = Runs()
+        self._windows = limits.Windows()
+        self._wholes: dict[type[Any], tuple[OfEffect, ...]] = self._of_wholes()
+        self._afterwards: dict[type[Any], tuple[OfEffect, ...]] = self._of_afterwards()
+        self._ways: dict[str, tuple[OfPassage, ...]] = self._of_ways()
+
+    # As effects end
+
+    def committed(self, node: str, effect: Effect[Any], answer: Any, now: datetime) -> None:
+        """An effect took place: judge it, and enter it. ``AlarmError`` for what may not be."""
+        sight = Sight(self.facts, self.ledger, node, effect, answer, now)
+        kind = type(effect)
+        for whole in self._wholes.get(kind, ()):
+            whole(sight)
+        ledger = self.ledger
+        for passage in passages(ledger, effect, answer):
+            for way in self._ways[passage.event]:
+                way(sight, passage)
+            if passage.after is not passage.before:
+                ledger.put(passage.before, passage.after, now)
+            self._marking.passed(sight, passage)
+        self._marking.took_place(sight)
+        beside(ledger, effect, answer)
+        for afterwards in self._afterwards.get(kind, ()):
+            afterwards(sight)
+
+    def failed(self, node: str, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        """An effect ended without an answer; where it took place all the same, that was told before."""
+        if isinstance(error, LeaseLostError):
+            leading.fence_refused(Sight(self.facts, self.ledger, node, effect, None, now))
+        self._marking.failed(node, effect, error)
+        self._hearing.failed(node, effect)
+
+    # What effects do not tell
+
+    def started(self, node: str, job: Job, now: datetime) -> None:
+        """A run begins on ``node``: from the executor, or from ``pgjobs.job.start``."""
+        claim = job.id, job.token
+        if self._runs.claims.get(claim) != node:
+            self._alarm(
+                "one_start", f"job {job.id} starts on {node}, which did not claim it", now, job.id
+            )
+        if claim in self._runs.started:
+            self._alarm("one_start", f"job {job.id} starts twice under one claim", now, job.id)
+        self._runs.begin(node, claim, job.queue)
+
+    def ended(self, node: str, job: Job) -> None:
+        """A run on ``node`` has really ended, and its slot is free."""
+        self._runs.end(node, (job.id, job.token))
+
+    def gone(self, node: str) -> None:
+        """A node (its name in the store) is no more: crashed or stopped; its runs are gone with it."""
+        self._runs.running.pop(node, None)
+
+    def resumed(self, node: str, now: datetime) -> None:
+        """A node that was suspended goes on: it could hear nothing meanwhile."""
+        self._hearing.stood_still(node, now)
+
+    def planted(self, rows: Sequence[Job], now: datetime) -> None:
+        """Rows were written past every effect, as another program would."""
+        for row in rows:
+            self.ledger.put(self.ledger.rows.get(row.id), row, now)
+
+    # At checkpoints
+
+    def compare(self, rows: Sequence[Job], now: datetime) -> None:
+        """The store's rows are those of the ledger: a committed insert is never lost, and nothing else is there."""
+        found = self.ledger.difference(rows)
+        if found is not None:
+            self._alarm("books", f"job {found[0]} {found[1]}", now, found[0])
+
+    def at_rest(
+        self,
+        rows: Sequence[Job],
+        now: datetime,
+        *,
+        since: datetime,
+        living: Collection[str],
+        stopping: Collection[str] = (),
+        excused: Collection[int] = (),
+    ) -> None:
+        """Faults ended at ``since``, ``settles_within`` ago at least: everything is final or rightly waiting.
+
+        ``living`` are the nodes that are up, by their names in the store, ``stopping`` those whose stop has not
+        ended. ``excused`` are jobs whose outcome the store refuses for ever.
+        """
+        self.compare(rows, now)
+        Rest(
+            self.facts,
+            self.ledger,
+            self._runs,
+            self._windows,
+            now=now,
+            since=since,
+            living=living,
+            stopping=stopping,
+            excused=excused,
+        ).check()
+
+    # The table
+
+    def _of_wholes(self) -> dict[type[Any], tuple[OfEffect, ...]]:
+        claims = (
+            starting.Tokens(self._runs).claims,
+            limits.within_demand,
+            limits.limited,
+            starting.beats_first,
+            starting.Unpaused(self._hearing),
+            limits.Slots(self._hearing, self._runs),
+        )
+        return {
+            Insert: (inserting.answered,),
+            Claim: claims,
+            ClaimWithin: claims,
+            Transition: (asking.obeyed,),
+            Delete: (asking.obeyed,),
+            Lead: (leading.one_holder,),
+            Resign: (),
+            Rescue: (leading.fence_held, leading.rescues),
+            Prune: (leading.fence_held, leading.aged),
+            Watermarks: (leading.fence_held,),
+            Tick: (leading.fence_held, leading.once_a_tick, inserting.answered),
+        }
+
+    def _of_afterwards(self) -> dict[type[Any], tuple[OfEffect, ...]]:
+        takes = limits.Takes(self._windows)
+        hears = self._hearing.took_place
+        return {
+            Claim: (takes,),
+            ClaimWithin: (takes,),
+            Settle: (asking.not_refused,),
+            Poll: (asking.poll_is_true, hears),
+            SetControl: (hears,),
+            ResetControl: (hears,),
+        }
+
+    def _of_ways(self) -> dict[str, tuple[OfPassage, ...]]:
+        every: tuple[OfPassage, ...] = (
+            passing.known,
+            passing.lawful,
+            passing.counted,
+            passing.can_run,
+            starting.not_dated_ahead,
+        )
+        last: tuple[OfPassage, ...] = (passing.as_told,)
+        inserted: tuple[OfPassage, ...] = (inserting.unique, inserting.replaces, inserting.Fingerprints())
+        outcome = (passing.fenced, *every, passing.at_its_last_attempt, passing.backed_off)
+        claimed = (
+            starting.in_order,
+            starting.in_its_own_name,
+            starting.not_early,
+            limits.over_all_nodes,
+            self._windows,
+            starting.Tokens(self._runs).claimed,
+            passing.same_args,
+        )
+        stored = (*inserted, *every, starting.not_early, passing.same_args, *last)
+        return {
+            "insert": stored,
+            "replace": stored,
+            "conflict": (*inserted, passing.known, *last),
+            "claim": (*every, *claimed, *last),
+            "stage": (*every, asking.staged_when_due, starting.not_early, *last),
+            "complete": outcome,
+            "fail": outcome,
+            "discard": outcome,
+            "snooze": outcome,
+            "release": outcome,
+            "cancel": (*outcome, *last),
+            "rescue": (*every, passing.at_its_last_attempt, *last),
+            "retry": (*every, starting.not_early, *last),
+            "delete": (passing.known, *last),
+            "prune": every,
+        }
+
+    def _alarm(self, invariant: str, seen: str, now: datetime, *jobs: int) -> None:
+        raise AlarmError(Alarm(invariant, seen, now, jobs))
