@@ -92,15 +92,18 @@ class LocalSession:
         self._unlisten = store.listen(self._hear)
 
     def submit(self, effect: Effect[Any]) -> None:
+        self._inbox.append(self._done(effect))
+
+    def _done(self, effect: Effect[Any]) -> Done:
+        """Carry the effect out."""
         before = self._store.silent
         try:
             done = Done(effect, self._store.run(effect))
         except StoreError as error:
-            done = Done(effect, error=error)
             self._missed += 1  # it may have happened all the same
-        else:
-            self._missed -= self._store.silent - before
-        self._inbox.append(done)
+            return Done(effect, error=error)
+        self._missed -= self._store.silent - before
+        return done
 
     def changes(self) -> int | None:
         """How often the store has done what only a poll tells the node; None where that is not known.

@@ -25,6 +25,7 @@ from pgjobs_testing.scenarios import failure, scripted
 from pgjobs_testing.scenarios.acting import Actor
 from pgjobs_testing.scenarios.draining import Drains
 from pgjobs_testing.scenarios.expecting import Witness
+from pgjobs_testing.scenarios.facts import faults_end, overseer
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import ExpectationSpec, Scenario, StepSpec
@@ -34,6 +35,7 @@ from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.line import Line
+from pgjobs_testing.simulation.overseer import Overseer
 from pgjobs_testing.simulation.traps import Asked
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
@@ -236,6 +238,10 @@ class _Play:
         self._staffs: list[Staff] = []
 
         def executor(line: Line) -> VirtualExecutor:
+            made = one_executor(line)
+            return made if self.overseer is None else self.overseer.overseen(made, line.name)
+
+        def one_executor(line: Line) -> VirtualExecutor:
             played = scripted.ScriptedExecutor(self.clock, script(line))
             if self._stage is None:
                 return played
@@ -274,7 +280,9 @@ class _Play:
             jitter=scenario.jitter,
         )
         self._actor = Actor(scenario, self._cluster, client, registry, drains, self.recorder)
-        self.overseer: Any = None
+        self.overseer: Overseer | None = None
+        if scenario.invariants:
+            self.overseer = overseer(scenario, self._cluster, self.clock, make)
         self.recorder.setting = lambda: Setting(
             tuple(scenario.nodes),
             {name: spec.made() for name, spec in scenario.queues.items()},
@@ -315,7 +323,7 @@ class _Play:
                 self._look(expectations, at)
             self._finish()
             if self.overseer is not None:
-                self.overseer.at_the_end()
+                self.overseer.at_the_end(faults_end(self.scenario))
             self._look(self._at_end(), self._end())
         except AlarmError as error:
             self.alarm = error.alarm

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.engine.node import Node, NodePorts
@@ -75,6 +76,18 @@ class _Names:
         return made
 
 
+class Witness(Protocol):
+    """Sees what becomes of processes, by their names in the store."""
+
+    def resumed(self, node: str, now: datetime) -> None:
+        """One that was suspended goes on."""
+        ...
+
+    def gone(self, node: str) -> None:
+        """One has crashed or stopped."""
+        ...
+
+
 class Cluster:
     """Nodes on one clock over one store. ``store`` is the way to it that a client has."""
 
@@ -82,6 +95,7 @@ class Cluster:
         self, store: LocalStore, clock: VirtualClock, recorder: Recorder, make: Make
     ) -> None:
         self.store = Exchange(store, clock)
+        self.overseer: Witness | None = None
         self._clock, self._recorder, self._make = clock, recorder, make
         self._flow = Flow(self.store, clock)
         self._machines: dict[str, _Machine] = {}
@@ -102,6 +116,8 @@ class Cluster:
             if machine.wakes_at is not None and machine.wakes_at <= self._clock.now():
                 machine.wakes_at = None
                 self._recorder.note("resume", name)
+                if self.overseer is not None and machine.line is not None:
+                    self.overseer.resumed(machine.line.name, self._clock.now())
         self.store.deliver(self._clock.now())
         self._gather()
 
@@ -136,6 +152,17 @@ class Cluster:
             for machine in self._machines.values()
             if (member := machine.member) is not None
         )
+
+    @property
+    def living(self) -> list[str]:
+        """The processes that are up, by their names in the store."""
+        return [each.line.name for each in self._machines.values() if each.line is not None]
+
+    @property
+    def stopping(self) -> list[str]:
+        """Those of them that were asked to stop."""
+        machines = self._machines.values()
+        return [each.line.name for each in machines if each.line is not None and each.stopping]
 
     def close(self) -> None:
         """End every session."""
@@ -253,7 +280,10 @@ class Cluster:
         line.cut, line.slow = machine.cut, machine.slow
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         executor = make.executor(line)
-        ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
+        changes = None if make.elide else line.changes
+        ports = NodePorts(
+            machine.clock, make.rng, line, executor, make.registry, self._recorder, changes
+        )
         node = Node(
             own,
             make.queues,
@@ -270,6 +300,8 @@ class Cluster:
     def _end(self, machine: _Machine) -> None:
         if machine.line is not None:
             machine.line.close()
+            if self.overseer is not None:
+                self.overseer.gone(machine.line.name)
         machine.member = machine.line = machine.wakes_at = None
         machine.stopping = False
 

@@ -86,7 +86,7 @@ class Line(LocalSession):
 
     def __init__(self, exchange: Exchange, node: str, name: str) -> None:
         super().__init__(exchange)
-        self._exchange, self._node, self._name = exchange, node, name
+        self._exchange, self._node, self.name = exchange, node, name
         self.cut = self.dead = False
         self.slow = timedelta(0)
         self.traps: list[Trap] = []
@@ -121,6 +121,12 @@ class Line(LocalSession):
     def pending(self) -> bool:
         return not self.dead and super().pending
 
+    def changes(self) -> int | None:
+        """As for any session; while something befalls this line or all of them, that cannot be said."""
+        exchange = self._exchange
+        befalls = self.cut or exchange.down or exchange.mute or exchange.delay or self.traps
+        return None if befalls else super().changes()
+
     def check(self) -> None:
         """``CutOffError`` where a run on this node could not reach the store now."""
         if self.cut or self.dead:
@@ -142,20 +148,20 @@ class Line(LocalSession):
         self.died(trap)
 
     def _outcome(self, effect: Effect[Any]) -> Done:
-        before, self._exchange.acting = self._exchange.acting, self._name
+        before, self._exchange.acting = self._exchange.acting, self.name
         try:
-            return Done(effect, self._exchange.run(effect))
-        except StoreError as error:
-            return Done(effect, error=error)
+            return self._done(effect)
         finally:
             self._exchange.acting = before
 
     def _ignored(self, effect: Effect[Any]) -> None:
         """A statement whose client is gone ends all the same."""
         self._outcome(effect)
+        self._missed += 1
 
     def _failed(self, effect: Effect[Any], error: StoreError) -> Done:
-        before, self._exchange.acting = self._exchange.acting, self._name
+        self._missed += 1  # it may have happened, or happen yet
+        before, self._exchange.acting = self._exchange.acting, self.name
         self._exchange.failed(effect, error)
         self._exchange.acting = before
         return Done(effect, error=error)

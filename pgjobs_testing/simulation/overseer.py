@@ -1,3 +1,102 @@
 """Watches over one play: invariants at every effect, the whole store now and then, and rest at the end."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from pgjobs.adapters.local import LocalStore
+from pgjobs.effects import Find
+from pgjobs.ports import Finished, Run
+from pgjobs.rules.job import Job
+from pgjobs.rules.selection import Selection
+from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.flow import VirtualExecutor
+from pgjobs_testing.simulation.cluster import Cluster
+from pgjobs_testing.simulation.invariants import Facts, Invariants, settles_within
+
+COMPARED_EVERY = timedelta(minutes=10)
+
+
+class Overseer:
+    """What a play with ``invariants`` asks at each instant; ``AlarmError`` ends it."""
+
+    def __init__(self, facts: Facts, cluster: Cluster, clock: VirtualClock) -> None:
+        self._facts, self._cluster, self._clock = facts, cluster, clock
+        self._store: LocalStore = cluster.store.inside
+        self.invariants = Invariants(facts)
+        self._compared = clock.now()
+        cluster.store.watch = self.invariants
+        cluster.overseer = self.invariants
+
+    def look(self) -> None:
+        """Raise what broke at this instant; compare the whole store, where that is long ago."""
+        if self._cluster.store.alarm is not None:
+            raise self._cluster.store.alarm
+        now = self._clock.now()
+        if now - self._compared >= COMPARED_EVERY:
+            self._compared = now
+            self.invariants.compare(self._rows(), now)
+
+    def at_the_end(self, since: datetime) -> None:
+        """Faults ended at ``since``: where that is long enough ago, everything must be at rest."""
+        now = self._clock.now()
+        if now - since < settles_within(self._facts):
+            self.invariants.compare(self._rows(), now)
+            return
+        self.invariants.at_rest(
+            self._rows(),
+            now,
+            since=since,
+            living=self._cluster.living,
+            stopping=self._cluster.stopping,
+        )
+
+    @property
+    def marks(self) -> tuple[tuple[str, int], ...]:
+        """How often each thing happened that should sometimes happen."""
+        return tuple(sorted(self.invariants.marks.counts.items()))
+
+    def overseen(self, executor: VirtualExecutor, node: str) -> VirtualExecutor:
+        """The executor of a node, whose runs are told of as they begin and end."""
+        return _Overseen(executor, node, self.invariants, self._clock.now)
+
+    def _rows(self) -> list[Job]:
+        return self._store.carry_out(Find(Selection()))
+
+
+class _Overseen:
+    """An executor, and who is told of its runs."""
+
+    def __init__(
+        self,
+        inside: VirtualExecutor,
+        node: str,
+        invariants: Invariants,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._inside, self._node, self._invariants, self._now = inside, node, invariants, now
+        self.tell, self.close = inside.tell, inside.close
+        self.next_due, self.turn, self.turn_async = inside.next_due, inside.turn, inside.turn_async
+
+    def start(self, runs: list[Run]) -> None:
+        now = self._now()
+        for run in runs:
+            if run.then is None:
+                self._invariants.started(self._node, run.job, now)
+        self._inside.start(runs)
+
+    def collect(self) -> list[Finished]:
+        ended = self._inside.collect()
+        for each in ended:
+            if each.run.then is None:
+                self._invariants.ended(self._node, each.run.job)
+        return ended
+
+    @property
+    def pending(self) -> bool:
+        return self._inside.pending
+
+    @property
+    def wants_loop(self) -> bool:
+        return self._inside.wants_loop

@@ -205,7 +205,11 @@ class Invariants:
             starting.not_dated_ahead,
         )
         last: tuple[OfPassage, ...] = (passing.as_told,)
-        inserted: tuple[OfPassage, ...] = (inserting.unique, inserting.replaces, inserting.Fingerprints())
+        inserted: tuple[OfPassage, ...] = (
+            inserting.unique,
+            inserting.replaces,
+            inserting.Fingerprints(),
+        )
         outcome = (passing.fenced, *every, passing.at_its_last_attempt, passing.backed_off)
         claimed = (
             starting.in_order,

@@ -1,0 +1,76 @@
+"""What is known of a scenario's world before it is played: for the invariants that watch over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.scenarios.model import Scenario, StepSpec
+from pgjobs_testing.simulation.cluster import Cluster, Make
+from pgjobs_testing.simulation.invariants import Facts
+from pgjobs_testing.simulation.overseer import Overseer
+
+A_DAY_S = 86_400
+MILLION = 1_000_000
+
+
+def overseer(scenario: Scenario, cluster: Cluster, clock: VirtualClock, make: Make) -> Overseer:
+    """Who watches over a play."""
+    return Overseer(facts(scenario, make), cluster, clock)
+
+
+def facts(scenario: Scenario, make: Make) -> Facts:
+    """The facts of a play."""
+    return Facts(
+        make.queues,
+        make.registry,
+        make.plugins,
+        make.others,
+        jitter=scenario.jitter,
+        elide=scenario.alone,
+        skew=_furthest_skew(scenario),
+        delay=max([each.slow.by for each in scenario.steps if each.slow], default=timedelta(0)),
+        longest_run=max(_runs(scenario), default=timedelta(0)),
+        grace=max([each.stop.grace for each in scenario.steps if each.stop], default=timedelta(0)),
+    )
+
+
+def faults_end(scenario: Scenario) -> datetime:
+    """When the last fault of a file ended, or the last step of an operator; its start without any."""
+    ends = [scenario.instant(step.at) + _length(step) for step in scenario.steps]
+    return max(ends, default=scenario.start)
+
+
+def _length(step: StepSpec) -> timedelta:
+    if step.suspend is not None:
+        return step.suspend.span
+    return timedelta(0) if step.stop is None else step.stop.grace
+
+
+def _runs(scenario: Scenario) -> Iterator[timedelta]:
+    """How long runs take; one that hangs takes as long as it may."""
+    for worker in scenario.workers.values():
+        for run in worker.runs:
+            yield worker.timeout or timedelta(0) if run.hang else run.duration
+
+
+def _furthest_skew(scenario: Scenario) -> timedelta:
+    """How far a clock is off at most: what it was set to, and what it gains until it is set again."""
+    most = timedelta(0)
+    for n, step in enumerate(scenario.steps):
+        if step.skew is not None:
+            most = max(most, abs(step.skew.by))
+        elif step.drift is not None and step.drift.ppm:
+            name = step.drift.node
+            later = scenario.steps[n + 1 :]
+            ends = [each.at for each in later if each.drift and each.drift.node == name]
+            begin = scenario.instant(step.at)
+            end = scenario.instant(ends[0]) if ends else _end(scenario, begin)
+            most = max(most, (end - begin) * abs(step.drift.ppm) / MILLION)
+    return 2 * most
+
+
+def _end(scenario: Scenario, begin: datetime) -> datetime:
+    until = scenario.until
+    return begin + timedelta(seconds=A_DAY_S) if until is None else scenario.instant(until)
