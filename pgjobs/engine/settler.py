@@ -3,7 +3,8 @@
 One batch is under way at a time, and whatever ends meanwhile waits for the next, so that batches
 grow with the load. A batch that the store cannot take now is tried again for ever; one that it
 refuses is split, until the one outcome that it refuses stands alone and is saved as a failure
-that says so. Where an answer was lost, the second try finds its claim gone, since the first one was
+that says so. Where even that is refused, it is put off and tried again every minute, alone, for its job
+would else execute for ever in the name of a node that lives. Where an answer was lost, the second try finds its claim gone, since the first one was
 saved or since somebody took the job: the rows are read to tell which.
 """
 
@@ -13,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.effects import Effect, Find, Settle
@@ -23,10 +24,14 @@ from pgjobs.rules import lifecycle
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome, Settlement
+from pgjobs.rules.schedule import later
 from pgjobs.rules.selection import OneOf, Selection
 
 BATCH_LIMIT = 1_000
 """Outcomes saved by one statement; more wait for the next."""
+
+PUT_OFF = timedelta(minutes=1)
+"""How long an outcome waits that the store refuses even as a failure."""
 
 log = logging.getLogger("pgjobs")
 
@@ -62,6 +67,7 @@ class Settler:
         self._waiting: deque[Ending] = deque()
         self._under_way: list[Ending] = []
         self._doubtful: list[Ending] = []
+        self._put_off: deque[tuple[datetime, Ending]] = deque()
         self._asked = 0
         self._size = BATCH_LIMIT
 
@@ -72,7 +78,7 @@ class Settler:
 
     @property
     def busy(self) -> bool:
-        """Whether an outcome is unsaved, or not known to be saved."""
+        """Whether an outcome is unsaved, or not known to be saved. What is put off, a stop leaves to rescue."""
         return bool(self.unsaved or self._doubtful)
 
     def add(self, ending: Ending) -> None:
@@ -82,16 +88,27 @@ class Settler:
     def next_due(self, now: datetime) -> datetime | None:
         asks = self._doubtful and not self._asked
         saves = self._waiting and not self._under_way
-        return self._patience.not_before(now) if asks or saves else None
+        if asks or saves:
+            return self._patience.not_before(now)
+        if self._put_off and not self._under_way:
+            return self._patience.not_before(self._put_off[0][0])
+        return None
 
     def step(self, now: datetime) -> None:
-        if not (self._waiting or self._doubtful) or not self._patience.allows(now):
+        wanted = self._waiting or self._doubtful or self._put_off
+        if not wanted or not self._patience.allows(now):
             return
         if self._doubtful and not self._asked:
             self._asked = min(BATCH_LIMIT, len(self._doubtful))
             ids = [ending.settlement.id for ending in self._doubtful[: self._asked]]
             self._submit(Find(Selection((OneOf("id", tuple(dict.fromkeys(ids))),))))
-        if self._under_way or not self._waiting:
+        if self._under_way:
+            return
+        if self._put_off and self._put_off[0][0] <= now:
+            self._under_way = [self._put_off.popleft()[1]]
+            self._submit(Settle((self._under_way[0].settlement,)))
+            return
+        if not self._waiting:
             return
         count = min(self._size, len(self._waiting))
         self._under_way = [self._waiting.popleft() for _ in range(count)]
@@ -133,11 +150,12 @@ class Settler:
             batch = [replace(failure, again=batch[0].again, refused=True)]
         elif refused:
             log.error(
-                "the outcome of job %d cannot be saved, not even as a failure; its row is left to "
-                "rescue: %s",
+                "the outcome of job %d cannot be saved, not even as a failure; it is tried again in %s: %s",
                 batch[0].run.job.id,
+                PUT_OFF,
                 error,
             )
+            self._put_off.append((later(now, PUT_OFF), batch[0]))
             return
         else:
             self._patience.lose(now)
