@@ -3,9 +3,10 @@
 One batch is under way at a time, and whatever ends meanwhile waits for the next, so that batches
 grow with the load. A batch that the store cannot take now is tried again for ever; one that it
 refuses is split, until the one outcome that it refuses stands alone and is saved as a failure
-that says so. Where even that is refused, it is put off and tried again every minute, alone, for its job
-would else execute for ever in the name of a node that lives. Where an answer was lost, the second try finds its claim gone, since the first one was
-saved or since somebody took the job: the rows are read to tell which.
+that says so. Where even that is refused, it is put off and tried again every minute, alone, for its
+job would else execute for ever in the name of a node that lives. Where an answer was lost, the second
+try finds its claim gone, since the first one was saved or since somebody took the job: the rows are
+read to tell which.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Settler:
 
     @property
     def busy(self) -> bool:
-        """Whether an outcome is unsaved, or not known to be saved. What is put off, a stop leaves to rescue."""
+        """Whether an outcome is unsaved, or not known to be saved. What is put off holds up no stop."""
         return bool(self.unsaved or self._doubtful)
 
     def add(self, ending: Ending) -> None:

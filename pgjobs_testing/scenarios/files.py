@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs_testing.scenarios.failure import Failure
+from pgjobs_testing.scenarios.play import Progress
 from pgjobs_testing.scenarios.read import read
 from pgjobs_testing.scenarios.real import Imports
 from pgjobs_testing.scenarios.recording import record
-from pgjobs_testing.scenarios.replay import Progress, Replay, replay, store_difference
+from pgjobs_testing.scenarios.replay import Replay, replay, store_difference
 from pgjobs_testing.scenarios.source import Source
 
 Stores = dict[str, Callable[[], LocalStore]]

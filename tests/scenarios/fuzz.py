@@ -25,7 +25,7 @@ from random import Random  # noqa: TID251 - seeded
 from types import FrameType
 
 from pgjobs.adapters.memory import MemoryStore
-from pgjobs_testing.scenarios import files, read, replay
+from pgjobs_testing.scenarios import files, play, read
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
 from tests.scenarios import mutating
 
@@ -122,15 +122,15 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the number of the first file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory", type=int, default=1_024, help="MiB of address space")
-    parser.add_argument("--events", type=int, default=replay.EVENT_LIMIT, help="the replay's limit")
-    parser.add_argument("--turns", type=int, default=replay.TURN_LIMIT, help="the replay's limit")
+    parser.add_argument("--events", type=int, default=play.EVENT_LIMIT, help="the replay's limit")
+    parser.add_argument("--turns", type=int, default=play.TURN_LIMIT, help="the replay's limit")
     parser.add_argument("--read-only", action="store_true", help="play none")
     parser.add_argument("--show", type=int, help="write the file with this number to stdout")
     given = parser.parse_args()
     if given.show is not None:
         sys.stdout.buffer.write(content(mutating.corpus(), given.seed, given.show))
         return
-    replay.EVENT_LIMIT, replay.TURN_LIMIT = given.events, given.turns
+    play.EVENT_LIMIT, play.TURN_LIMIT = given.events, given.turns
     limit = given.memory * MEBIBYTE
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     logging.getLogger("pgjobs").addHandler(logging.NullHandler())

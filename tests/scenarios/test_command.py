@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pgjobs_testing.cli import main
-from pgjobs_testing.scenarios import replay as replaying
+from pgjobs_testing.scenarios import play as playing
 
 HOLDS = """\
 name: It holds   # a comment
@@ -176,7 +176,7 @@ def test_a_seed_takes_the_place_of_the_files(here):
 
 
 def test_a_file_without_an_end_is_played_on_one_store_only(here, monkeypatch):
-    monkeypatch.setattr(replaying, "EVENT_LIMIT", 1_000)
+    monkeypatch.setattr(playing, "EVENT_LIMIT", 1_000)
     write(here, endless=HOLDS.replace("{for: 1s}", "{snooze: 1m}"))
     result = replay("endless.yaml")
     assert 1 == result.exit_code

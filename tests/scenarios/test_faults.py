@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pgjobs_testing.scenarios import replay as replaying
+from pgjobs_testing.scenarios import play as playing
 from pgjobs_testing.scenarios.read import read_text
 from tests.scenarios.reading import played, told
 
@@ -170,7 +170,7 @@ def test_a_lone_node_without_faults_leaves_out_its_polls_and_one_with_faults_doe
 
 
 def test_nodes_that_never_come_to_rest_are_stopped_and_say_so(monkeypatch):
-    monkeypatch.setattr(replaying, "TURN_LIMIT", 500)
+    monkeypatch.setattr(playing, "TURN_LIMIT", 500)
     (text,) = told(f"{TWO}steps: [{{at: 0s, insert: {{worker: W, schedule_in: 300d}}}}]\n")
     assert "the scenario has not come to an end after 500 turns of its nodes" in text
 

@@ -15,7 +15,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from pgjobs.adapters.memory import MemoryStore
-from pgjobs_testing.scenarios import replay as replaying
+from pgjobs_testing.scenarios import play as playing
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
@@ -87,7 +87,7 @@ def test_more_than_anybody_needs_is_refused(lines, expected):
 
 
 def test_an_end_that_a_duty_runs_into_ends_the_play(monkeypatch):
-    monkeypatch.setattr(replaying, "EVENT_LIMIT", 300)
+    monkeypatch.setattr(playing, "EVENT_LIMIT", 300)
     result = played(
         """\
         name: n
@@ -101,13 +101,13 @@ def test_an_end_that_a_duty_runs_into_ends_the_play(monkeypatch):
 
 
 def test_many_queues_count_as_many_turns(monkeypatch):
-    monkeypatch.setattr(replaying, "TURN_LIMIT", 1_000)
+    monkeypatch.setattr(playing, "TURN_LIMIT", 1_000)
     queues = ", ".join(f"q{n}: {{}}" for n in range(90))
     (text,) = told(
         f"name: n\nnodes: [a, b]\nqueues: {{{queues}}}\nworkers: {{W: {{queue: q1}}}}\n"
         "steps: [{at: 0s, insert: {worker: W, schedule_in: 300d}}]\n"
     )
-    assert "stopped at 50s: the scenario has not come to an end after 1,000 turns" in text
+    assert "stopped at 8m20s: the scenario has not come to an end after 1,000 turns" in text
 
 
 def test_hundreds_of_failed_expectations_cost_no_more_than_they_show():

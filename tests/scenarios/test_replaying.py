@@ -10,7 +10,7 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Claim
 from pgjobs.rules.errors import StoreUnavailableError
 from pgjobs.worker import REGISTRY
-from pgjobs_testing.scenarios import replay as replaying
+from pgjobs_testing.scenarios import play as playing
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay, store_difference
 from tests.scenarios.reading import played, told
@@ -240,7 +240,7 @@ def test_a_step_that_cannot_be_done_is_a_failure_at_its_line():
 
 @pytest.mark.parametrize("wait", ["0s", "1h", "3650d"])
 def test_a_scenario_without_an_end_is_stopped_and_says_so(monkeypatch, wait):
-    monkeypatch.setattr(replaying, "EVENT_LIMIT", 5_000)
+    monkeypatch.setattr(playing, "EVENT_LIMIT", 5_000)
     (text,) = told(
         f"""\
         name: n
