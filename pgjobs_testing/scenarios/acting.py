@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from pgjobs.client import Client, Program, drive
-from pgjobs.plugins import Plugin
+from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
 from pgjobs.rules.errors import JobNotFoundError, PgJobsError
 from pgjobs.rules.job import Job
 from pgjobs.worker import Registry
@@ -18,6 +19,8 @@ from pgjobs_testing.simulation.traps import Trap
 from pgjobs_testing.timeline import Recorder
 
 T = TypeVar("T")
+
+_KINDS: dict[str, type[Plugin]] = {"stalled": Stalled, "pruner": Pruner, "cron": Cron}
 
 
 class Actor:
@@ -34,8 +37,9 @@ class Actor:
         registry: Registry,
         drains: Drains,
         recorder: Recorder,
+        plugins: Sequence[Plugin],
     ) -> None:
-        self._recorder = recorder
+        self._recorder, self._plugins_there = recorder, plugins
         self._scenario, self._cluster, self._drains = scenario, cluster, drains
         self._client, self._registry = client, registry
         self.names: dict[str, int] = {}
@@ -135,7 +139,8 @@ class Actor:
         """The plugins of a new process, where it has others than the file's; they stay with the node."""
         if restart.plugins is None:
             return None
-        return scripted.plugins(self._scenario, self._registry, restart.plugins)
+        kinds = tuple(_KINDS[name] for name in restart.plugins)
+        return [each for each in self._plugins_there if isinstance(each, kinds)]
 
     def _drive(self, program: Program[T]) -> T:
         return drive(self._cluster.store, program)

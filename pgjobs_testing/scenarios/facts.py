@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pgjobs_testing.clock import VirtualClock
@@ -15,24 +16,41 @@ A_DAY_S = 86_400
 MILLION = 1_000_000
 
 
-def overseer(scenario: Scenario, cluster: Cluster, clock: VirtualClock, make: Make) -> Overseer:
+@dataclass(frozen=True, slots=True)
+class Most:
+    """What befalls a play that no step of its file tells: how far clocks are off at most, how long the
+    longest answer, run and stop take."""
+
+    skew: timedelta = timedelta(0)
+    delay: timedelta = timedelta(0)
+    run: timedelta = timedelta(0)
+    grace: timedelta = timedelta(0)
+
+
+NO_MORE = Most()
+
+
+def overseer(
+    scenario: Scenario, cluster: Cluster, clock: VirtualClock, make: Make, most: Most
+) -> Overseer:
     """Who watches over a play."""
-    return Overseer(facts(scenario, make), cluster, clock)
+    return Overseer(facts(scenario, make, most), cluster, clock)
 
 
-def facts(scenario: Scenario, make: Make) -> Facts:
+def facts(scenario: Scenario, make: Make, most: Most) -> Facts:
     """The facts of a play."""
+    steps = scenario.steps
     return Facts(
         make.queues,
         make.registry,
         make.plugins,
         make.others,
         jitter=scenario.jitter,
-        elide=scenario.alone,
-        skew=_furthest_skew(scenario),
-        delay=max([each.slow.by for each in scenario.steps if each.slow], default=timedelta(0)),
-        longest_run=max(_runs(scenario), default=timedelta(0)),
-        grace=max([each.stop.grace for each in scenario.steps if each.stop], default=timedelta(0)),
+        elide=make.elide,
+        skew=max(most.skew, _furthest_skew(scenario)),
+        delay=max([most.delay, *(each.slow.by for each in steps if each.slow)]),
+        longest_run=max([most.run, *_runs(scenario)]),
+        grace=max([most.grace, *(each.stop.grace for each in steps if each.stop)]),
     )
 
 

@@ -7,12 +7,13 @@ on its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.client import Client
+from pgjobs.plugins import Plugin
 from pgjobs.rules.errors import LivelockError, PgJobsError
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.options import Queue
@@ -24,7 +25,7 @@ from pgjobs_testing.scenarios import failure, scripted
 from pgjobs_testing.scenarios.acting import Actor
 from pgjobs_testing.scenarios.draining import Drains
 from pgjobs_testing.scenarios.expecting import Witness
-from pgjobs_testing.scenarios.facts import faults_end, overseer
+from pgjobs_testing.scenarios.facts import NO_MORE, Most, faults_end, overseer
 from pgjobs_testing.scenarios.failure import Failure
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import ExpectationSpec, Scenario, StepSpec
@@ -34,7 +35,7 @@ from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.line import Line
-from pgjobs_testing.simulation.overseer import Overseer
+from pgjobs_testing.simulation.overseer import Overseen, Overseer
 from pgjobs_testing.simulation.traps import Asked
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
@@ -107,7 +108,11 @@ class BoundedRecorder(Recorder):
 
 
 class Play:
-    """One playing of one scenario."""
+    """One playing of one scenario.
+
+    ``real``: workers of the process run as well, whoever inserts their jobs. ``plugins`` take the place of
+    the scenario's. ``most`` is how far it goes beyond the scenario's own steps.
+    """
 
     def __init__(
         self,
@@ -115,33 +120,37 @@ class Play:
         source: Source,
         store: LocalStore,
         seed: int,
-        progress: Progress | None,
-        bounded: bool,
+        progress: Progress | None = None,
+        *,
+        bounded: bool = True,
+        real: bool = False,
+        plugins: Sequence[Plugin] | None = None,
+        most: Most = NO_MORE,
     ) -> None:
         self.scenario, self.source, self.store = scenario, source, store
         self.failures: list[Failure] = []
         self.broken = self.endless = self._held = False
         self.alarm: Alarm | None = None
         self.clock = VirtualClock(scenario.start)
-        real = bool(scenario.real_workers)
+        real = real or bool(scenario.real_workers)
         self.recorder = BoundedRecorder(self.clock, PROCESS if real else None, bounded=bounded)
-        self._bounded = bounded
+        self._bounded, self._alone = bounded, scenario.alone and most == NO_MORE
         self._progress = progress
         self._place = source.place(("name",))
         self._turns, self._turns_an_instant = 0, _turns(scenario)
         self._waiting = (-1, 0)
-        registry = scripted.registry(scenario.workers)
+        registry = scripted.registry(scenario.workers, real=real)
         queues = {name: spec.made() for name, spec in scenario.queues.items()}
         others = Queue(concurrency=10)
-        if not scenario.alone:  # a signal may be lost that would tell of a queue
+        if not self._alone:  # a signal may be lost that would tell of a queue
             queues |= {name: others for name in scenario.queues_used if name not in queues}
-        client = Client(self.clock, self.recorder, queues)
+        self.client = Client(self.clock, self.recorder, queues)
         starts: dict[int, int] = {}
         rng = SeededRng(seed)
 
         def script(line: Line | None) -> scripted.Script:
             return scripted.Script(
-                scenario.workers, lambda spec: self._actor.insert(spec, line), starts
+                scenario.workers, lambda spec: self.actor.insert(spec, line), starts
             )
 
         self._staffs: list[Staff] = []
@@ -152,28 +161,30 @@ class Play:
 
         def one_executor(line: Line) -> VirtualExecutor:
             played = scripted.ScriptedExecutor(self.clock, script(line))
-            if self._stage is None:
+            if self.stage is None:
                 return played
             names = scripted.scripted_names(scenario.workers)
-            self._staffs.append(Staff(played, names, self.clock, self._stage, line))
+            self._staffs.append(Staff(played, names, self.clock, self.stage, line))
             return self._staffs[-1]
 
+        self.registry = registry
+        own = scripted.plugins(scenario, registry) if plugins is None else list(plugins)
         make = Make(
             queues,
             rng,
             registry,
             executor,
-            plugins=scripted.plugins(scenario, registry),
+            plugins=own,
             others=others,
-            elide=scenario.alone,
+            elide=self._alone,
             jitter=scenario.jitter,
         )
-        self._cluster = Cluster(store, self.clock, self.recorder, make)
-        self._stage: Stage | None = None
+        self.cluster = Cluster(store, self.clock, self.recorder, make)
+        self.stage: Stage | None = None
         if real:
-            self._stage = Stage(
+            self.stage = Stage(
                 self.clock,
-                self._cluster.store,
+                self.cluster.store,
                 rng,
                 registry,
                 self.recorder,
@@ -188,10 +199,12 @@ class Play:
             node=scenario.nodes[0],
             jitter=scenario.jitter,
         )
-        self._actor = Actor(scenario, self._cluster, client, registry, drains, self.recorder)
+        self.actor = Actor(
+            scenario, self.cluster, self.client, registry, drains, self.recorder, own
+        )
         self.overseer: Overseer | None = None
         if scenario.invariants:
-            self.overseer = overseer(scenario, self._cluster, self.clock, make)
+            self.overseer = overseer(scenario, self.cluster, self.clock, make, most)
         self.recorder.setting = lambda: Setting(
             tuple(scenario.nodes),
             {name: spec.made() for name, spec in scenario.queues.items()},
@@ -205,25 +218,46 @@ class Play:
             registry.by_name.get,
         )
         self._witness = Witness(
-            scenario, store, client, self.recorder, self._actor.names, self._actor.answers
+            scenario, store, self.client, self.recorder, self.actor.names, self.actor.answers
         )
 
     def run(self) -> None:
         """Play to the end, or to what makes going on pointless."""
-        if self._stage is None:
+        if self.stage is None:
             self._run()
         else:
-            self._stage.play(self._run, self._dismiss)
+            self.stage.play(self._run, self.dismiss)
 
-    def _dismiss(self) -> None:
+    # What somebody plays by hand
+
+    def begin(self) -> None:
+        """Start the nodes; nothing has happened yet."""
+        for name in self.scenario.nodes:
+            self.cluster.add(name)
+
+    def advance(self, target: datetime) -> None:
+        """Everything up to ``target`` and at it."""
+        if target > self.clock.now():
+            self._quiet()
+        self._reach(target)
+        self._quiet()
+
+    def act(self, step: StepSpec) -> None:
+        """Do what a step says, now; what follows from it waits for ``advance``."""
+        self._act(step)
+
+    def end(self) -> None:
+        """Nothing happens any more."""
+        self.cluster.close()
+
+    def dismiss(self) -> None:
         """End what real workers have left running."""
         for staff in self._staffs:
             staff.close()
 
     def _run(self) -> None:
         try:
-            for name in self.scenario.nodes:
-                self._cluster.add(name)
+            self.begin()
             for at, steps, expectations in self._agenda():
                 self._reach(at)
                 for self._place, step in steps:
@@ -247,13 +281,13 @@ class Play:
                 raise
             self._break(f"a worker ended it by pytest's {type(error).__name__}: {error}")
         finally:
-            self._cluster.close()
+            self.end()
 
     def _act(self, step: StepSpec) -> None:
         if step.hold is None:
-            self._actor.act(step)
+            self.actor.act(step)
             if step.drain is not None:
-                self._cluster.look()  # for what its runs left to be done later
+                self.cluster.look()  # for what its runs left to be done later
             return
         self._held = False
         self.recorder.call("let")
@@ -286,7 +320,7 @@ class Play:
 
     def _reach(self, at: datetime) -> None:
         """Everything before ``at``; the clock then stands there, and nothing has happened yet."""
-        while not self._held and (due := self._cluster.next_due()) is not None and due < at:
+        while not self._held and (due := self.cluster.next_due()) is not None and due < at:
             self._move(due)
             self._quiet()
         self._move(at)
@@ -295,7 +329,7 @@ class Play:
         """Everything up to ``until``, or until nothing is due."""
         until = None if self.scenario.until is None else self.scenario.instant(self.scenario.until)
         self._quiet()
-        while not self._held and (due := self._cluster.next_due()) is not None:
+        while not self._held and (due := self.cluster.next_due()) is not None:
             if self._at_rest() if until is None else due > until:
                 break
             self._move(due)
@@ -306,12 +340,12 @@ class Play:
     def _at_rest(self) -> bool:
         """Whether nothing is due but what recurs: nodes poll, beat, lead and sweep for ever."""
         plugins = self.scenario.plugins
-        if self.scenario.alone and not plugins.model_fields_set:
+        if self._alone and not plugins.model_fields_set:
             return False
         patience = AT_REST_AFTER
         if plugins.stalled is not None:
             patience += plugins.stalled.interval + plugins.stalled.rescue_after
-        if self._cluster.busy or self.clock.now() - self.recorder.last <= patience:
+        if self.cluster.busy or self.clock.now() - self.recorder.last <= patience:
             return False
         return self._jobs_wait() == 0
 
@@ -324,21 +358,24 @@ class Play:
         return self._waiting[1]
 
     def _move(self, at: datetime) -> None:
-        self._cluster.move(at)
+        self.cluster.move(at)
         self._turns += self._turns_an_instant
         if self._bounded and self._turns > TURN_LIMIT:
             raise EndlessScenarioError(
                 f"the scenario has not come to an end after {TURN_LIMIT:,} turns of its nodes: with "
-                "faults or several nodes, each beats, leads and polls for ever; give `until`, or shorter waits"
+                "faults or several nodes, each beats and leads for ever; give `until`, or shorter waits"
             )
 
     def _quiet(self) -> None:
         if self._held:
             return
         self.recorder.check()  # what the engine makes of an error, a failed duty, may hide the end
-        for member in self._cluster.quiet():
-            assert isinstance(member.executor, Staff), "a scripted run needs no loop"
-            member.executor.turn_here()
+        for member in self.cluster.quiet():
+            executor = member.executor
+            if isinstance(executor, Overseen):
+                executor = executor.inside
+            assert isinstance(executor, Staff), "a scripted run needs no loop"
+            executor.turn_here()
         if self._progress is not None:
             self._progress(len(self.recorder))
         if self.overseer is not None:

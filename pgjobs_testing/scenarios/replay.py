@@ -61,7 +61,7 @@ def replay(
     without an end are failures. ``bounded=False`` plays one that has an end to it, however long it is.
     """
     played_seed = scenario.seed if seed is None else seed
-    play = Play(scenario, source, store, played_seed, progress, bounded)
+    play = Play(scenario, source, store, played_seed, progress, bounded=bounded)
     play.run()
     trace = play.recorder.trace()
     failures = [*play.failures]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -31,19 +31,18 @@ from pgjobs_testing.scenarios.model import (
     UniqueSpec,
     WorkerSpec,
 )
-from pgjobs_testing.scenarios.values import PLUGINS
 from pgjobs_testing.simulation.traps import CutOffError
 
 
-def registry(workers: Mapping[str, WorkerSpec]) -> Registry:
+def registry(workers: Mapping[str, WorkerSpec], *, real: bool = False) -> Registry:
     """The scenario's workers, in a registry of their own.
 
-    Beside a real one there are those that its process has, for it may insert jobs for them; one
-    that is scripted under the name of such a worker takes its place.
+    Beside a real one (or where ``real``) there are those that its process has, for it may insert jobs
+    for them; one that is scripted under the name of such a worker takes its place.
     """
-    real = [spec.use for spec in workers.values() if spec.use is not None]
-    made = Registry(dict(REGISTRY.by_name) if real else {})
-    for each in real:
+    used = [spec.use for spec in workers.values() if spec.use is not None]
+    made = Registry(dict(REGISTRY.by_name) if used or real else {})
+    for each in used:
         made.add(each)
     for name in scripted_names(workers):
         made.add(worker(name, workers[name]))
@@ -55,14 +54,14 @@ def scripted_names(workers: Mapping[str, WorkerSpec]) -> list[str]:
     return [name for name, spec in workers.items() if spec.use is None]
 
 
-def plugins(scenario: Scenario, known: Registry, only: Collection[str] = PLUGINS) -> list[Plugin]:
-    """The recurring duties of every node, or those of them that ``only`` names."""
+def plugins(scenario: Scenario, known: Registry) -> list[Plugin]:
+    """The recurring duties of every node."""
     spec, made = scenario.plugins, list[Plugin]()
-    if spec.stalled is not None and "stalled" in only:
+    if spec.stalled is not None:
         made.append(Stalled(spec.stalled.interval, spec.stalled.rescue_after))
-    if spec.pruner is not None and "pruner" in only:
+    if spec.pruner is not None:
         made.append(Pruner(spec.pruner.max_age, spec.pruner.limit, spec.pruner.interval))
-    if spec.cron is not None and "cron" in only:
+    if spec.cron is not None:
         lines = [(when, new_job(what, known, scenario)) for when, what in spec.cron.crontab]
         made.append(Cron(lines, spec.cron.timezone, spec.cron.catch_up))
     return made

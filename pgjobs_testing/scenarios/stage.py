@@ -89,14 +89,20 @@ class Stage(Capture):
             self._way.line = before
 
     def play(self, program: Callable[[], None], close: Callable[[], None]) -> None:
-        """Run a play with everything captured, then ``close``, whose calls reach no store.
+        """Run a play with everything captured, then ``close``, whose calls reach no store."""
+        with self.standing_in(close):
+            contextvars.copy_context().run(program)
 
-        Workers, handlers of telemetry and context variables are afterwards as they were before.
+    @contextmanager
+    def standing_in(self, close: Callable[[], None]) -> Iterator[None]:
+        """Everything is captured inside the block; at its end ``close``, whose calls reach no store.
+
+        Workers and handlers of telemetry are afterwards as they were before.
         """
         workers, handlers = dict(REGISTRY.by_name), PROCESS.snapshot()
         captures.push(self)
         try:
-            contextvars.copy_context().run(program)
+            yield
         finally:
             self._way.over = True
             close()

@@ -118,7 +118,7 @@ class _Writer:
         if queues:
             yield "queues:"
             for name, queue in queues.items():
-                yield f"  {text(name)}: {flow(_queue(queue))}"
+                yield f"  {text(name)}: {flow(queue_as_data(queue))}"
         plugins = dict(self._plugin(each) for each in told.plugins)
         plugins.pop("", None)
         if plugins:
@@ -281,7 +281,8 @@ def _after(at: datetime, start: datetime) -> timedelta | datetime:
     return at - start if at >= start else at
 
 
-def _queue(queue: Queue) -> Mapping[str, Any]:
+def queue_as_data(queue: Queue) -> Mapping[str, Any]:
+    """A queue's options, as a file has them."""
     made: dict[str, Any] = {"concurrency": queue.concurrency}
     if queue.paused:
         made["paused"] = True

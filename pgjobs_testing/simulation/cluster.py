@@ -164,6 +164,10 @@ class Cluster:
         machines = self._machines.values()
         return [each.line.name for each in machines if each.line is not None and each.stopping]
 
+    def is_cut(self, name: str) -> bool:
+        """Whether a node is cut off from the store."""
+        return self._machine(name).cut
+
     def close(self) -> None:
         """End every session."""
         for machine in self._machines.values():

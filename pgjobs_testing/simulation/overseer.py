@@ -53,19 +53,24 @@ class Overseer:
         )
 
     @property
+    def bound(self) -> timedelta:
+        """How long after the end of all faults everything must be at rest."""
+        return settles_within(self._facts)
+
+    @property
     def marks(self) -> tuple[tuple[str, int], ...]:
         """How often each thing happened that should sometimes happen."""
         return tuple(sorted(self.invariants.marks.counts.items()))
 
     def overseen(self, executor: VirtualExecutor, node: str) -> VirtualExecutor:
         """The executor of a node, whose runs are told of as they begin and end."""
-        return _Overseen(executor, node, self.invariants, self._clock.now)
+        return Overseen(executor, node, self.invariants, self._clock.now)
 
     def _rows(self) -> list[Job]:
         return self._store.carry_out(Find(Selection()))
 
 
-class _Overseen:
+class Overseen:
     """An executor, and who is told of its runs."""
 
     def __init__(
@@ -75,7 +80,7 @@ class _Overseen:
         invariants: Invariants,
         now: Callable[[], datetime],
     ) -> None:
-        self._inside, self._node, self._invariants, self._now = inside, node, invariants, now
+        self.inside, self._node, self._invariants, self._now = inside, node, invariants, now
         self.tell, self.close = inside.tell, inside.close
         self.next_due, self.turn, self.turn_async = inside.next_due, inside.turn, inside.turn_async
 
@@ -84,10 +89,10 @@ class _Overseen:
         for run in runs:
             if run.then is None:
                 self._invariants.started(self._node, run.job, now)
-        self._inside.start(runs)
+        self.inside.start(runs)
 
     def collect(self) -> list[Finished]:
-        ended = self._inside.collect()
+        ended = self.inside.collect()
         for each in ended:
             if each.run.then is None:
                 self._invariants.ended(self._node, each.run.job)
@@ -95,8 +100,8 @@ class _Overseen:
 
     @property
     def pending(self) -> bool:
-        return self._inside.pending
+        return self.inside.pending
 
     @property
     def wants_loop(self) -> bool:
-        return self._inside.wants_loop
+        return self.inside.wants_loop

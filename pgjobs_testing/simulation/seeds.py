@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pgjobs.adapters.local import LocalStore
-from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.replay import Replay, replay
-from pgjobs_testing.scenarios.source import Source
 from pgjobs_testing.simulation.drawing.world import drawn
+from pgjobs_testing.simulation.nowhere import NOWHERE
 from pgjobs_testing.simulation.verdict import Options, Verdict
-
-NOWHERE = Source("a seed", "", places={(): Place(1, 1)})
-"""What is drawn stands in no file."""
 
 
 def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:

@@ -28,7 +28,8 @@ def drawn(seed: int, options: Options) -> dict[str, Any]:
     """The scenario of ``seed``: equal for equal seeds and options, on every Python."""
     dice = Dice(seed)
     span_s = options.hours * 3_600
-    nodes = [chr(ord("a") + n) if n < 26 else f"n{n}" for n in range(options.nodes)]
+    names = [chr(ord("a") + n) if n < 26 else f"n{n}" for n in range(options.nodes)]
+    nodes = dice.shuffled("order", names)
     served = queues(dice)
     staff = workers(dice, list(served), options)
     duties = plugins(dice, list(staff))

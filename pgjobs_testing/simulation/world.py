@@ -1,0 +1,383 @@
+"""A world in the hand of a test: several nodes of the engine on one virtual clock, and what befalls them.
+
+It is a scenario that is written while it is played: each method is a step of the format, done at once, and
+``scenario()`` is the file that plays them all again. Invariants are looked at after every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+from pgjobs.adapters.local import LocalStore
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs.client import drive
+from pgjobs.plugins import Plugin, Pruner, Stalled
+from pgjobs.rules.errors import ConfigurationError, nearest
+from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.options import Queue
+from pgjobs.rules.schedule import duration, later
+from pgjobs.worker import Worker
+from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.scenarios.facts import Most
+from pgjobs_testing.scenarios.model import Scenario, StepSpec
+from pgjobs_testing.scenarios.options import options_of
+from pgjobs_testing.scenarios.play import Play
+from pgjobs_testing.scenarios.values import START
+from pgjobs_testing.scenarios.writing import queue_as_data
+from pgjobs_testing.simulation.cluster import SimulationError
+from pgjobs_testing.simulation.dice import Dice
+from pgjobs_testing.simulation.drawing.faults import Episodes
+from pgjobs_testing.simulation.nowhere import NOWHERE
+from pgjobs_testing.simulation.spelling import spelt
+from pgjobs_testing.simulation.verdict import FAULTS
+from pgjobs_testing.timeline import Trace, elapsed
+
+Span = float | timedelta
+"""Seconds, or a timedelta."""
+
+PLUGINS = (Stalled(), Pruner())
+OF_NODES = tuple(
+    each for each in FAULTS if each not in ("operator", "control", "workers", "poison")
+)
+"""The faults that a world draws by itself while it advances; the others are what a test does."""
+
+
+class World:
+    """Nodes, time and faults, as a context manager.
+
+    The call in which an invariant breaks raises ``AlarmError``. ``seed`` decides every jitter, and the faults
+    that ``advance`` draws: ``faults`` is "none" (the default), "all", or names out of ``OF_NODES``. ``nodes``
+    is how many, or their names, in the order in which they act. ``store`` is one in memory by default.
+    ``queues`` are as for ``PgJobs``; one that is not listed is served, ten jobs at a time.
+
+    ``workers`` are scripted ones, as a scenario file has them; workers of the process run besides, in virtual
+    time, and an application's own ``PgJobs`` works on the world's store inside the block. ``skew``, ``delay``
+    and ``run`` are how far clocks are off, and how long answers and runs take, at most.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        nodes: int | Sequence[str] = 3,
+        store: LocalStore | None = None,
+        faults: str | Sequence[str] = "none",
+        *,
+        queues: Mapping[str, int | Queue] | None = None,
+        plugins: Sequence[Plugin] = PLUGINS,
+        workers: Mapping[str, Any] | None = None,
+        start: datetime = START,
+        jitter: bool = True,
+        skew: Span = 5,
+        delay: Span = 15,
+        run: Span = 60,
+    ) -> None:
+        self._faults = _faults(faults)
+        self._nodes = [chr(97 + n) for n in range(nodes)] if isinstance(nodes, int) else [*nodes]
+        served = {
+            name: Queue(each) if isinstance(each, int) else each
+            for name, each in (queues or {}).items()
+        }
+        self._data: dict[str, Any] = {
+            "name": f"a world of seed {seed}",
+            "start": start,
+            "seed": seed,
+            "jitter": jitter,
+            "nodes": self._nodes,
+            "queues": {name: queue_as_data(queue) for name, queue in served.items()},
+            "workers": dict(workers or {}),
+            "invariants": True,
+        }
+        placeholder = [{"at": "0s", "hold": False}]
+        read = {**self._data, "start": start.isoformat(), "steps": placeholder}
+        most = [
+            duration(each, name) for name, each in (("skew", skew), ("delay", delay), ("run", run))
+        ]
+        self._most = Most(most[0], most[1], most[2], timedelta(minutes=1))
+        self._play = Play(
+            Scenario.model_validate(_spelt_out(read)),
+            NOWHERE,
+            MemoryStore() if store is None else store,
+            seed,
+            bounded=False,
+            real=True,
+            plugins=plugins,
+            most=self._most,
+        )
+        self._seed, self._plugins = seed, plugins
+        self._steps: list[dict[str, Any]] = []
+        self._untold: list[str] = []
+        self._advances = self._inserted = 0
+        self._within = ExitStack()
+
+    def __enter__(self) -> World:
+        stage = self._play.stage
+        assert stage is not None
+        self._within.enter_context(stage.standing_in(self._play.dismiss))
+        self._within.callback(self._play.end)
+        self._play.begin()
+        self._play.advance(self.clock.now())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            error.add_note(f"The world, to be replayed as a scenario file:\n\n{self.scenario()}")
+        self._within.close()
+
+    # Time
+
+    @property
+    def clock(self) -> VirtualClock:
+        """The world's clock; each node has one of its own, which may be off from it."""
+        return self._play.clock
+
+    def advance(self, span: Span) -> Trace:
+        """Let ``span`` pass, with the faults that are drawn for it; returns what happened."""
+        first, target = len(self._play.recorder), later(self.clock.now(), duration(span, "advance"))
+        for at, step in self._drawn(target):
+            self._play.advance(at)
+            self._try(step)
+        self._play.advance(target)
+        return self._play.recorder.trace(first)
+
+    def settle(self) -> Trace:
+        """End every fault, let time pass in which all must come to rest, and look whether it has.
+
+        Nodes that are down stay down: no job may need them.
+        """
+        first = len(self._play.recorder)
+        self._heal_everything()
+        oversight = self._play.overseer
+        assert oversight is not None
+        since = self.clock.now()
+        self._play.advance(later(since, oversight.bound))
+        oversight.at_the_end(since)
+        return self._play.recorder.trace(first)
+
+    # Jobs
+
+    def insert(
+        self, worker: str | Worker[Any, Any], args: Mapping[str, Any] | None = None, **options: Any
+    ) -> Job:
+        """Insert a job, as a client does; ``options`` are those of ``worker.new``."""
+        known = self._play.registry.find(worker) if isinstance(worker, str) else worker
+        new: NewJob = known.new(dict(args or {}), **options)
+        job: Job = drive(self._play.cluster.store, self._play.client.insert(new))
+        self._inserted += 1
+        step = {
+            "as": f"j{self._inserted}",
+            "worker": new.worker,
+            "args": new.args,
+            **options_of(new),
+        }
+        if new.worker not in self._data["workers"]:
+            self._untold.append(f"job {job.id} is of {new.worker}, a worker of code")
+        self._done({"insert": step})
+        return job
+
+    def job(self, job: Job | int) -> Job:
+        """The job as the store has it now."""
+        job_id = job if isinstance(job, int) else job.id
+        found: Job = drive(self._play.store, self._play.client.get(job_id))
+        return found
+
+    # What befalls nodes
+
+    def crash(self, node: str, *, before: str | None = None, after: str | None = None) -> None:
+        """The process is gone: at once, or right ``before`` or ``after`` its next effect of a kind.
+
+        Effects: claim, settle, poll, find, beat, leave, lead, resign, rescue, prune, watermarks, tick, any.
+        """
+        point = {key: each for key, each in (("before", before), ("after", after)) if each}
+        self._do({"crash": {"node": node, **point} if point else node})
+
+    def restart(self, node: str) -> None:
+        """A new process in the place of one that has crashed or stopped."""
+        self._do({"restart": node})
+
+    def stop(self, node: str, grace: Span = 15) -> None:
+        """Ask the process to stop; its runs may go on for ``grace``."""
+        self._do({"stop": {"node": node, "grace": _span(grace)}})
+
+    def pause(self, node: str, span: Span) -> None:
+        """The process does nothing for ``span``, and then goes on where it was."""
+        self._do({"suspend": {"node": node, "for": _span(span)}})
+
+    def partition(self, node: str) -> None:
+        """The node reaches the store no more, until ``heal``."""
+        self._do({"partition": node})
+
+    def heal(self, node: str) -> None:
+        """The node reaches the store again."""
+        self._do({"heal": node})
+
+    def skew(self, node: str, by: Span) -> None:
+        """The node's clock is ahead by so much, or behind where that is negative."""
+        off = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        self._within_bounds("skew", abs(off), self._most.skew)
+        self._do({"skew": {"node": node, "by": elapsed(off)}})
+
+    def slow(self, node: str, by: Span) -> None:
+        """Every answer of the store takes so long to reach the node."""
+        self._within_bounds("delay", duration(by, "by"), self._most.delay)
+        self._do({"slow": {"node": node, "by": _span(by)}})
+
+    def fail(self, node: str, effect: str, how: str, times: int = 1, by: Span = 5) -> None:
+        """What befalls the node's next effects: before, after, late, conflict, deadlock, refused."""
+        fail = {"node": node, "effect": effect, "how": how, "times": times, "by": _span(by)}
+        self._do({"fail": fail})
+
+    # What befalls what they share
+
+    def drop_notifications(self, dropped: bool = True) -> None:
+        """Whether every signal to every node is lost."""
+        self._do({"drop_notifications": dropped})
+
+    def delay_notifications(self, by: Span) -> None:
+        """Every signal is late by so much."""
+        self._do({"delay_notifications": _span(by)})
+
+    def double_notifications(self, doubled: bool = True) -> None:
+        """Whether every signal comes twice."""
+        self._do({"double_notifications": doubled})
+
+    def database(self, *, up: bool) -> None:
+        """Whether the store is there."""
+        self._do({"database": "up" if up else "down"})
+
+    # Seeing
+
+    @property
+    def timeline(self) -> Trace:
+        """Everything that has happened; equal seeds and calls give equal bytes."""
+        return self._play.recorder.trace()
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """How often things happened that should sometimes happen (see EXPECTED_MARKS)."""
+        return {} if self._play.overseer is None else dict(self._play.overseer.marks)
+
+    def scenario(self) -> str:
+        """The scenario file that plays what was done here; its first lines say what it cannot tell."""
+        data = dict(self._data)
+        plugins = self._plugins_as_data()
+        until = elapsed(self.clock.now() - self._data["start"])
+        steps = self._steps or [{"at": "0s", "hold": False}]
+        notes = [f"Not told exactly: {each}" for each in self._untold]
+        return spelt({**data, "plugins": plugins, "steps": steps, "until": until}, notes)
+
+    # Its means
+
+    def _do(self, step: dict[str, Any]) -> None:
+        """Do a step at this instant, and what follows from it; ``SimulationError`` where it cannot be."""
+        self._play.act(StepSpec.model_validate({"at": "0s", **step}))
+        self._done(step)
+
+    def _try(self, step: dict[str, Any]) -> None:
+        try:
+            self._do(step)
+        except SimulationError:
+            return  # the test has done something to this node itself
+
+    def _done(self, step: dict[str, Any]) -> None:
+        """Note a step. In a file those of an instant come before all that happens then, but for ``hold``."""
+        at = elapsed(self.clock.now() - self._data["start"])
+        before = [{"at": at, "hold": True}, {"at": at, "hold": False}]
+        self._steps += [*before, {"at": at, **step}]
+        self._play.advance(self.clock.now())
+
+    def _drawn(self, target: datetime) -> list[tuple[datetime, dict[str, Any]]]:
+        """What befalls the nodes till ``target``, each at its instant."""
+        if not self._faults:
+            return []
+        self._advances += 1
+        now = self.clock.now()
+        dice = Dice(self._seed, f"advance {self._advances}: ")
+        kinds = [_KINDS[type(each)] for each in self._plugins if type(each) in _KINDS]
+        span_s = (target - now).total_seconds()
+        drawn = Episodes(dice, self._nodes, kinds, span_s, self._faults).steps
+        placed = [(later(now, step["at"]), step) for step in drawn]
+        placed.sort(key=lambda each: each[0])
+        return [
+            (at, {key: value for key, value in step.items() if key != "at"}) for at, step in placed
+        ]
+
+    def _heal_everything(self) -> None:
+        cluster = self._play.cluster
+        if cluster.store.down:
+            self.database(up=True)
+        if cluster.store.mute:
+            self.drop_notifications(False)
+        if cluster.store.doubled:
+            self.double_notifications(False)
+        self.delay_notifications(0)
+        for node in self._nodes:
+            self.skew(node, 0)
+            self.slow(node, 0)
+            if cluster.is_cut(node):
+                self.heal(node)
+
+    def _within_bounds(self, what: str, asked: timedelta, most: timedelta) -> None:
+        if asked > most:
+            raise ConfigurationError(
+                f"{what} of {elapsed(asked)}, and this world was made for {elapsed(most)} at most, by "
+                f"which its invariants go: give World({what}=) more"
+            )
+
+    def _plugins_as_data(self) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for each in self._plugins:
+            if isinstance(each, Stalled):
+                made["stalled"] = {
+                    "interval": _span(each.interval),
+                    "rescue_after": _span(each.rescue_after),
+                }
+            elif isinstance(each, Pruner):
+                made["pruner"] = {
+                    "max_age": _span(each.max_age),
+                    "limit": each.limit,
+                    "interval": _span(each.interval),
+                }
+            else:
+                self._untold.append(f"{type(each).__name__} is a plugin of code")
+        return made
+
+
+_KINDS: dict[type[Any], str] = {Stalled: "stalled", Pruner: "pruner"}
+
+
+def _faults(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The faults that are meant; ``ConfigurationError`` for one that is none."""
+    if given == "all":
+        return OF_NODES
+    if given == "none":
+        return ()
+    names = [each.strip() for each in given.split(",")] if isinstance(given, str) else [*given]
+    for name in names:
+        if name not in OF_NODES:
+            accepted = ", ".join(("all", "none", *OF_NODES))
+            raise ConfigurationError(
+                f"unknown fault {name!r}{nearest(name, OF_NODES)}; accepted: {accepted}"
+            )
+    return tuple(name for name in OF_NODES if name in names)
+
+
+def _span(value: Span) -> str:
+    return elapsed(duration(value, "a duration"))
+
+
+def _spelt_out(value: Any) -> Any:
+    """Data as a file would hold it: durations as texts."""
+    if isinstance(value, timedelta):
+        return elapsed(value)
+    if isinstance(value, Mapping):
+        return {key: _spelt_out(each) for key, each in value.items()}
+    return [_spelt_out(each) for each in value] if isinstance(value, list | tuple) else value
