@@ -94,7 +94,7 @@ class Member:
         if view is None:
             return self.node.next_due(now)
         if view.version != self._version:
-            self._version, self._shown = view.version, None
+            self._version, self._shown, self._when = view.version, None, None
             self.node.doubt()
         due = self.node.next_due(shown)
         if due is not self._shown:  # the node gives the same one until something happens to it
