@@ -223,7 +223,7 @@ def _moved(ledger: Ledger, effect: Transition, answer: list[Job]) -> Iterator[Pa
         yield _changed(str(change.event), ledger, told, change, change.at)
 
 
-def _deleted(ledger: Ledger, effect: Delete, answer: list[Job]) -> Iterator[Passage]:
+def _deleted(ledger: Ledger, _: Delete, answer: list[Job]) -> Iterator[Passage]:
     for told in answer:
         row = ledger.rows.get(told.id)
         yield Passage(

@@ -1,7 +1,7 @@
 """What must hold of a simulated world after every effect, and when it is at rest.
 
-``Invariants`` is told of each effect (``Watch``), keeps its own books (``Ledger``), and stops the world with an
-``AlarmError`` that names the invariant. Each effect costs what it changes, and nothing is looked through.
+``Invariants`` is told of each effect (``Watch``), keeps its own books (``Ledger``), and stops the world
+with an ``AlarmError`` that names the invariant. Each effect costs what it changes.
 """
 
 from pgjobs_testing.simulation.invariants.facts import Facts, settles_within

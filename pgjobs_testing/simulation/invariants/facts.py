@@ -103,10 +103,11 @@ class Facts:
 def settles_within(facts: Facts) -> timedelta:
     """How long after the end of all faults a world is at rest: a bound, not an estimate.
 
-    Who waits for a store that failed asks it again after its longest pause. Then a lease must run out and be
-    taken; the new leader beats steadily before it judges; the silence of the dead must be long enough, and the
-    next look come. A claim in doubt is looked for again. A stop ends after its grace, when it gives up. What is
-    given back runs once more. A clock that is off makes each wait longer by as much as it can be off.
+    Who waits for a store that failed asks it again after its longest pause. Then a lease must run out and
+    be taken; the new leader beats steadily before it judges; the silence of the dead must be long enough,
+    and the next look come. A claim in doubt is looked for again. A stop ends after its grace, when it
+    gives up. What is given back runs once more. A clock that is off makes each wait longer by as much as
+    it can be off.
     """
     patience = timedelta(seconds=1.5 * LONGEST_PAUSE_S)
     found = patience + SPAN + facts.poll_interval + LOOK_FOR_STRAYS + facts.grace + GIVE_UP_AFTER

@@ -68,8 +68,8 @@ def in_the_way(ledger: Ledger, rule: UniqueRule, now: datetime) -> Job | None:
 
 
 class Fingerprints:
-    """Fingerprints are equal just where the chosen fields are equal as jsonb: 1 is 1.0 and not true, an absent
-    key is not null, and part of some args is not those args (edge 4; bugs 2, 4, 5, 23)."""
+    """Fingerprints are equal just where the chosen fields are equal as jsonb: 1 is 1.0 and not true, an
+    absent key is not null, and part of some args is not those args (edge 4; bugs 2, 4, 5, 23)."""
 
     def __init__(self) -> None:
         self._meanings: dict[str, object] = {}

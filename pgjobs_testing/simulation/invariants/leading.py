@@ -68,37 +68,29 @@ def once_a_tick(sight: Sight) -> None:
     92). None is fired before its time, nor one that is further back than is made up for (bugs 83, 91)."""
     effect = sight.effect
     assert isinstance(effect, Tick)
-    mark = sight.ledger.ticks.get(effect.key)
+    mark, tick = sight.ledger.ticks.get(effect.key), f"the tick {effect.at} of {effect.key}"
     fired = mark is not None and mark >= effect.at
     if sight.answer is None:
         if not fired:
-            sight.alarm(
-                "once_a_tick",
-                f"the tick {effect.at} of {effect.key} is lost: its watermark is {mark}",
-            )
+            sight.alarm("once_a_tick", f"{tick} is lost: its watermark is {mark}")
         return
     if fired:
-        sight.alarm(
-            "once_a_tick",
-            f"the tick {effect.at} of {effect.key} is fired again: its watermark is {mark}",
-        )
-    if effect.at > effect.fence.now:
-        sight.alarm(
-            "once_a_tick", f"the tick {effect.at} of {effect.key} is fired at {effect.fence.now}"
-        )
+        sight.alarm("once_a_tick", f"{tick} is fired again: its watermark is {mark}")
+    ago = effect.fence.now - effect.at
+    if ago < timedelta(0):
+        sight.alarm("once_a_tick", f"{tick} is fired {-ago} early")
     for entry in sight.facts.entries:
         if entry.key == effect.key and not entry.crontab.reboot:
             window = SPAN if entry.catch_up is None else entry.catch_up
-            if effect.fence.now - effect.at > window:
+            if ago > window:
                 sight.alarm(
-                    "once_a_tick",
-                    f"the tick {effect.at} of {effect.key} is fired at {effect.fence.now}",
+                    "once_a_tick", f"{tick} is fired {ago} late, where {window} is made up for"
                 )
 
 
 def rescues(sight: Sight) -> None:
-    """A job is taken from a node whose heartbeat is older than ``rescue_after`` and three of its own intervals,
-    from no other, and from every one such (edge 11; bugs 53, 68, 70, 71, 74, 77, 79)."""
+    """A job is taken from a node whose heartbeat is older than ``rescue_after`` and three of its own
+    intervals, from no other, and from every one such (edge 11; bugs 53, 68, 70, 71, 74, 77, 79)."""
     effect, ledger, after = sight.effect, sight.ledger, sight.facts.rescue_after
     assert isinstance(effect, Rescue)
     if after is None or effect.rescue_after < after:

@@ -183,7 +183,7 @@ class Marking:
                 self._marks.saw("late outcome")
 
     def _finds(self, sight: Sight, effect: Find) -> None:
-        """A claim in doubt is looked for by its token, and again, by its node's name, when it was not there."""
+        """A claim in doubt is looked for by its token; where it was not there, by its node's name."""
         for condition in effect.selection.conditions:
             if not isinstance(condition, HasAll) or condition.field != "attempted_by":
                 continue

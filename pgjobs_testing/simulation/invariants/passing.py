@@ -103,7 +103,7 @@ def stuck(row: Job) -> bool:
 
 
 def fenced(sight: Sight, passage: Passage) -> None:
-    """A settled outcome belongs to the claim that the row has now: by id, state and token (edge 8; bugs 52, 53)."""
+    """An outcome counts for the claim that the row has: by id, state and token (edge 8; bugs 52, 53)."""
     settlement, before = passage.settlement, passage.before
     if settlement is None:
         return
@@ -113,7 +113,7 @@ def fenced(sight: Sight, passage: Passage) -> None:
 
 
 def at_its_last_attempt(sight: Sight, passage: Passage) -> None:
-    """A failure discards a job at its last attempt, and no earlier; so does a rescue (edges 2, 11; bug 53)."""
+    """A failure, and a rescue, discards a job at its last attempt and no earlier (edges 2, 11; bug 53)."""
     before, after = passage.before, passage.after
     if passage.event not in ("fail", "rescue") or before is None or after is None:
         return

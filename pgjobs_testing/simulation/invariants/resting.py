@@ -1,8 +1,8 @@
 """What must hold when all faults are over and time enough has passed: liveness.
 
-Every job is final, or waits for a reason that is still there. No job executes for a node that is gone, or for
-one that does not know of it. Where there is something to lead, one living node leads; who was told to stop has
-stopped; and every tick since has been fired.
+Every job is final, or waits for a reason that is still there. No job executes for a node that is gone, or
+for one that does not know of it. Where there is something to lead, one living node leads; who was told to
+stop has stopped; and every tick since has been fired.
 """
 
 from __future__ import annotations

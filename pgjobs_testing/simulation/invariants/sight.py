@@ -18,7 +18,7 @@ CLIENT = "-"
 
 @dataclass(slots=True)
 class Sight:
-    """The effect of ``node`` that took place at ``now`` by the world's clock; one value, seen anew each time."""
+    """The effect of ``node`` that took place at ``now`` by the world's clock, with its answer."""
 
     facts: Facts
     ledger: Ledger

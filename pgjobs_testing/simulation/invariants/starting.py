@@ -12,7 +12,6 @@ from pgjobs_testing.simulation.ledger import node_of
 from pgjobs_testing.simulation.passages import Passage
 
 OF_A_QUEUE = ("state", "queue")
-MADE_AVAILABLE = ("insert", "replace", "stage", "retry")
 
 
 def queue_of(effect: Claim | ClaimWithin) -> str | None:
@@ -54,14 +53,9 @@ def not_early(sight: Sight, passage: Passage) -> None:
         ahead = after.scheduled_at - sight.now
         if ahead > sight.facts.skew:
             sight.alarm("not_early", f"{named(after)} starts {ahead} before it is due", passage.id)
-    elif passage.event in MADE_AVAILABLE and after.state is JobState.AVAILABLE:
-        if after.scheduled_at > passage.at:
-            ahead = after.scheduled_at - passage.at
-            sight.alarm(
-                "not_early",
-                f"{passage.event} makes {named(after)} available {ahead} early",
-                passage.id,
-            )
+    elif after.state is JobState.AVAILABLE and after.scheduled_at > passage.at:
+        ahead = after.scheduled_at - passage.at
+        sight.alarm("not_early", f"{named(after)} is made so {ahead} before it is due", passage.id)
 
 
 def not_dated_ahead(sight: Sight, passage: Passage) -> None:
@@ -76,7 +70,7 @@ def not_dated_ahead(sight: Sight, passage: Passage) -> None:
 
 
 def in_its_own_name(sight: Sight, passage: Passage) -> None:
-    """A node claims in its own name, so that whoever rescues looks at the right heartbeat (edge 11; bug 79)."""
+    """A node claims in its own name, so that its own heartbeat is looked at (edge 11; bug 79)."""
     after = passage.after
     if after is not None and sight.node != CLIENT and node_of(after) != sight.node:
         sight.alarm(
@@ -85,7 +79,7 @@ def in_its_own_name(sight: Sight, passage: Passage) -> None:
 
 
 def beats_first(sight: Sight) -> None:
-    """A node claims nothing before its first heartbeat, nor while its last one is old (edge 11; bugs 68, 79)."""
+    """A node claims nothing before its first heartbeat, nor while its last is old (edge 11; bugs 68, 79)."""
     effect = sight.effect
     assert isinstance(effect, Claim | ClaimWithin)
     if sight.node == CLIENT:
@@ -99,7 +93,7 @@ def beats_first(sight: Sight) -> None:
 
 
 class Tokens:
-    """Each claim has a token of its own, and what was claimed under one starts once (edge 8; bugs 34, 77, 80)."""
+    """Each claim has a token of its own, and what it took starts once (edge 8; bugs 34, 77, 80)."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs

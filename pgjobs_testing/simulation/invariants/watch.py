@@ -48,16 +48,18 @@ OfPassage = Callable[[Sight, Passage], None]
 
 
 class Invariants:
-    """The watch over one world: safety after each effect, liveness ``at_rest``; ``marks`` count what was seen.
+    """The watch over one world: safety after each effect, liveness ``at_rest``.
 
-    ``compare`` holds the store's rows against the ledger. ``started``, ``ended`` and ``gone`` tell of runs, which
-    no effect tells of; without them the concurrency of a node is not looked at.
+    ``compare`` holds the store's rows against the ledger. ``started``, ``ended`` and ``gone`` tell of runs,
+    which no effect tells of; without them the concurrency of a node is not looked at. ``marks`` count what
+    was seen. ``alarm`` is the first alarm: an engine that survives its plugins may catch the error.
     """
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.ledger = Ledger()
         self.marks = Marks()
+        self.alarm: Alarm | None = None
         self._marking = Marking(self.marks)
         self._hearing = Hearing(facts)
         self._runs = Runs()
@@ -70,6 +72,13 @@ class Invariants:
 
     def committed(self, node: str, effect: Effect[Any], answer: Any, now: datetime) -> None:
         """An effect took place: judge it, and enter it. ``AlarmError`` for what may not be."""
+        try:
+            self._judge(node, effect, answer, now)
+        except AlarmError as error:
+            self.alarm = self.alarm or error.alarm
+            raise
+
+    def _judge(self, node: str, effect: Effect[Any], answer: Any, now: datetime) -> None:
         sight = Sight(self.facts, self.ledger, node, effect, answer, now)
         kind = type(effect)
         for whole in self._wholes.get(kind, ()):
@@ -89,7 +98,11 @@ class Invariants:
     def failed(self, node: str, effect: Effect[Any], error: Exception, now: datetime) -> None:
         """An effect ended without an answer; where it took place all the same, that was told before."""
         if isinstance(error, LeaseLostError):
-            leading.fence_refused(Sight(self.facts, self.ledger, node, effect, None, now))
+            try:
+                leading.fence_refused(Sight(self.facts, self.ledger, node, effect, None, now))
+            except AlarmError as alarmed:
+                self.alarm = self.alarm or alarmed.alarm
+                raise
         self._marking.failed(node, effect, error)
         self._hearing.failed(node, effect)
 
@@ -126,7 +139,7 @@ class Invariants:
     # At checkpoints
 
     def compare(self, rows: Sequence[Job], now: datetime) -> None:
-        """The store's rows are those of the ledger: a committed insert is never lost, and nothing else is there."""
+        """The store's rows are the ledger's: what was committed is never lost, and nothing else is there."""
         found = self.ledger.difference(rows)
         if found is not None:
             self._alarm("books", f"job {found[0]} {found[1]}", now, found[0])
@@ -141,10 +154,10 @@ class Invariants:
         stopping: Collection[str] = (),
         excused: Collection[int] = (),
     ) -> None:
-        """Faults ended at ``since``, ``settles_within`` ago at least: everything is final or rightly waiting.
+        """Faults ended at ``since``, ``settles_within`` ago at least: all is final or rightly waiting.
 
-        ``living`` are the nodes that are up, by their names in the store, ``stopping`` those whose stop has not
-        ended. ``excused`` are jobs whose outcome the store refuses for ever.
+        ``living`` are the nodes that are up, by their names in the store, ``stopping`` those whose stop has
+        not ended. ``excused`` are jobs whose outcome the store refuses for ever.
         """
         self.compare(rows, now)
         Rest(
@@ -240,4 +253,6 @@ class Invariants:
         }
 
     def _alarm(self, invariant: str, seen: str, now: datetime, *jobs: int) -> None:
-        raise AlarmError(Alarm(invariant, seen, now, jobs))
+        alarm = Alarm(invariant, seen, now, jobs)
+        self.alarm = self.alarm or alarm
+        raise AlarmError(alarm)
