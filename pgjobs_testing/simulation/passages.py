@@ -65,19 +65,6 @@ class Passage:
     settlement: Settlement | None = None
 
 
-def passages(ledger: Ledger, effect: Effect[Any], answer: Any) -> Iterator[Passage]:
-    """The passages of an effect. Each is reckoned when the ones before it stand in the ledger."""
-    made = _MADE.get(type(effect))
-    return iter(()) if made is None else made(ledger, effect, answer)
-
-
-def beside(ledger: Ledger, effect: Effect[Any], answer: Any) -> None:
-    """Write down what an effect changes beside rows; after its passages."""
-    note = _BESIDE.get(type(effect))
-    if note is not None:
-        note(ledger, effect, answer)
-
-
 def changed(row: Job, change: Change, at: datetime) -> Job:
     """What becomes of a row, whatever its state."""
     state = change.state
@@ -300,7 +287,7 @@ def _reset(ledger: Ledger, effect: ResetControl, _: Any) -> None:
     ledger.controls.pop(effect.queue, None)
 
 
-_MADE: dict[type[Any], Callable[[Ledger, Any, Any], Iterator[Passage]]] = {
+PASSAGES: dict[type[Any], Callable[[Ledger, Any, Any], Iterator[Passage]]] = {
     Insert: _inserted,
     Claim: _claimed,
     ClaimWithin: _claimed_within,
@@ -312,7 +299,9 @@ _MADE: dict[type[Any], Callable[[Ledger, Any, Any], Iterator[Passage]]] = {
     Prune: _pruned,
     Tick: _ticked,
 }
-_BESIDE: dict[type[Any], Callable[[Ledger, Any, Any], None]] = {
+"""The passages of each kind of effect. Each is reckoned when the ones before it stand in the ledger."""
+
+BESIDE: dict[type[Any], Callable[[Ledger, Any, Any], None]] = {
     Beat: _beat,
     Leave: _left,
     Rescue: _forgot,
@@ -323,3 +312,17 @@ _BESIDE: dict[type[Any], Callable[[Ledger, Any, Any], None]] = {
     SetControl: _set,
     ResetControl: _reset,
 }
+"""How each kind of effect changes what stands beside rows; after its passages."""
+
+
+def enter(ledger: Ledger, effect: Effect[Any], answer: Any, now: datetime) -> Iterator[Passage]:
+    """Enter an effect into the ledger, and give each passage before it is entered."""
+    kind = type(effect)
+    passages, note = PASSAGES.get(kind), BESIDE.get(kind)
+    if passages is not None:
+        for passage in passages(ledger, effect, answer):
+            yield passage
+            if passage.after is not passage.before:
+                ledger.put(passage.before, passage.after, now)
+    if note is not None:
+        note(ledger, effect, answer)

@@ -28,7 +28,7 @@ from pgjobs_testing.conformance.given import NOW, examples
 from pgjobs_testing.conformance.programs import Side, Step, steps
 from pgjobs_testing.servers import Server
 from pgjobs_testing.simulation.ledger import Ledger
-from pgjobs_testing.simulation.passages import beside, passages
+from pgjobs_testing.simulation.passages import enter
 from pgjobs_testing.stores import LocalPostgres
 
 SECOND = timedelta(seconds=1)
@@ -63,16 +63,9 @@ def new_store(request: pytest.FixtureRequest) -> Callable[[], LocalStore]:
     return emptied
 
 
-def enter(ledger: Ledger, effect: Effect[Any], answer: Any, now: datetime = NOW) -> None:
-    for passage in passages(ledger, effect, answer):
-        if passage.after is not passage.before:
-            ledger.put(passage.before, passage.after, now)
-    beside(ledger, effect, answer)
-
-
 def kept(store: LocalStore, ledger: Ledger, effect: Effect[Any], now: datetime = NOW) -> Any:
     answer = store.run(effect)
-    enter(ledger, effect, answer, now)
+    assert list(enter(ledger, effect, answer, now))
     return answer
 
 
@@ -202,14 +195,10 @@ def test_after_any_effects_the_ledger_holds_what_the_store_holds(
             side.claims += answer.jobs
         elif type(effect).__name__ == "Claim":
             side.claims += answer
-        for passage in passages(ledger, effect, answer):
+        for passage in enter(ledger, effect, answer, now):
             if passage.told is not None:
                 left = passage.after or passage.before
-                assert left is not None
                 assert replace(passage.told, conflict=False, replaced=False) == left
-            if passage.after is not passage.before:
-                ledger.put(passage.before, passage.after, now)
-        beside(ledger, effect, answer)
         alike(store, ledger)
 
 

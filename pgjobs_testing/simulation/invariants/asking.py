@@ -3,7 +3,7 @@ that counts is refused."""
 
 from __future__ import annotations
 
-from pgjobs.effects import Delete, Poll, Settle, Transition
+from pgjobs.effects import Poll, Transition
 from pgjobs.rules.job import Job
 from pgjobs_testing.simulation.invariants.passing import LAWFUL
 from pgjobs_testing.simulation.invariants.sight import Sight
@@ -14,7 +14,7 @@ def staged_when_due(sight: Sight, passage: Passage) -> None:
     """A job is staged when it is due and not before, those that have waited longest first (edges 3, 16; bugs
     8, 10, 97)."""
     before = passage.before
-    if before is None or not isinstance(sight.effect, Poll):
+    if before is None or type(sight.effect) is not Poll:
         return
     if before.scheduled_at > passage.at:
         sight.alarm(
@@ -33,17 +33,16 @@ def poll_is_true(sight: Sight) -> None:
     """One poll tells all that a node must know: every due job staged, what is ready, what is due next, which
     claims are lost, and the controls (edges 9, 16; bug 100)."""
     effect, polled, ledger = sight.effect, sight.answer, sight.ledger
-    assert isinstance(effect, Poll)
     due = ledger.due[0] if ledger.due else None
     if due is not None and due[0] <= effect.stage.at and len(polled.staged) < effect.limit:
         sight.alarm("poll_is_true", f"job {due[1]} is due, and not staged", due[1])
     if polled.next_due != (None if due is None else due[0]):
         sight.alarm("poll_is_true", f"{polled.next_due} is due next by a poll, and {due} in truth")
-    ready = tuple(queue for queue in effect.queues if ledger.ready.get(queue))
+    ready = tuple([queue for queue in effect.queues if ledger.ready.get(queue)])
     if polled.ready != ready:
         sight.alarm("poll_is_true", f"a poll finds {polled.ready} ready, and {ready} are")
     if effect.held:
-        lost = tuple(job_id for job_id, token in effect.held if not ledger.held(job_id, token))
+        lost = tuple([job_id for job_id, token in effect.held if not ledger.held(job_id, token)])
         if polled.lost != lost:
             sight.alarm("poll_is_true", f"a poll finds {polled.lost} lost, and {lost} are", *lost)
     if (polled.controls or ledger.controls) and dict(polled.controls) != ledger.set_by_hand():
@@ -55,7 +54,6 @@ def poll_is_true(sight: Sight) -> None:
 def not_refused(sight: Sight) -> None:
     """An outcome of the claim that the row has is taken (edge 8; bugs 56, 62, 65)."""
     effect, answer = sight.effect, sight.answer
-    assert isinstance(effect, Settle)
     if len(answer) != len(effect.settlements):
         sight.alarm("not_refused", f"{len(effect.settlements)} outcomes have {len(answer)} answers")
     for settlement, counted in zip(effect.settlements, answer, strict=True):
@@ -69,17 +67,14 @@ def obeyed(sight: Sight) -> None:
     """An order by hand reaches every job that it means and may take, and no other (edges 9, 10; bug 61)."""
     effect, rows = sight.effect, sight.ledger.rows
     found = [job.id for job in sight.answer]
-    meant: list[Job] = [row for row in rows.values() if effect.selection.matches(row)]  # type: ignore[attr-defined]  # both have one
+    meant: list[Job] = [row for row in rows.values() if effect.selection.matches(row)]
     if isinstance(effect, Transition):
         may = LAWFUL[str(effect.change.event)][0]
         meant = [row for row in meant if row.state in may]
         meant.sort(key=lambda row: (row.scheduled_at, row.id))
-        limit = effect.limit
     else:
-        assert isinstance(effect, Delete)
         meant.sort(key=lambda row: row.id)
-        limit = effect.limit
-    expected = [row.id for row in meant[:limit]]
+    expected = [row.id for row in meant[: effect.limit]]
     if found != expected:
         sight.alarm(
             "obeyed", f"jobs {found} are changed, and {expected} are meant", *found, *expected

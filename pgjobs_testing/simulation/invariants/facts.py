@@ -16,12 +16,14 @@ from pgjobs.engine.node import GIVE_UP_AFTER, POLL_INTERVAL
 from pgjobs.engine.strays import EVERY as LOOK_FOR_STRAYS
 from pgjobs.plugins import Cron, CronEntry, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.rules.control import Control
+from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import EVERY_QUEUE, Queue
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.stalled import MISSED_BEATS
 from pgjobs.worker import Registry
 
 NOTHING = timedelta(0)
+UNLIMITED = Limits()
 
 _P = TypeVar("_P", Pruner, Stalled, Cron, LeaderTasks)
 
@@ -50,10 +52,23 @@ class Facts:
     grace: timedelta = timedelta(seconds=15)
     lease: str = field(default="default")
     """The name under which the nodes lead: that of their instance."""
+    _limits: dict[str, Limits] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def served(self, queue: str) -> Queue | None:
         """How nodes are configured to serve a queue; None where they do not."""
         return self.queues.get(queue, self.others)
+
+    def limits(self, queue: str) -> Limits:
+        """What holds in a queue over all nodes."""
+        found = self._limits.get(queue)
+        if found is None:
+            configured = self.served(queue)
+            found = self._limits[queue] = (
+                UNLIMITED
+                if configured is None
+                else Limits(configured.rate_limit, configured.global_concurrency)
+            )
+        return found
 
     def by_hand(self, queue: str, controls: Mapping[str, Control]) -> tuple[bool, int]:
         """Whether a queue is paused, and its concurrency on a node, under these controls."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pgjobs.effects import Effect, Poll, ResetControl, SetControl
+from pgjobs.effects import Effect, Poll
 from pgjobs.rules.control import Control
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.sight import Sight
@@ -37,17 +37,20 @@ class Hearing:
         self._nodes: dict[str, _Node] = {}
         self._set: datetime | None = None
 
-    def took_place(self, sight: Sight) -> None:
-        """An effect that tells of controls, or sets them."""
-        effect = sight.effect
-        if isinstance(effect, SetControl | ResetControl):
-            self._set = sight.now
-        elif isinstance(effect, Poll):
-            node = self._nodes.setdefault(sight.node, _Node())
-            node.polled, node.in_trouble = effect, False
-            node.told_anew = not node.heard or node.heard[-1][1] != sight.answer.controls
-            if node.told_anew:
-                node.heard.append((sight.now, sight.answer.controls))
+    def was_set(self, sight: Sight) -> None:
+        """Something was set by hand, or taken back."""
+        self._set = sight.now
+
+    def polled(self, sight: Sight) -> None:
+        """A poll told a node of the controls."""
+        node = self._nodes.get(sight.node)
+        if node is None:
+            node = self._nodes[sight.node] = _Node()
+        heard, controls = node.heard, sight.answer.controls
+        node.polled, node.in_trouble = sight.effect, False
+        node.told_anew = not heard or heard[-1][1] != controls
+        if node.told_anew:
+            heard.append((sight.now, controls))
 
     def failed(self, name: str, effect: Effect[object]) -> None:
         """A poll whose answer is lost tells its node nothing, and the next may be long in coming."""

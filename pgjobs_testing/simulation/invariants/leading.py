@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pgjobs.engine.leader import SPAN
-from pgjobs.leading import Fence, Lead, Lease, Prune, Rescue, Tick
+from pgjobs.leading import Fence, Lead, Lease, Rescue
 from pgjobs.rules.job import Job
 from pgjobs.rules.schedule import EPOCH
 from pgjobs.rules.stalled import FOREIGN_UNKNOWN, MISSED_BEATS
@@ -26,7 +26,7 @@ def holds(ledger: Ledger, fence: Fence) -> bool:
 def fence_held(sight: Sight) -> None:
     """What a leader does takes place while the lease is its own, with its token, and never after (edge 14;
     bugs 91, 92, 94)."""
-    fence: Fence = sight.effect.fence  # type: ignore[attr-defined]  # listed for effects that have one
+    fence: Fence = sight.effect.fence
     if fence.node != sight.node:
         sight.alarm("fence_held", f"it stands under a fence of {fence.node}")
     if not holds(sight.ledger, fence):
@@ -45,7 +45,6 @@ def one_holder(sight: Sight) -> None:
     """A lease changes hands when it has run out by the taker's clock and no earlier, under a token that grows
     by one; who has it keeps its token; so no two hold it at an instant (edge 14; bugs 92, 94, 95, 97)."""
     effect, lease = sight.effect, sight.answer
-    assert isinstance(effect, Lead) and isinstance(lease, Lease)
     expected = led(sight.ledger.leases.get(effect.name), effect)
     if lease != expected:
         sight.alarm("one_holder", f"the lease is {lease}, and should be {expected}")
@@ -67,7 +66,6 @@ def once_a_tick(sight: Sight) -> None:
     """Each tick of an entry is fired once, whoever leads: its watermark only moves on (edge 13; bugs 82, 83,
     92). None is fired before its time, nor one that is further back than is made up for (bugs 83, 91)."""
     effect = sight.effect
-    assert isinstance(effect, Tick)
     mark, tick = sight.ledger.ticks.get(effect.key), f"the tick {effect.at} of {effect.key}"
     fired = mark is not None and mark >= effect.at
     if sight.answer is None:
@@ -92,7 +90,6 @@ def rescues(sight: Sight) -> None:
     """A job is taken from a node whose heartbeat is older than ``rescue_after`` and three of its own
     intervals, from no other, and from every one such (edge 11; bugs 53, 68, 70, 71, 74, 77, 79)."""
     effect, ledger, after = sight.effect, sight.ledger, sight.facts.rescue_after
-    assert isinstance(effect, Rescue)
     if after is None or effect.rescue_after < after:
         sight.alarm("rescues", f"a rescue after {effect.rescue_after}, not {after}")
     lost = sorted(
@@ -125,7 +122,6 @@ def aged(sight: Sight) -> None:
     """Only what has been over for ``max_age`` is pruned, counted from its final state; the oldest first, and
     no more than the limit (edge 1; bug 103). The answer tells how much, and what is left."""
     effect, answer, facts = sight.effect, sight.answer, sight.facts
-    assert isinstance(effect, Prune)
     if facts.max_age is None or effect.until > max(EPOCH, back(effect.fence.now, facts.max_age)):
         sight.alarm("aged", f"what was over at {effect.until} is pruned at {effect.fence.now}")
     old = sight.ledger.aged(effect.until, effect.limit)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from datetime import datetime
 
-from pgjobs.effects import Claim, ClaimWithin
-from pgjobs.rules.limits import Limits
+from pgjobs.effects import ClaimWithin
 from pgjobs.rules.options import RateLimit
+from pgjobs_testing.simulation.invariants.facts import UNLIMITED
 from pgjobs_testing.simulation.invariants.hearing import Hearing, Runs
 from pgjobs_testing.simulation.invariants.sight import CLIENT, Sight
-from pgjobs_testing.simulation.invariants.starting import effect_jobs, queue_of
 from pgjobs_testing.simulation.passages import Passage
 
 
@@ -22,10 +21,8 @@ class Slots:
         self._hearing, self._runs = hearing, runs
 
     def __call__(self, sight: Sight) -> None:
-        effect, node = sight.effect, sight.node
-        assert isinstance(effect, Claim | ClaimWithin)
-        queue, jobs = queue_of(effect), effect_jobs(sight)
-        if node == CLIENT or queue is None or not jobs:
+        node, queue, jobs = sight.node, sight.queue, sight.took
+        if not jobs or node == CLIENT or queue is None:
             return
         known = self._hearing.may_go_by(node, sight.now)
         most = max((sight.facts.by_hand(queue, each)[1] for each in known), default=0)
@@ -40,32 +37,26 @@ class Slots:
 
 def within_demand(sight: Sight) -> None:
     """One claim takes no more than it asks for (bug 32)."""
-    effect, jobs = sight.effect, effect_jobs(sight)
-    assert isinstance(effect, Claim | ClaimWithin)
+    effect, jobs = sight.effect, sight.took
     if len(jobs) > effect.demand:
         sight.alarm("within_demand", f"a claim of {effect.demand} took {len(jobs)}", *jobs)
 
 
 def limited(sight: Sight) -> None:
     """A node claims from a limited queue within its limits, and no others (edge 6; bugs 26, 41)."""
-    effect = sight.effect
-    assert isinstance(effect, Claim | ClaimWithin)
-    queue = queue_of(effect)
-    configured = None if queue is None else sight.facts.served(queue)
-    if sight.node == CLIENT or configured is None:
+    if sight.node == CLIENT or sight.queue is None:
         return
-    limits = Limits(configured.rate_limit, configured.global_concurrency)
-    used = effect.limits if isinstance(effect, ClaimWithin) else Limits()
-    if limits != used:
-        sight.alarm(
-            "limited", f"a claim from {queue!r} within {used}, not {limits}", *effect_jobs(sight)
-        )
+    limits = sight.facts.limits(sight.queue)
+    used = getattr(sight.effect, "limits", UNLIMITED)
+    if limits is not used and limits != used:
+        seen = f"a claim from {sight.queue!r} within {used}, not {limits}"
+        sight.alarm("limited", seen, *sight.took)
 
 
 def over_all_nodes(sight: Sight, passage: Passage) -> None:
     """No more of a queue execute over all nodes than ``global_concurrency`` (edge 6; bugs 35, 37, 41)."""
     effect = sight.effect
-    if isinstance(effect, ClaimWithin) and effect.limits.concurrency is not None:
+    if type(effect) is ClaimWithin and effect.limits.concurrency is not None:
         running = sight.ledger.running.get(effect.queue, 0)
         if running >= effect.limits.concurrency:
             sight.alarm(
@@ -85,7 +76,7 @@ class Windows:
 
     def __call__(self, sight: Sight, passage: Passage) -> None:
         effect, after = sight.effect, passage.after
-        if not isinstance(effect, ClaimWithin) or effect.limits.rate is None or after is None:
+        if type(effect) is not ClaimWithin or effect.limits.rate is None or after is None:
             return
         rate, at = effect.limits.rate, after.attempted_at
         assert at is not None
@@ -116,15 +107,13 @@ class Takes:
         self._windows = windows
 
     def __call__(self, sight: Sight) -> None:
-        effect, jobs = sight.effect, effect_jobs(sight)
-        assert isinstance(effect, Claim | ClaimWithin)
-        queue = queue_of(effect)
+        effect, jobs, queue = sight.effect, sight.took, sight.queue
         if len(jobs) >= effect.demand or queue is None:
             return
         first = sight.ledger.first(queue)
         if first is None:
             return
-        if isinstance(effect, ClaimWithin):
+        if type(effect) is ClaimWithin:
             limits, running = effect.limits, sight.ledger.running.get(queue, 0)
             if limits.concurrency is not None and running >= limits.concurrency:
                 return

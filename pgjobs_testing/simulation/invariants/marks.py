@@ -10,17 +10,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from pgjobs.effects import (
-    Claim,
-    ClaimWithin,
-    Effect,
-    Find,
-    Poll,
-    ResetControl,
-    SetControl,
-    Settle,
-)
-from pgjobs.leading import Lead, Tick
+from pgjobs.effects import Claim, ClaimWithin, Effect
 from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
 from pgjobs.rules.job import JobState
 from pgjobs.rules.selection import HasAll
@@ -112,7 +102,7 @@ class Marking:
         self._given_up: dict[str, None] = {}
         self._settled: dict[tuple[int, str], object] = {}
 
-    def passed(self, sight: Sight, passage: Passage) -> None:
+    def passed(self, passage: Passage) -> None:
         """One row."""
         name = BY_EVENT.get(passage.event)
         if name is not None:
@@ -122,55 +112,22 @@ class Marking:
         if special is not None:
             self._marks.saw(special(passage))
 
-    def took_place(self, sight: Sight) -> None:
-        """One effect."""
-        effect, answer, saw = sight.effect, sight.answer, self._marks.saw
-        self._last[sight.node] = effect
-        if isinstance(effect, Poll):
-            if answer.lost:
-                saw("claim found lost", len(answer.lost))
-        elif isinstance(effect, Settle):
-            self._settles(sight, effect)
-        elif isinstance(effect, ClaimWithin):
-            if len(answer.jobs) < effect.demand and answer.opens_at is not None:
-                saw("window full")
-            limit = effect.limits.concurrency
-            if limit is not None and len(answer.jobs) < effect.demand and answer.running >= limit:
-                saw("global limit full")
-        elif isinstance(effect, Find):
-            self._finds(sight, effect)
-        elif isinstance(effect, Tick):
-            if answer is None:
-                saw("cron fired before")
-            else:
-                saw("cron fired")
-                if effect.fence.now - effect.at >= LATE:
-                    saw("cron caught up")
-        elif isinstance(effect, Lead):
-            old = sight.ledger.leases.get(effect.name)
-            if old is not None and old.node != answer.node:
-                saw("lease taken over")
-        elif isinstance(effect, SetControl):
-            if effect.control.paused:
-                saw("paused")
-            if effect.control.concurrency is not None:
-                saw("scaled")
-        elif isinstance(effect, ResetControl):
-            saw("controls reset")
-
-    def failed(self, node: str, effect: Effect[Any], error: Exception) -> None:
-        """One failure."""
-        if isinstance(error, LeaseLostError):
-            self._marks.saw("lease lost")
+    def of_claim(self, sight: Sight) -> None:
+        """What the limits of a queue kept from a claim."""
+        effect, answer = sight.effect, sight.answer
+        if len(answer.jobs) >= effect.demand:
             return
-        after = self._last.get(node) is effect
-        self._marks.saw("failed after commit" if after else "failed before")
-        if isinstance(effect, Claim | ClaimWithin) and isinstance(error, StoreUnavailableError):
-            assert effect.change.attempted_by is not None
-            self._doubted[effect.change.attempted_by[1]] = None
+        if answer.opens_at is not None:
+            self._marks.saw("window full")
+        if effect.limits.concurrency is not None and answer.running >= effect.limits.concurrency:
+            self._marks.saw("global limit full")
 
-    def _settles(self, sight: Sight, effect: Settle) -> None:
-        for settlement, counted in zip(effect.settlements, sight.answer, strict=True):
+    def of_poll(self, sight: Sight) -> None:
+        if sight.answer.lost:
+            self._marks.saw("claim found lost", len(sight.answer.lost))
+
+    def of_settle(self, sight: Sight) -> None:
+        for settlement, counted in zip(sight.effect.settlements, sight.answer, strict=True):
             claim = settlement.id, settlement.token
             if counted:
                 self._settled[claim] = settlement
@@ -182,9 +139,9 @@ class Marking:
             else:
                 self._marks.saw("late outcome")
 
-    def _finds(self, sight: Sight, effect: Find) -> None:
+    def of_find(self, sight: Sight) -> None:
         """A claim in doubt is looked for by its token; where it was not there, by its node's name."""
-        for condition in effect.selection.conditions:
+        for condition in sight.effect.selection.conditions:
             if not isinstance(condition, HasAll) or condition.field != "attempted_by":
                 continue
             token = condition.values[0]
@@ -199,6 +156,43 @@ class Marking:
                     if found in self._given_up:
                         del self._given_up[found]
                         self._marks.saw("stray claim found")
+
+    def of_tick(self, sight: Sight) -> None:
+        if sight.answer is None:
+            self._marks.saw("cron fired before")
+            return
+        self._marks.saw("cron fired")
+        if sight.effect.fence.now - sight.effect.at >= LATE:
+            self._marks.saw("cron caught up")
+
+    def of_lead(self, sight: Sight) -> None:
+        old = sight.ledger.leases.get(sight.effect.name)
+        if old is not None and old.node != sight.answer.node:
+            self._marks.saw("lease taken over")
+
+    def of_control(self, sight: Sight) -> None:
+        if sight.effect.control.paused:
+            self._marks.saw("paused")
+        if sight.effect.control.concurrency is not None:
+            self._marks.saw("scaled")
+
+    def of_reset(self, _: Sight) -> None:
+        self._marks.saw("controls reset")
+
+    def committed(self, node: str, effect: Effect[Any]) -> None:
+        """The last effect of a node that took place."""
+        self._last[node] = effect
+
+    def failed(self, node: str, effect: Effect[Any], error: Exception) -> None:
+        """One failure."""
+        if isinstance(error, LeaseLostError):
+            self._marks.saw("lease lost")
+            return
+        after = self._last.get(node) is effect
+        self._marks.saw("failed after commit" if after else "failed before")
+        if isinstance(effect, Claim | ClaimWithin) and isinstance(error, StoreUnavailableError):
+            assert effect.change.attempted_by is not None
+            self._doubted[effect.change.attempted_by[1]] = None
 
 
 def _cancelled(passage: Passage) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from pgjobs.effects import Effect
 from pgjobs.rules.job import Job
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.ledger import Ledger
@@ -18,14 +17,21 @@ CLIENT = "-"
 
 @dataclass(slots=True)
 class Sight:
-    """The effect of ``node`` that took place at ``now`` by the world's clock, with its answer."""
+    """The effect of ``node`` that took place at ``now`` by the world's clock, with its answer.
+
+    Its kind is known to whoever the table lists for it. Of a claim ``took`` are the ids of what it took, and
+    ``queue`` is the queue that it is of; None for all queues. ``by_name``: it asks for certain jobs.
+    """
 
     facts: Facts
     ledger: Ledger
     node: str
-    effect: Effect[Any]
+    effect: Any
     answer: Any
     now: datetime
+    took: tuple[int, ...] = ()
+    queue: str | None = None
+    by_name: bool = False
 
     def alarm(self, invariant: str, seen: str, *jobs: int) -> NoReturn:
         """Stop the world."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pgjobs.effects import Claim, ClaimWithin
+from pgjobs.effects import ClaimWithin
 from pgjobs.engine.heart import TOO_OLD
-from pgjobs.rules.job import JobState
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.selection import OneOf
 from pgjobs_testing.simulation.invariants.hearing import Hearing, Runs
 from pgjobs_testing.simulation.invariants.sight import CLIENT, Sight, named
@@ -14,26 +14,24 @@ from pgjobs_testing.simulation.passages import Passage
 OF_A_QUEUE = ("state", "queue")
 
 
-def queue_of(effect: Claim | ClaimWithin) -> str | None:
-    """The one queue that a claim is of; None for all queues."""
-    if isinstance(effect, ClaimWithin):
-        return effect.queue
+def looked_at(sight: Sight) -> None:
+    """Take down what a claim is of, and what it took: for the invariants that follow."""
+    effect, answer = sight.effect, sight.answer
+    jobs: list[Job] = answer.jobs if type(effect) is ClaimWithin else answer
+    sight.took = tuple([job.id for job in jobs])
     for condition in effect.selection.conditions:
-        if isinstance(condition, OneOf) and condition.field == "queue":
-            found: str = condition.values[0]
-            return found
-    return None
+        if type(condition) is OneOf:
+            if condition.field == "queue":
+                sight.queue = condition.values[0]
+            elif condition.field not in OF_A_QUEUE:
+                sight.by_name = True
 
 
 def in_order(sight: Sight, passage: Passage) -> None:
     """Jobs start by priority, then ``scheduled_at``, then id (edge 3; bugs 25, 28, 29)."""
-    effect = sight.effect
-    if not isinstance(effect, Claim | ClaimWithin):
+    if sight.by_name:
         return
-    for condition in effect.selection.conditions:
-        if isinstance(condition, OneOf) and condition.field not in OF_A_QUEUE:
-            return  # a job that was asked for by name
-    first = sight.ledger.first(queue_of(effect))
+    first = sight.ledger.first(sight.queue)
     if first is not None and first.id != passage.id:
         sight.alarm(
             "in_order",
@@ -81,7 +79,6 @@ def in_its_own_name(sight: Sight, passage: Passage) -> None:
 def beats_first(sight: Sight) -> None:
     """A node claims nothing before its first heartbeat, nor while its last is old (edge 11; bugs 68, 79)."""
     effect = sight.effect
-    assert isinstance(effect, Claim | ClaimWithin)
     if sight.node == CLIENT:
         return
     beat = sight.ledger.beats.get(sight.node)
@@ -100,9 +97,7 @@ class Tokens:
 
     def claims(self, sight: Sight) -> None:
         """A claim's token is new."""
-        effect = sight.effect
-        assert isinstance(effect, Claim | ClaimWithin)
-        named_by = effect.change.attempted_by
+        named_by = sight.effect.change.attempted_by
         token = named_by[1] if named_by is not None and len(named_by) > 1 else ""
         if not token or token in self._runs.tokens:
             sight.alarm("own_token", f"a claim under the token {token!r}, which is not new")
@@ -122,11 +117,8 @@ class Unpaused:
         self._hearing = hearing
 
     def __call__(self, sight: Sight) -> None:
-        effect, node, facts = sight.effect, sight.node, sight.facts
-        assert isinstance(effect, Claim | ClaimWithin)
-        queue = queue_of(effect)
-        jobs = effect_jobs(sight)
-        if node == CLIENT or queue is None or not jobs:
+        node, facts, queue, jobs = sight.node, sight.facts, sight.queue, sight.took
+        if not jobs or node == CLIENT or queue is None:
             return
         known = self._hearing.may_go_by(node, sight.now)
         if not known:
@@ -142,9 +134,3 @@ class Unpaused:
             sight.alarm(
                 "unpaused", f"a claim from {queue!r}, paused for longer than a poll takes", *jobs
             )
-
-
-def effect_jobs(sight: Sight) -> tuple[int, ...]:
-    """The ids of what a claim took."""
-    answer = sight.answer
-    return tuple(job.id for job in getattr(answer, "jobs", answer))

@@ -8,6 +8,7 @@ from the answer is looked at last.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from pgjobs.effects import (
     ClaimWithin,
     Delete,
     Effect,
+    Find,
     Insert,
     Poll,
     ResetControl,
@@ -23,7 +25,7 @@ from pgjobs.effects import (
     Settle,
     Transition,
 )
-from pgjobs.leading import Lead, Prune, Rescue, Resign, Tick, Watermarks
+from pgjobs.leading import Beat, Lead, Leave, Prune, Rescue, Resign, Tick, Watermarks
 from pgjobs.rules.errors import LeaseLostError
 from pgjobs.rules.job import Job
 from pgjobs_testing.simulation.invariants import (
@@ -40,11 +42,19 @@ from pgjobs_testing.simulation.invariants.marks import Marking, Marks
 from pgjobs_testing.simulation.invariants.resting import Rest
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.ledger import Ledger
-from pgjobs_testing.simulation.passages import Passage, beside, passages
+from pgjobs_testing.simulation.passages import Passage, enter
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 
 OfEffect = Callable[[Sight], None]
 OfPassage = Callable[[Sight, Passage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Who judges a kind of effect as a whole: by the ledger as it stood before, and as it stands after."""
+
+    before: tuple[OfEffect, ...] = ()
+    after: tuple[OfEffect, ...] = ()
 
 
 class Invariants:
@@ -64,9 +74,8 @@ class Invariants:
         self._hearing = Hearing(facts)
         self._runs = Runs()
         self._windows = limits.Windows()
-        self._wholes: dict[type[Any], tuple[OfEffect, ...]] = self._of_wholes()
-        self._afterwards: dict[type[Any], tuple[OfEffect, ...]] = self._of_afterwards()
-        self._ways: dict[str, tuple[OfPassage, ...]] = self._of_ways()
+        self._judges = self._of_effects()
+        self._ways = self._of_passages()
 
     # As effects end
 
@@ -79,21 +88,20 @@ class Invariants:
             raise
 
     def _judge(self, node: str, effect: Effect[Any], answer: Any, now: datetime) -> None:
-        sight = Sight(self.facts, self.ledger, node, effect, answer, now)
+        self._marking.committed(node, effect)
         kind = type(effect)
-        for whole in self._wholes.get(kind, ()):
-            whole(sight)
-        ledger = self.ledger
-        for passage in passages(ledger, effect, answer):
+        judges = self._judges.get(kind)
+        if judges is None:
+            return  # it only reads
+        sight = Sight(self.facts, self.ledger, node, effect, answer, now)
+        for judge in judges.before:
+            judge(sight)
+        for passage in enter(self.ledger, effect, answer, now):
             for way in self._ways[passage.event]:
                 way(sight, passage)
-            if passage.after is not passage.before:
-                ledger.put(passage.before, passage.after, now)
-            self._marking.passed(sight, passage)
-        self._marking.took_place(sight)
-        beside(ledger, effect, answer)
-        for afterwards in self._afterwards.get(kind, ()):
-            afterwards(sight)
+            self._marking.passed(passage)
+        for judge in judges.after:
+            judge(sight)
 
     def failed(self, node: str, effect: Effect[Any], error: Exception, now: datetime) -> None:
         """An effect ended without an answer; where it took place all the same, that was told before."""
@@ -174,8 +182,10 @@ class Invariants:
 
     # The table
 
-    def _of_wholes(self) -> dict[type[Any], tuple[OfEffect, ...]]:
+    def _of_effects(self) -> dict[type[Any], Judges]:
+        marks = self._marking
         claims = (
+            starting.looked_at,
             starting.Tokens(self._runs).claims,
             limits.within_demand,
             limits.limited,
@@ -183,33 +193,32 @@ class Invariants:
             starting.Unpaused(self._hearing),
             limits.Slots(self._hearing, self._runs),
         )
-        return {
-            Insert: (inserting.answered,),
-            Claim: claims,
-            ClaimWithin: claims,
-            Transition: (asking.obeyed,),
-            Delete: (asking.obeyed,),
-            Lead: (leading.one_holder,),
-            Resign: (),
-            Rescue: (leading.fence_held, leading.rescues),
-            Prune: (leading.fence_held, leading.aged),
-            Watermarks: (leading.fence_held,),
-            Tick: (leading.fence_held, leading.once_a_tick, inserting.answered),
-        }
-
-    def _of_afterwards(self) -> dict[type[Any], tuple[OfEffect, ...]]:
         takes = limits.Takes(self._windows)
-        hears = self._hearing.took_place
+        obeyed = Judges((asking.obeyed,))
         return {
-            Claim: (takes,),
-            ClaimWithin: (takes,),
-            Settle: (asking.not_refused,),
-            Poll: (asking.poll_is_true, hears),
-            SetControl: (hears,),
-            ResetControl: (hears,),
+            Insert: Judges((inserting.answered,)),
+            Claim: Judges(claims, (takes,)),
+            ClaimWithin: Judges(claims, (takes, marks.of_claim)),
+            Settle: Judges((), (asking.not_refused, marks.of_settle)),
+            Poll: Judges((), (asking.poll_is_true, self._hearing.polled, marks.of_poll)),
+            Transition: obeyed,
+            Delete: obeyed,
+            Find: Judges((marks.of_find,)),
+            SetControl: Judges((self._hearing.was_set, marks.of_control)),
+            ResetControl: Judges((self._hearing.was_set, marks.of_reset)),
+            Beat: Judges(),
+            Leave: Judges(),
+            Lead: Judges((leading.one_holder, marks.of_lead)),
+            Resign: Judges(),
+            Rescue: Judges((leading.fence_held, leading.rescues)),
+            Prune: Judges((leading.fence_held, leading.aged)),
+            Watermarks: Judges((leading.fence_held,)),
+            Tick: Judges(
+                (leading.fence_held, leading.once_a_tick, inserting.answered, marks.of_tick)
+            ),
         }
 
-    def _of_ways(self) -> dict[str, tuple[OfPassage, ...]]:
+    def _of_passages(self) -> dict[str, tuple[OfPassage, ...]]:
         every: tuple[OfPassage, ...] = (
             passing.known,
             passing.lawful,
