@@ -102,24 +102,37 @@ class Story:
         chosen = jobs or (NewJob("task", given.pop("args", {}), **given),)
         return self.do(CLIENT, Insert(tuple(map(insertable, chosen)), now or self.now), lie)
 
+    def claiming(
+        self,
+        node: str = "a",
+        token: str = "",
+        *,
+        demand: int = 1,
+        queue: str = "default",
+        name: str | None = None,
+        limits: Limits | None = None,
+    ) -> Claim | ClaimWithin:
+        """A claim that a node makes now; within ``limits`` where they are given."""
+        self._tokens += 1
+        change = lifecycle.claim(name or node, token or f"token {self._tokens}", self.now)
+        chosen = selection.claimable(queue)
+        if limits is None:
+            return Claim(chosen, demand, change)
+        return ClaimWithin(queue, chosen, demand, change, limits)
+
     def claim(
         self,
         node: str = "a",
         demand: int = 1,
         *,
-        queue: str = "default",
-        token: str | None = None,
-        name: str | None = None,
-        limits: Limits | None = None,
         lie: Callable[[Any], Any] | None = None,
+        **given: Any,
     ) -> list[Job]:
-        """What a node claims; within ``limits`` where they are given."""
-        self._tokens += 1
-        change = lifecycle.claim(name or node, token or f"token {self._tokens}", self.now)
-        chosen = selection.claimable(queue)
-        if limits is None:
-            return self.do(node, Claim(chosen, demand, change), lie)
-        return self.do(node, ClaimWithin(queue, chosen, demand, change, limits), lie).jobs
+        """What a node claims."""
+        effect = self.claiming(node, demand=demand, **given)
+        answer: Any = self.do(node, effect, lie)
+        found: list[Job] = answer.jobs if isinstance(effect, ClaimWithin) else answer
+        return found
 
     def start(self, *jobs: Job, node: str = "a") -> None:
         for job in jobs:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pgjobs.effects import Claimed, Delete, Settle
+from pgjobs.effects import Claimed, Delete, Insert, Poll, Settle, Transition
 from pgjobs.leading import Lease, Prune, Pruned, Rescue, Tick, Watermarks
 from pgjobs.plugins import Cron, Pruner, Stalled
 from pgjobs.rules import backoff, lifecycle, selection
-from pgjobs.rules.errors import LeaseLostError
+from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
 from pgjobs.rules.job import Discard, Job, JobState, NewJob, Retry, Snooze
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import Queue, RateLimit
@@ -54,6 +54,25 @@ def running(story: Story, **given: Any) -> Job:
     return job
 
 
+def _claimed_instead(job: Job, like: Job) -> Job:
+    """``job`` as if it had been claimed as ``like`` was."""
+    return replace(
+        job,
+        state=like.state,
+        attempt=1,
+        attempted_by=like.attempted_by,
+        attempted_at=like.attempted_at,
+    )
+
+
+def rogue_insert(story: Story, new: NewJob | None = None) -> Any:
+    return Insert((new or NewJob("task", {}),), story.now)
+
+
+def transition_of(job: Job, change: lifecycle.Change) -> Any:
+    return Transition(selection.by_id(job.id), change, 1)
+
+
 # States, attempts, outcomes
 
 
@@ -61,7 +80,7 @@ def running(story: Story, **given: Any) -> Job:
 def a_job_that_no_insert_stored_is_claimed() -> None:
     story = Story()
     story.up()
-    story.store.run(invariants_insert(story))
+    story.store.run(rogue_insert(story))
     story.claim()
 
 
@@ -419,7 +438,7 @@ def a_duplicate_is_inserted() -> None:
     story.insert(once())
     story.wait(59.9)
     rogue = replace(once(), unique=None)
-    (job,) = story.store.run(invariants_insert(story, rogue))
+    (job,) = story.store.run(rogue_insert(story, rogue))
     story.insert(once(), lie=lambda _: [job])
 
 
@@ -592,7 +611,7 @@ def ticking() -> Story:
     return story
 
 
-def tick(story: Story, at: Any, **lie: Any) -> None:
+def tick(story: Story, at: datetime, **lie: Any) -> None:
     story.do("a", Tick(story.fence(), KEY, at, (NewJob("task", {}),)), **lie)
 
 
@@ -602,7 +621,7 @@ def a_tick_is_fired_twice() -> None:
     story.wait(59.998)
     story.lead()
     tick(story, START + MINUTE)
-    (job,) = story.store.run(invariants_insert(story))
+    (job,) = story.store.run(rogue_insert(story))
     tick(story, START + MINUTE, lie=lambda _: [job], take=False)
 
 
@@ -628,10 +647,10 @@ def a_tick_is_made_up_for_that_is_too_far_back() -> None:
     tick(story, START + MINUTE)
 
 
-def silent(seconds: float, every: timedelta | None = None) -> tuple[Story, Job]:
+def silent(seconds: float, **given: Any) -> tuple[Story, Job]:
     """A job of a node that has been silent for so long, and another node that leads."""
     story = Story(plugins=PLUGINS)
-    job = running(story)
+    job = running(story, **given)
     story.wait(seconds)
     story.up("b")
     story.lead("b")
@@ -766,30 +785,124 @@ def a_tick_is_not_fired() -> None:
     story.seen.at_rest(story.rows(), story.now, since=since, living=("a",))
 
 
+# What is near to an alarm, and right
+
+
+def sound_pause_that_a_node_has_not_heard_of() -> None:
+    story = Story()
+    story.up()
+    story.insert()
+    story.control(paused=True)
+    story.wait(0.9)
+    story.claim()
+
+
+def sound_pause_whose_poll_lost_its_answer() -> None:
+    story = Story()
+    story.up()
+    story.insert()
+    story.control(paused=True)
+    effect = Poll(lifecycle.stage(story.now), 100, ("default",))
+    story.do("a", effect)
+    story.seen.failed("a", effect, StoreUnavailableError("the line is dead"), story.now)
+    story.wait(5)
+    story.claim()
+
+
+def sound_pause_of_a_node_that_was_suspended() -> None:
+    story = Story()
+    story.up()
+    story.insert()
+    story.control(paused=True)
+    story.wait(5)
+    story.seen.resumed("a", story.now)
+    story.claim()
+
+
+def sound_pause_whose_answer_is_on_its_way() -> None:
+    story = Story(delay=SECOND)
+    story.up()
+    story.insert()
+    story.control(paused=True)
+    story.poll()
+    story.wait(1)
+    story.claim()
+
+
+def sound_scale_to_less_than_runs() -> None:
+    story = Story()
+    story.up()
+    story.insert(*[NewJob("task", {})] * 3)
+    jobs = story.claim(demand=3)
+    story.start(*jobs)
+    story.control(concurrency=1)
+    story.poll()
+    for job in jobs:
+        story.settle(job)
+        story.seen.ended("a", job)
+    story.wait(0.1)
+    story.claim()
+
+
+def sound_slot_of_a_node_that_crashed() -> None:
+    story = Story({"default": Queue(1)})
+    story.up()
+    story.insert(NewJob("task", {}), NewJob("task", {}))
+    story.start(*story.claim())
+    story.seen.gone("a")
+    story.claim()
+
+
+def sound_clock_that_is_ahead() -> None:
+    story = Story(skew=SECOND)
+    story.up()
+    story.insert(schedule_in=SECOND)
+    story.poll(at=story.now + SECOND)
+    story.claim()
+
+
+def sound_start_at_the_end_of_a_window() -> None:
+    rate = RateLimit(1, 60)
+    story = Story({"default": Queue(10, rate_limit=rate)})
+    story.up()
+    story.insert(NewJob("task", {}), NewJob("task", {}))
+    story.claim(limits=Limits(rate))
+    story.wait(60)
+    story.beat()
+    story.claim(limits=Limits(rate))
+
+
+def sound_claim_of_what_another_program_wrote() -> None:
+    story = Story()
+    story.up()
+    (job,) = story.store.run(rogue_insert(story))
+    story.seen.planted([job], story.now)
+    story.claim()
+
+
+def sound_rest_of_jobs_that_wait_rightly() -> None:
+    rate = RateLimit(1, 86_400)
+    queues = {
+        "default": Queue(10),
+        "paused": Queue(10, paused=True),
+        "full": Queue(10, global_concurrency=1),
+        "shut": Queue(10, rate_limit=rate),
+    }
+    story = Story(queues, longest_run=timedelta(hours=1))
+    story.up()
+    story.insert(*(NewJob("task", {}, queue=queue) for queue in ("paused", "nobody's")))
+    story.insert(*(NewJob("task", {}, queue=queue) for queue in ("full", "full", "shut", "shut")))
+    story.insert(schedule_in=86_400 * SECOND)
+    story.start(*story.claim(queue="full", limits=Limits(concurrency=1)))
+    (job,) = story.claim(queue="shut", limits=Limits(rate))
+    story.settle(job)
+    rested(story)
+
+
+SOUND = [told for name, told in sorted(globals().items()) if name.startswith("sound_")]
+
+
 # The tests
-
-
-def _claimed_instead(job: Job, like: Job) -> Job:
-    """``job`` as if it had been claimed as ``like`` was."""
-    return replace(
-        job,
-        state=like.state,
-        attempt=1,
-        attempted_by=like.attempted_by,
-        attempted_at=like.attempted_at,
-    )
-
-
-def invariants_insert(story: Story, new: NewJob | None = None) -> Any:
-    from pgjobs.effects import Insert
-
-    return Insert((new or NewJob("task", {}),), story.now)
-
-
-def transition_of(job: Job, change: lifecycle.Change) -> Any:
-    from pgjobs.effects import Transition
-
-    return Transition(selection.by_id(job.id), change, 1)
 
 
 @pytest.mark.parametrize(
@@ -801,6 +914,23 @@ def test_a_history_that_breaks_an_invariant_raises_its_alarm_and_no_other(
     with pytest.raises(AlarmError) as raised:
         history()
     assert name == raised.value.alarm.invariant, str(raised.value)
+
+
+@pytest.mark.parametrize("history", SOUND, ids=lambda told: told.__name__.removeprefix("sound_"))
+def test_a_history_that_is_near_to_an_alarm_and_right_raises_none(
+    history: Callable[[], None],
+) -> None:
+    history()
+
+
+def test_the_first_alarm_is_kept_for_whoever_did_not_see_the_error() -> None:
+    story = Story()
+    job = running(story)
+    for _ in range(2):
+        with pytest.raises(AlarmError):
+            story.settle(job, lie=lambda _: [False], take=False)
+    assert story.seen.alarm is not None
+    assert ("not_refused", (job.id,)) == (story.seen.alarm.invariant, story.seen.alarm.jobs)
 
 
 def test_every_invariant_has_a_history_that_breaks_it() -> None:

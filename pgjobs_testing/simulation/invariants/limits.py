@@ -22,17 +22,14 @@ class Slots:
 
     def __call__(self, sight: Sight) -> None:
         node, queue, jobs = sight.node, sight.queue, sight.took
-        if not jobs or node == CLIENT or queue is None:
+        if node == CLIENT or queue is None:
             return
         known = self._hearing.may_go_by(node, sight.now)
         most = max((sight.facts.by_hand(queue, each)[1] for each in known), default=0)
-        running = self._runs.of(node, queue)
-        if running + len(jobs) > most:
-            sight.alarm(
-                "slots",
-                f"{len(jobs)} more start in {queue!r}, where {running} of {most} run",
-                *jobs,
-            )
+        running, demand = self._runs.of(node, queue), sight.effect.demand
+        if running + demand > most:
+            seen = f"{demand} more are asked for in {queue!r}, where {running} of {most} run"
+            sight.alarm("slots", seen, *jobs)
 
 
 def within_demand(sight: Sight) -> None:

@@ -6,6 +6,7 @@ invariants had something to judge.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -59,6 +60,9 @@ EXPECTED_MARKS: dict[str, str] = {
 """Each mark that a campaign with all faults must show, and where it comes from. A world adds its own."""
 
 LATE = timedelta(seconds=1)
+UNDER_WAY = 16
+"""Effects of one node that may be under way at a time, as far as marks go."""
+
 BY_EVENT = {
     "claim": "claimed",
     "conflict": "conflict",
@@ -97,7 +101,7 @@ class Marking:
 
     def __init__(self, marks: Marks) -> None:
         self._marks = marks
-        self._last: dict[str, Effect[Any]] = {}
+        self._last: dict[str, deque[Effect[Any]]] = {}
         self._doubted: dict[str, None] = {}
         self._given_up: dict[str, None] = {}
         self._settled: dict[tuple[int, str], object] = {}
@@ -180,15 +184,18 @@ class Marking:
         self._marks.saw("controls reset")
 
     def committed(self, node: str, effect: Effect[Any]) -> None:
-        """The last effect of a node that took place."""
-        self._last[node] = effect
+        """The last effects of a node that took place: those that may still be told to have failed."""
+        last = self._last.get(node)
+        if last is None:
+            last = self._last[node] = deque(maxlen=UNDER_WAY)
+        last.append(effect)
 
     def failed(self, node: str, effect: Effect[Any], error: Exception) -> None:
         """One failure."""
         if isinstance(error, LeaseLostError):
             self._marks.saw("lease lost")
             return
-        after = self._last.get(node) is effect
+        after = any(each is effect for each in self._last.get(node, ()))
         self._marks.saw("failed after commit" if after else "failed before")
         if isinstance(effect, Claim | ClaimWithin) and isinstance(error, StoreUnavailableError):
             assert effect.change.attempted_by is not None

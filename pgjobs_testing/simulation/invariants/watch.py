@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from pgjobs.effects import (
     Claim,
@@ -84,8 +84,7 @@ class Invariants:
         try:
             self._judge(node, effect, answer, now)
         except AlarmError as error:
-            self.alarm = self.alarm or error.alarm
-            raise
+            raise self._kept(error) from None
 
     def _judge(self, node: str, effect: Effect[Any], answer: Any, now: datetime) -> None:
         self._marking.committed(node, effect)
@@ -109,8 +108,7 @@ class Invariants:
             try:
                 leading.fence_refused(Sight(self.facts, self.ledger, node, effect, None, now))
             except AlarmError as alarmed:
-                self.alarm = self.alarm or alarmed.alarm
-                raise
+                raise self._kept(alarmed) from None
         self._marking.failed(node, effect, error)
         self._hearing.failed(node, effect)
 
@@ -168,7 +166,7 @@ class Invariants:
         not ended. ``excused`` are jobs whose outcome the store refuses for ever.
         """
         self.compare(rows, now)
-        Rest(
+        rest = Rest(
             self.facts,
             self.ledger,
             self._runs,
@@ -178,7 +176,18 @@ class Invariants:
             living=living,
             stopping=stopping,
             excused=excused,
-        ).check()
+        )
+        try:
+            rest.check()
+        except AlarmError as error:
+            raise self._kept(error) from None
+
+    def _alarm(self, invariant: str, seen: str, now: datetime, *jobs: int) -> NoReturn:
+        raise self._kept(AlarmError(Alarm(invariant, seen, now, jobs)))
+
+    def _kept(self, error: AlarmError) -> AlarmError:
+        self.alarm = self.alarm or error.alarm
+        return error
 
     # The table
 
@@ -260,8 +269,3 @@ class Invariants:
             "delete": (passing.known, *last),
             "prune": every,
         }
-
-    def _alarm(self, invariant: str, seen: str, now: datetime, *jobs: int) -> None:
-        alarm = Alarm(invariant, seen, now, jobs)
-        self.alarm = self.alarm or alarm
-        raise AlarmError(alarm)
