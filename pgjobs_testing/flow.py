@@ -63,6 +63,10 @@ class View(Protocol):
         """How often it was set: while that stays the same, it goes as the flow's clock does."""
         ...
 
+    def before(self, version: int) -> datetime:
+        """What it showed last in that version."""
+        ...
+
     def now(self) -> datetime:
         """What it shows."""
         ...
@@ -80,9 +84,12 @@ class Member:
     session: LocalSession
     executor: VirtualExecutor
     view: View | None = None
-    _version: int = field(default=0, init=False)
+    _version: int = field(init=False)
     _shown: datetime | None = field(default=None, init=False)
     _when: datetime | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._version = 0 if self.view is None else self.view.version
 
     def now(self, now: datetime) -> datetime:
         """What the node's clock shows at ``now``."""
@@ -94,8 +101,8 @@ class Member:
         if view is None:
             return self.node.next_due(now)
         if view.version != self._version:
-            self._version, self._shown, self._when = view.version, None, None
-            self.node.doubt()
+            self.node.doubt(view.before(self._version))
+            self._version, self._shown = view.version, None
         due = self.node.next_due(shown)
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._when = due, None if due is None else view.when(due)
@@ -123,7 +130,7 @@ class Flow:
         if members != self._members:
             for member in self._members:
                 if member not in members:
-                    member.node.doubt()
+                    member.node.doubt(member.now(self.clock.now()))
             self._members = members
 
     def quiet(self) -> Program:
@@ -168,6 +175,8 @@ class Flow:
             self.clock.set(max(due, self.clock.now()))
             yield from self.quiet()
         self.clock.set(max(target, self.clock.now()))
+        for member in self._members:
+            member.node.passed(member.now(self.clock.now()))
 
     @staticmethod
     def _turn(member: Member, now: datetime) -> bool:

@@ -212,7 +212,7 @@ class Node:
         It is worked out anew only after a step, or after somebody asked something of the node. What
         passes by itself meanwhile, such as a lease, can make it too early and never too late.
         """
-        self.stager.heed()
+        self.stager.heed(now)
         if not self._settled:
             self._settled, self._due = True, self._next_due(now)
         return self._due
@@ -231,9 +231,9 @@ class Node:
         """The node could have stepped at ``now`` and had nothing to do, but for polls left out."""
         self.stager.passed(now)
 
-    def doubt(self) -> None:
-        """The node is about to miss its turns, or its clock was set: let it poll at its next mark."""
-        self.stager.doubt()
+    def doubt(self, now: datetime) -> None:
+        """From ``now`` on the node may miss its turns, or its clock is set: let it poll at its next mark."""
+        self.stager.doubt(now)
 
     def _woken(self) -> None:
         """Something has been asked of the node: it may be due earlier than it was."""
@@ -242,7 +242,6 @@ class Node:
     def step(self, now: datetime) -> bool:
         """Take in what ended, then do what is due; return whether anything had ended."""
         self._settled = False
-        self.stager.heed()
         heard = self._session.collect()
         raised = self._take_in(heard, now) if heard else None
         finished = self._executor.collect()
@@ -272,6 +271,7 @@ class Node:
             self.runs.of(queue),
             self.stager.suspect,
             self.strays.doubt,
+            self._alone,
         )
         return QueueDuty(queue, self.name, configured, ports, self._patience(f"queue:{queue}"))
 

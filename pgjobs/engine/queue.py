@@ -41,6 +41,8 @@ class QueuePorts:
     """Something will happen that no signal tells."""
     doubt: Callable[[str, datetime], None]
     """A claim under this token is not there, and may come true all the same."""
+    alone: bool
+    """Whether no other node takes what the end of a run sets free."""
 
 
 class QueueDuty:
@@ -160,7 +162,7 @@ class QueueDuty:
         full = limit is not None and answer.running >= limit and len(answer.jobs) < claim.demand
         if full:
             self._full = not self._freed
-            if answer.running > self._unsaved:
+            if answer.running > self._unsaved or not self._ports.alone:
                 self._ports.suspect(now)
         self._hungry = self._hungry or full or answer.opens_at is not None
 

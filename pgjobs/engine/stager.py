@@ -78,31 +78,33 @@ class Stager:
     def suspect(self, now: datetime) -> None:
         """The store may have changed without a signal: do not leave out the next poll."""
         if not self._floors and self._last is not None:
-            self._asked = earliest(self._asked, self._mark(self._last, now))
+            missed = (now - self._last) // self._interval
+            mark = later(self._last, (missed + 1) * self._interval)
+            self._asked = earliest(self._asked, mark)
             self._woken()
 
-    def heed(self) -> None:
-        """Look whether there are changes that only a poll would tell."""
+    def heed(self, now: datetime) -> None:
+        """Look at ``now`` whether anything was changed just now that only a poll would tell."""
         if self._changes is not None and self._floor is None:
             found = self._changes()
             if found is None or found != self._seen:
-                self.doubt()
+                self.doubt(now)
 
-    def doubt(self) -> None:
-        """Do not leave out the next mark after this node's last turn, even where it has passed."""
-        if self._changes is not None and self._floor is None and self._last is not None:
-            assert self._turn is not None
-            self._floor = self._mark(self._last, self._turn)
-            self._woken()
+    def doubt(self, now: datetime) -> None:
+        """Leave out no more marks: the next one is the first that this node has not passed by ``now``.
+
+        It has passed what came before, and the one at ``now`` if it has had its turn then.
+        """
+        if self._changes is None or self._floor is not None or self._last is None:
+            return
+        since = now - self._last
+        missed = since // self._interval if self._turn == now else -(-since // self._interval) - 1
+        self._floor = later(self._last, (missed + 1) * self._interval)
+        self._woken()
 
     def passed(self, now: datetime) -> None:
-        """This node had its turn at ``now``: marks that are left out have passed until then."""
+        """The node has had its turn at ``now``."""
         self._turn = now
-
-    def _mark(self, last: datetime, now: datetime) -> datetime:
-        """The first mark after ``now``."""
-        missed = (now - last) // self._interval
-        return later(last, (missed + 1) * self._interval)
 
     def next_due(self, now: datetime) -> datetime | None:
         if self._polling:
@@ -111,6 +113,7 @@ class Stager:
         return None if first is None else self._patience.not_before(first)
 
     def step(self, now: datetime) -> None:
+        self.heed(now)  # duties that came before may have changed something
         due = self.next_due(now)
         if due is None or due > now:
             return

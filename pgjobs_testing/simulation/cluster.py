@@ -45,6 +45,8 @@ class Make:
     others: Queue | None = None
     elide: bool = False
     jitter: bool = True
+    polls: bool = False
+    """Whether nodes poll at every mark, also where that provably finds nothing."""
 
 
 @dataclass(slots=True)
@@ -284,7 +286,7 @@ class Cluster:
         line.cut, line.slow = machine.cut, machine.slow
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         executor = make.executor(line)
-        changes = None if make.elide else line.changes
+        changes = None if make.elide or make.polls else line.changes
         ports = NodePorts(
             machine.clock, make.rng, line, executor, make.registry, self._recorder, changes
         )

@@ -124,8 +124,11 @@ class Line(LocalSession):
     def changes(self) -> int | None:
         """As for any session; while something befalls this line or all of them, that cannot be said."""
         exchange = self._exchange
-        befalls = self.cut or exchange.down or exchange.mute or exchange.delay or self.traps
-        return None if befalls else super().changes()
+        if self.cut or self.slow or self.traps:
+            return None
+        if exchange.down or exchange.mute or exchange.delay or exchange.inside.troubled:
+            return None
+        return exchange.silent + self._missed
 
     def check(self) -> None:
         """``CutOffError`` where a run on this node could not reach the store now."""

@@ -21,8 +21,7 @@ class NodeClock:
         self._off = timedelta(0)
         self._drift = 0
         self._since = self._last = world.now()
-        self.version = 0
-        """Grows whenever ``when`` may say otherwise than before."""
+        self._before: list[datetime] = []
 
     @property
     def off(self) -> timedelta:
@@ -31,9 +30,8 @@ class NodeClock:
 
     @off.setter
     def off(self, off: timedelta) -> None:
-        self.now()  # what it shows just before does not depend on who looked when
+        self._before.append(self.now())  # whoever looked last: what it showed until now
         self._since, self._off = self._world.now(), off
-        self.version += 1
 
     @property
     def drift(self) -> int:
@@ -44,7 +42,15 @@ class NodeClock:
     def drift(self, ppm: int) -> None:
         self.off = self.off
         self._drift = ppm
-        self.version += 1
+
+    @property
+    def version(self) -> int:
+        """How often it was set: ``when`` may say otherwise than before."""
+        return len(self._before)
+
+    def before(self, version: int) -> datetime:
+        """What it showed last before it was set for the next time."""
+        return self._before[version]
 
     def now(self) -> datetime:
         shown = self._world.now() + (self.off if self._drift else self._off)
