@@ -28,4 +28,6 @@ def controls(tables: Tables, _: effects.Controls) -> dict[str, Control]:
 
 def by_queue(tables: Tables) -> dict[str, Control]:
     """The controls that hold anything, in order."""
+    if not tables.controls:
+        return {}
     return {queue: set_ for queue, set_ in sorted(tables.controls.items()) if set_ != Control()}

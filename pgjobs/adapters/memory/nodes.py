@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime
+from operator import itemgetter
 
 from pgjobs import leading
 from pgjobs.adapters.memory import jobs
@@ -13,7 +15,7 @@ from pgjobs.effects import Insert
 from pgjobs.leading import Fence, Heartbeat, Lease, Pruned
 from pgjobs.rules import stalled
 from pgjobs.rules.errors import LeaseLostError
-from pgjobs.rules.job import FINAL, Job, JobState
+from pgjobs.rules.job import Job
 
 
 def beat(tables: Tables, effect: leading.Beat) -> None:
@@ -72,12 +74,13 @@ def rescue(tables: Tables, effect: leading.Rescue) -> list[Job]:
 
 def prune(tables: Tables, effect: leading.Prune) -> Pruned:
     _check(tables, effect.fence)
-    rows = tables.jobs.by_id
-    stamps = sorted((at, job.id) for job in rows.values() if (at := _final_at(job)) is not None)
-    aged = [job_id for at, job_id in stamps if at <= effect.until][: effect.limit]
-    for job_id in aged:
-        tables.jobs.remove(rows[job_id])
-    return Pruned(len(aged), next((at for at, _ in stamps if at > effect.until), None))
+    over = tables.jobs.over
+    first_left = bisect_right(over, effect.until, key=_at)
+    oldest = over[first_left][0] if first_left < len(over) else None
+    aged = over[: min(first_left, effect.limit)]
+    for _, job_id in aged:
+        tables.jobs.remove(tables.jobs.by_id[job_id])
+    return Pruned(len(aged), oldest)
 
 
 def watermarks(tables: Tables, effect: leading.Watermarks) -> dict[str, datetime]:
@@ -133,12 +136,4 @@ def _node_of(job: Job) -> str:
     return job.attempted_by[0] if job.attempted_by else ""
 
 
-def _final_at(job: Job) -> datetime | None:
-    if job.state not in FINAL:
-        return None
-    stamps = {
-        JobState.COMPLETED: job.completed_at,
-        JobState.DISCARDED: job.discarded_at,
-        JobState.CANCELLED: job.cancelled_at,
-    }
-    return stamps[job.state]
+_at = itemgetter(0)

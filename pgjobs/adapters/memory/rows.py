@@ -9,6 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from heapq import merge
+from operator import attrgetter
 from typing import Any
 
 from pgjobs.rules import lifecycle
@@ -24,7 +25,8 @@ DueKey = tuple[datetime, int]
 
 
 class Rows:
-    """Jobs by id. ``available`` holds each queue's in claim order, ``due`` what is to be staged.
+    """Jobs by id. ``available`` holds each queue's in claim order, ``due`` what is to be staged, ``over``
+    what has ended, by when it did.
 
     ``groups`` holds the ids of each fingerprint, in order, ``withheld`` what is not to be claimed yet.
     """
@@ -34,6 +36,7 @@ class Rows:
         self.by_id: dict[int, Job] = {}
         self.available: dict[str, list[ClaimKey]] = {}
         self.due: list[DueKey] = []
+        self.over: list[DueKey] = []
         self.executing: dict[int, None] = {}
         self.groups: dict[str, list[int]] = {}
         self.withheld: dict[int, None] = {}
@@ -73,6 +76,8 @@ class Rows:
             self.executing[job.id] = None
         elif job.state in _DUE:
             insort(self.due, (job.scheduled_at, job.id))
+        elif (at := ended_at(job)) is not None:
+            insort(self.over, (at, job.id))
         if (fingerprint := fingerprint_of(job)) is not None:
             insort(self.groups.setdefault(fingerprint, []), job.id)
 
@@ -109,6 +114,8 @@ class Rows:
         named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
         queues = dict.fromkeys(named.get("queue") or self.available)
         waiting = [keys for queue in queues if (keys := self.available.get(queue))]
+        if not waiting:
+            return
         for key in waiting[0] if len(waiting) == 1 else merge(*waiting):
             if key[2] not in self.withheld:
                 yield self.by_id[key[2]]
@@ -140,6 +147,8 @@ class Rows:
             del self.executing[job.id]
         elif job.state in _DUE:
             del self.due[bisect_left(self.due, (job.scheduled_at, job.id))]
+        elif (at := ended_at(job)) is not None:
+            del self.over[bisect_left(self.over, (at, job.id))]
         if (fingerprint := fingerprint_of(job)) is not None:
             ids = self.groups[fingerprint]
             del ids[bisect_left(ids, job.id)]
@@ -153,7 +162,19 @@ class Rows:
 
 
 _DUE = frozenset(sources(Event.STAGE))
+_ENDED = {
+    JobState.COMPLETED: attrgetter("completed_at"),
+    JobState.DISCARDED: attrgetter("discarded_at"),
+    JobState.CANCELLED: attrgetter("cancelled_at"),
+}
 _INDEXED = _DUE | {JobState.AVAILABLE, JobState.EXECUTING}
+
+
+def ended_at(job: Job) -> datetime | None:
+    """When a job reached its final state, where it has and its row says so."""
+    stamp = _ENDED.get(job.state)
+    found: datetime | None = None if stamp is None else stamp(job)
+    return found
 
 
 def first(jobs: Iterable[Job], limit: int | None) -> list[Job]:
