@@ -95,18 +95,29 @@ class Member:
         """What the node's clock shows at ``now``."""
         return now if self.view is None else self.view.now()
 
-    def node_due(self, now: datetime, shown: datetime) -> datetime | None:
-        """When, by the flow's clock, the node has something to do; its own clock shows ``shown``."""
+    def next_due(self, now: datetime) -> datetime | None:
+        """When, by the flow's clock, the node has something to do."""
         view = self.view
         if view is None:
             return self.node.next_due(now)
         if view.version != self._version:
             self.node.doubt(view.before(self._version))
             self._version, self._shown = view.version, None
-        due = self.node.next_due(shown)
+        due = self.node.next_due(view.now())
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._when = due, None if due is None else view.when(due)
         return self._when
+
+    def step(self, now: datetime) -> bool:
+        """Let the node do what it has to do, if it has; whether it had."""
+        if not (self.session.pending or self.executor.pending):
+            due = self.next_due(now)
+            if due is None or due > now:
+                if self.node.leaves_out:
+                    self.node.passed(self.now(now))
+                return False
+        self.node.step(self.now(now))
+        return True
 
 
 Program = Generator[Member, None, None]
@@ -138,7 +149,7 @@ class Flow:
         for _ in range(STEPS_AT_ONE_INSTANT):
             now, active = self.clock.now(), False  # a worker may move a frozen clock
             for member in tuple(self._members):
-                if self._turn(member, now):
+                if member.step(now):
                     active = True
                 executor = member.executor
                 if executor.turn(now):
@@ -157,7 +168,7 @@ class Flow:
         """The earliest instant at which anything will happen by itself."""
         now, first = self.clock.now(), None
         for member in self._members:
-            first = earliest(first, member.node_due(now, member.now(now)))
+            first = earliest(first, member.next_due(now))
             first = earliest(first, member.executor.next_due())
         return first
 
@@ -177,18 +188,6 @@ class Flow:
         self.clock.set(max(target, self.clock.now()))
         for member in self._members:
             member.node.passed(member.now(self.clock.now()))
-
-    @staticmethod
-    def _turn(member: Member, now: datetime) -> bool:
-        """Let a node do what it has to do, if it has; whether it had."""
-        shown = member.now(now)
-        if not (member.session.pending or member.executor.pending):
-            due = member.node_due(now, shown)
-            if due is None or due > now:
-                member.node.passed(shown)
-                return False
-        member.node.step(shown)
-        return True
 
 
 def drive(program: Program, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:

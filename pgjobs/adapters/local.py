@@ -119,8 +119,9 @@ class LocalSession:
 
     def collect(self) -> list[Done | Signal]:
         found: list[Done | Signal] = []
-        while self._inbox:
-            found.append(self._inbox.popleft())
+        inbox = self._inbox
+        while inbox:
+            found.append(inbox.popleft())
         return found
 
     @property

@@ -41,6 +41,8 @@ POLL_INTERVAL = timedelta(seconds=1)
 LOG_OUTAGE_EVERY = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(seconds=30)
 """How long after its grace a stopping node still waits for a store that does not answer."""
+_PLAIN = (QueueDuty, Settler, Stager, Strays)
+"""The duties whose effects are no concern of the recurring ones."""
 UNSAVED_LIMIT = 5_000
 """Outcomes that wait for the store; beyond that nothing is claimed until some are saved."""
 
@@ -85,6 +87,8 @@ class Node:
     ) -> None:
         self.name = name
         self._alone = elide
+        self.leaves_out = ports.changes is not None
+        """Whether polls are left out, so that it matters which turns the node has had."""
         self._others = others
         self._rng, self._session = ports.rng, ports.session
         self._executor = ports.executor
@@ -212,7 +216,8 @@ class Node:
         It is worked out anew only after a step, or after somebody asked something of the node. What
         passes by itself meanwhile, such as a lease, can make it too early and never too late.
         """
-        self.stager.heed(now)
+        if self.leaves_out:
+            self.stager.heed(now)
         if not self._settled:
             self._settled, self._due = True, self._next_due(now)
         return self._due
@@ -249,14 +254,14 @@ class Node:
             raised = self._take_in(finished, now) or raised
         if raised is not None:
             raise raised
-        if self.runs.next_due() is not None:
-            self.runs.expire(now)
+        self.runs.expire(now)
         if self._stop_at is not None:
             self._wind_up(now, self._stop_at)
         self.recurring.step(now)
         for duty in self._duties:
             duty.step(now)
-        self.stager.passed(now)
+        if self.leaves_out:
+            self.stager.passed(now)
         return bool(heard or finished)
 
     def _queue_duty(self, queue: str, configured: Queue) -> QueueDuty:
@@ -289,29 +294,30 @@ class Node:
         raised: Exception | None = None
         for item in items:
             try:
-                if isinstance(item, Signal):
-                    self._heard(item, now)
-                elif isinstance(item, Finished):
-                    self._finish(item, now)
-                else:
+                if isinstance(item, Done):
                     self._ended(item, now)
+                elif isinstance(item, Signal):
+                    self._heard(item, now)
+                else:
+                    self._finish(item, now)
             except Exception as error:
                 raised = raised or error
         return raised
 
     def _ended(self, done: Done, now: datetime) -> None:
         _, owner = self._owners.pop(id(done.effect))
+        if not isinstance(owner, _PLAIN):
+            self.recurring.stir()
         try:
-            self._tell(owner, done, now)
+            if done.error is None:
+                owner.answered(done.effect, done.answer, now)
+            else:
+                self._tell(owner, done, done.error, now)
         except Exception as error:
             if not self.recurring.broke(owner, error, now):
                 raise
 
-    def _tell(self, owner: Duty, done: Done, now: datetime) -> None:
-        if done.error is None:
-            owner.answered(done.effect, done.answer, now)
-            return
-        error = done.error
+    def _tell(self, owner: Duty, done: Done, error: Exception, now: datetime) -> None:
         if not isinstance(error, StoreError):
             log.error("node %s: an error in its store", self.name, exc_info=error)
             error = StoreError(f"{type(error).__name__}: {error}")
@@ -379,6 +385,7 @@ class Node:
 
     def _finish(self, end: Finished, now: datetime) -> None:
         if end.run.then is not None:
+            self.recurring.stir()
             end.run.then(end, now)
             return
         self.runs.finish(end, now)

@@ -50,6 +50,8 @@ class Recurring:
         self._awake, self._naps = True, False
         self._duties: dict[str, LedDuty] = {}
         self._broken: dict[str, datetime] = {}
+        self._known = False
+        self._due: datetime | None = None
         self.leader = Leader(
             name,
             node,
@@ -103,6 +105,7 @@ class Recurring:
                 if isinstance(duty, Sweep):
                     duty.wake(self._clock.now())
         self._awake = awake
+        self.stir()
         self._woken()
 
     def start(self, now: datetime) -> None:
@@ -110,11 +113,13 @@ class Recurring:
         for duty in self._duties.values():
             if isinstance(duty, Ticker):
                 duty.start(now)
+        self.stir()
         if self._duties:
             self.leader.start(now)
 
     def close(self, now: datetime) -> None:
         """The node stops: lead no more."""
+        self.stir()
         self.leader.close(now)
 
     def give_back(self) -> None:
@@ -127,8 +132,21 @@ class Recurring:
         """Whether a function of ``LeaderTasks`` has not returned yet."""
         return self._tasks is not None and self._tasks.running
 
+    def stir(self) -> None:
+        """Something has happened to the node that may concern its recurring duties."""
+        self._known = False
+
     def next_due(self, now: datetime) -> datetime | None:
-        """The earliest instant at which ``step`` has something to do."""
+        """The earliest instant at which ``step`` has something to do, as of the last time it was stirred.
+
+        Until then it never comes earlier: what passes by itself (a lease, a fresh heartbeat) only
+        keeps duties from acting.
+        """
+        if not self._known:
+            self._known, self._due = True, self._next_due(now)
+        return self._due
+
+    def _next_due(self, now: datetime) -> datetime | None:
         if not self._awake:
             return None
         first = self.leader.next_due(now)
@@ -141,8 +159,10 @@ class Recurring:
 
     def step(self, now: datetime) -> None:
         """Do what is due; a duty that raises rests for a minute and disturbs no other."""
-        if not self._awake:
+        due = self.next_due(now)
+        if due is None or due > now:
             return
+        self.stir()
         self.leader.step(now)
         if self._tasks is not None:
             self._tasks.watch(now)

@@ -119,6 +119,8 @@ class Runs:
 
     def expire(self, now: datetime) -> None:
         """Fail the runs whose time limit is over, and tell them to stop."""
+        if not self._deadlines:
+            return
         if len(self._deadlines) > 2 * len(self.all) + 64:  # most runs ended long ago
             self._deadlines = [each for each in self._deadlines if not each[2].settled]
             heapq.heapify(self._deadlines)

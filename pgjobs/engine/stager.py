@@ -85,7 +85,7 @@ class Stager:
 
     def heed(self, now: datetime) -> None:
         """Look at ``now`` whether anything was changed just now that only a poll would tell."""
-        if self._changes is not None and self._floor is None:
+        if self._floor is None and self._changes is not None:
             found = self._changes()
             if found is None or found != self._seen:
                 self.doubt(now)
@@ -113,7 +113,8 @@ class Stager:
         return None if first is None else self._patience.not_before(first)
 
     def step(self, now: datetime) -> None:
-        self.heed(now)  # duties that came before may have changed something
+        if self._changes is not None:
+            self.heed(now)  # duties that came before may have changed something
         due = self.next_due(now)
         if due is None or due > now:
             return

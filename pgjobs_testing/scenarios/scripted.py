@@ -146,11 +146,14 @@ class ScriptedExecutor:
         return bool(self._finished)
 
     def next_due(self) -> datetime | None:
-        self._forget_told()
+        if self._ends and self._ends[0][2] not in self._under_way:
+            self._forget_told()
         return self._ends[0][0] if self._ends else None
 
     def turn(self, now: datetime) -> bool:
         ended = False
+        if not self._ends or self._ends[0][0] > now:
+            return ended
         while (due := self.next_due()) is not None and due <= now:
             _, _, run = heapq.heappop(self._ends)
             spec = self._under_way.pop(run)
