@@ -87,6 +87,7 @@ class Member:
     _version: int = field(init=False)
     _shown: datetime | None = field(default=None, init=False)
     _when: datetime | None = field(default=None, init=False)
+    _rests: datetime | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._version = 0 if self.view is None else self.view.version
@@ -97,26 +98,33 @@ class Member:
 
     def next_due(self, now: datetime) -> datetime | None:
         """When, by the flow's clock, the node has something to do."""
-        view = self.view
+        node, view = self.node, self.view
+        if not node.settled:
+            self._rests = None
         if view is None:
-            return self.node.next_due(now)
+            return node.next_due(now)
         if view.version != self._version:
-            self.node.doubt(view.before(self._version))
-            self._version, self._shown = view.version, None
-        due = self.node.next_due(view.now())
+            node.doubt(view.before(self._version))
+            self._version, self._shown, self._rests = view.version, None, None
+        due = node.next_due(view.now())
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._when = due, None if due is None else view.when(due)
         return self._when
 
     def step(self, now: datetime) -> bool:
         """Let the node do what it has to do, if it has; whether it had."""
+        node, view = self.node, self.view
         if not (self.session.pending or self.executor.pending):
+            known = node.settled and (view is None or view.version == self._version)
+            if known and self._rests is now:
+                return False  # at this instant, only what is asked of the node makes it due again
             due = self.next_due(now)
             if due is None or due > now:
-                if self.node.leaves_out:
-                    self.node.passed(self.now(now))
+                if node.leaves_out:
+                    node.passed(self.now(now))
+                self._rests = now
                 return False
-        self.node.step(self.now(now))
+        node.step(self.now(now))
         return True
 
 

@@ -100,7 +100,8 @@ class Node:
         self._outage_logged: datetime | None = None
         self._stop_at: datetime | None = None
         self._gave_back = self._gave_up = False
-        self._settled = False
+        self.settled = False
+        """Whether the node's next moment is known: nothing was asked of it since it was worked out."""
         self._due: datetime | None = None
         self.heart = Heart(
             name,
@@ -218,14 +219,16 @@ class Node:
         """
         if self.leaves_out:
             self.stager.heed(now)
-        if not self._settled:
-            self._settled, self._due = True, self._next_due(now)
+        if not self.settled:
+            self.settled, self._due = True, self._next_due(now)
         return self._due
 
     def _next_due(self, now: datetime) -> datetime | None:
         first = earliest(self.recurring.next_due(now), self.runs.next_due())
         for duty in self._duties:
-            first = earliest(first, duty.next_due(now))
+            due = duty.next_due(now)
+            if due is not None and (first is None or due < first):
+                first = due
         if self._stop_at is not None and not self._gave_back:
             first = earliest(first, self._stop_at)
         elif self._stop_at is not None and not self._gave_up:
@@ -242,11 +245,11 @@ class Node:
 
     def _woken(self) -> None:
         """Something has been asked of the node: it may be due earlier than it was."""
-        self._settled = False
+        self.settled = False
 
     def step(self, now: datetime) -> bool:
         """Take in what ended, then do what is due; return whether anything had ended."""
-        self._settled = False
+        self.settled = False
         heard = self._session.collect()
         raised = self._take_in(heard, now) if heard else None
         finished = self._executor.collect()

@@ -113,7 +113,7 @@ class Stager:
         return None if first is None else self._patience.not_before(first)
 
     def step(self, now: datetime) -> None:
-        if self._changes is not None:
+        if self._changes is not None and self._turn != now:
             self.heed(now)  # duties that came before may have changed something
         due = self.next_due(now)
         if due is None or due > now:
