@@ -23,6 +23,7 @@ from pgjobs.rules.unique import Unique
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import SeededRng, VirtualClock
 from pgjobs_testing.simulation.cluster import Cluster, Make, SimulationError
+from pgjobs_testing.simulation.traps import ANY, CRASHES, EFFECTS, FAILURES, Trap
 from pgjobs_testing.timeline import Recorder
 from tests.engine.rig import ENDS, ScriptedExecutor
 
@@ -158,6 +159,20 @@ class World:
                     cluster.heal(node)
                 case "skew":
                     cluster.skew(node, timedelta(seconds=(-40, -1.5, 0, 0, 0.7, 1, 35)[number % 7]))
+                case "trap":
+                    how = (*FAILURES, *CRASHES)[number % 8]
+                    late = timedelta(seconds=1 + number % 4)
+                    cluster.trap(
+                        node, Trap([*EFFECTS, ANY][number % 13], how, 1 + number % 3, late)
+                    )
+                case "drift":
+                    cluster.drift(node, (-20_000, 0, 5_000, 100_000)[number % 4])
+                case "slow":
+                    cluster.slow(node, timedelta(seconds=(0, 0, 0.3, 1, 4)[number % 5]))
+                case "late":
+                    cluster.delay_notifications(timedelta(seconds=(0, 0, 0.5, 1, 6)[number % 5]))
+                case "double":
+                    cluster.double_notifications(number % 2 == 0)
                 case "drop" | "deliver":
                     cluster.drop_notifications(what == "drop")
                 case "down" | "up":
@@ -193,6 +208,8 @@ OFTEN = ["insert", "insert", "insert later", "insert later", "insert unique"]
 RARELY = [
     *("cancel", "retry", "delete", "cancel all", "pause", "resume", "scale", "reset"),
     *("crash", "restart", "stop", "suspend", "partition", "heal", "skew", "drop", "deliver"),
+    *("trap", "trap", "trap"),
+    *("drift", "slow", "slow", "late", "late", "double"),
     *("down", "up", "fail before", "fail after", "work", ""),
 ]
 SPANS = (0, 0, 0.000001, 0.25, 0.999999, 1, 1.5, 2, 3.75, 10, 16, 45)
