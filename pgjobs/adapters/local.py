@@ -49,6 +49,10 @@ class LocalStore:
                 for listener in tuple(self._listeners):
                     listener(signal)
 
+    def empty(self, queue: str) -> bool:
+        """Whether the queue has certainly no available job; False where only the store can tell."""
+        return False
+
     async def run_async(self, effect: Effect[T]) -> T:
         return self.run(effect)
 

@@ -60,6 +60,8 @@ class NodePorts:
     changes: Callable[[], int | None] | None = None
     """How often the store has done what only a poll would tell this node, for tests: polls are left out
     while it stays the same. None: that cannot be said now."""
+    empty: Callable[[str], bool] | None = None
+    """Whether a queue has certainly no available job now, for tests: then it is not asked for one."""
 
 
 class Node:
@@ -91,7 +93,7 @@ class Node:
         """Whether polls are left out, so that it matters which turns the node has had."""
         self._others = others
         self._rng, self._session = ports.rng, ports.session
-        self._executor = ports.executor
+        self._executor, self._empty = ports.executor, ports.empty
         self._report = Reporter(ports.telemetry, name)
         draw = (lambda: self._rng.random("backoff")) if jitter else None
         self._owners: dict[int, tuple[Effect[Any], Duty]] = {}
@@ -280,6 +282,7 @@ class Node:
             self.stager.suspect,
             self.strays.doubt,
             self._alone,
+            self._empty,
         )
         return QueueDuty(queue, self.name, configured, ports, self._patience(f"queue:{queue}"))
 

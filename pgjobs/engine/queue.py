@@ -43,6 +43,8 @@ class QueuePorts:
     """A claim under this token is not there, and may come true all the same."""
     alone: bool
     """Whether no other node takes what the end of a run sets free."""
+    empty: Callable[[str], bool] | None
+    """Whether a queue has certainly no available job: asking it would find nothing."""
 
 
 class QueueDuty:
@@ -127,16 +129,31 @@ class QueueDuty:
             self._ports.submit(Find(selection.claimed_under(self._token(self._unsure), self.name)))
             return
         self._hungry = self._freed = False
+        if self._in_vain():
+            return
         self._claiming = self._claim(now)
         self._ports.submit(self._claiming)
+
+    def _in_vain(self) -> bool:
+        """Whether a claim is known to find nothing, and to change nothing by that."""
+        if (
+            self._ports.empty is None
+            or self._patience.until is not None
+            or self._limits != Limits()
+        ):
+            return False
+        return self._ports.empty(self.name)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self.effective.rate_limit, self.effective.global_concurrency)
 
     def _claim(self, now: datetime) -> Claim | ClaimWithin:
         change = lifecycle.claim(self._node, self._ports.token(), now)
         chosen = selection.claimable(self.name)
-        limits = Limits(self.effective.rate_limit, self.effective.global_concurrency)
-        if limits == Limits():
+        if self._limits == Limits():
             return Claim(chosen, self.demand, change)
-        return ClaimWithin(self.name, chosen, self.demand, change, limits)
+        return ClaimWithin(self.name, chosen, self.demand, change, self._limits)
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
         assert self._claiming is not None

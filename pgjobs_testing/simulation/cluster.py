@@ -9,7 +9,7 @@ that instant, and is recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -286,10 +286,9 @@ class Cluster:
         line.cut, line.slow = machine.cut, machine.slow
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         executor = make.executor(line)
-        changes = None if make.elide or make.polls else line.changes
-        ports = NodePorts(
-            machine.clock, make.rng, line, executor, make.registry, self._recorder, changes
-        )
+        ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
+        if not (make.elide or make.polls):
+            ports = replace(ports, changes=line.changes, empty=line.empty)
         node = Node(
             own,
             make.queues,

@@ -130,6 +130,10 @@ class Line(LocalSession):
             return None
         return exchange.silent + self._missed
 
+    def empty(self, queue: str) -> bool:
+        """Whether the queue has certainly no available job, and this node could learn that now."""
+        return self.changes() is not None and self._exchange.inside.empty(queue)
+
     def check(self) -> None:
         """``CutOffError`` where a run on this node could not reach the store now."""
         if self.cut or self.dead:

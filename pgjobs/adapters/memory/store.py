@@ -52,6 +52,9 @@ class MemoryStore(LocalStore):
             answer: T = carry_out(self.tables, effect)
             return answer
 
+    def empty(self, queue: str) -> bool:
+        return not self.tables.jobs.available.get(queue)
+
     def run_within(self, effect: Effect[T], connection: object) -> T:
         return self._followed(effect, follow(connection))
 
