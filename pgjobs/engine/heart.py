@@ -30,12 +30,13 @@ class Heart:
         self,
         node: str,
         submit: Callable[[Effect[Any]], None],
+        renew: Callable[[Effect[Any], Callable[[Any], bool], datetime], None],
         patience: Patience,
         every: timedelta,
         elide: bool,
     ) -> None:
         self._node = node
-        self._submit = submit
+        self._submit, self._renew = submit, renew
         self._patience = patience
         self._every = every
         self._elide = elide
@@ -89,7 +90,11 @@ class Heart:
         assert self._started is not None
         self._beating = now
         self._due = None if self._elide else later(now, self._every)
-        self._submit(Beat(self._node, self._started, now, self._every))
+        beat = Beat(self._node, self._started, now, self._every)
+        if self.fresh(now):
+            self._renew(beat, lambda _: True, now)
+        else:
+            self._submit(beat)
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
         self._patience.regain()

@@ -30,12 +30,14 @@ class Leader:
         name: str,
         node: str,
         submit: Callable[[Effect[Any]], None],
+        renew: Callable[[Effect[Any], Callable[[Any], bool], datetime], None],
         patience: Patience,
         elected: Callable[[datetime, bool], None],
         elide: bool,
     ) -> None:
         self._name, self._node = name, node
-        self._submit, self._patience, self._elected = submit, patience, elected
+        self._submit, self._renew = submit, renew
+        self._patience, self._elected = patience, elected
         self._elide = elide
         self._due: datetime | None = None
         self._asking = False
@@ -94,7 +96,16 @@ class Leader:
             return
         self._asking = True
         self._due = None
-        self._submit(Lead(self._name, self._node, now, FOR_EVER if self._elide else SPAN))
+        lead = Lead(self._name, self._node, now, FOR_EVER if self._elide else SPAN)
+        if self._lease is not None and self._lease.until > now:
+            self._renew(lead, self._goes_on, now)
+        else:
+            self._submit(lead)
+
+    def _goes_on(self, answer: Lease) -> bool:
+        """Whether the lease is in the same hands as before."""
+        old = self._lease
+        return old is not None and (answer.node, answer.token) == (old.node, old.token)
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
         self._patience.regain()

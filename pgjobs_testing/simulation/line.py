@@ -114,6 +114,17 @@ class Line(LocalSession):
         else:
             self._give(self._failed(effect, error_of(trap.how, effect)))
 
+    def at_once(self, effect: Effect[Any], expected: Callable[[Any], bool]) -> Done | None:
+        """Submit an effect; its end, where that is there already and the answer is as expected."""
+        if self.dead or self.changes() is None:
+            self.submit(effect)
+            return None
+        done = self._outcome(effect)
+        if done.error is None and expected(done.answer):
+            return done
+        self._give(done)
+        return None
+
     def collect(self) -> list[Done | Signal]:
         return [] if self.dead else super().collect()
 
