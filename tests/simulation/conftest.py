@@ -24,7 +24,10 @@ def worlds_database(server: Server) -> Iterator[LocalPostgres]:
     local.close()
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
+ON_POSTGRES = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")]
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=ON_POSTGRES)])
 def store(request: pytest.FixtureRequest) -> LocalStore:
     """An empty store of each kind."""
     if request.param == "memory":
