@@ -1,4 +1,6 @@
-"""``pgjobs-testing``: replays scenario files, records them from production, and writes their JSON Schema."""
+"""``pgjobs-testing``: replays scenario files, records them from production, writes their JSON Schema, and
+plays simulated worlds.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pgjobs_testing.simulation.simulate import simulate
+
 if TYPE_CHECKING:
     from pgjobs_testing.pictures import Chapter
     from pgjobs_testing.scenarios.files import Played, Stores
@@ -26,7 +30,10 @@ HELD, FAILED, UNREADABLE = 0, 1, 2
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pgjobs")
 def main() -> None:
-    """Scenarios of pgjobs: job timelines that are replayed on virtual time."""
+    """Scenarios of pgjobs, replayed on virtual time, and worlds that are drawn by seeds."""
+
+
+main.add_command(simulate)
 
 
 @main.command()

@@ -92,25 +92,10 @@ class Imports:
 @contextmanager
 def allowed() -> Iterator[Imports]:
     """Imports for a command: from the working directory, and no real database opens meanwhile."""
-    import os
+    from pgjobs_testing.closed import databases_closed
 
-    from pgjobs import guard
-    from pgjobs_testing import capture as captures
-    from pgjobs_testing.settings import Settings
-    from pgjobs_testing.stores import MemorySource
-
-    outside = captures.Capture(Settings(), MemorySource())
-    mark = os.environ.get(guard.ENVIRONMENT_MARK)
-    os.environ[guard.ENVIRONMENT_MARK] = str(os.getpid())
-    captures.push(outside)
-    try:
+    with databases_closed():
         yield Imports(allowed=True, root=Path.cwd())
-    finally:
-        captures.pop(outside)
-        if mark is None:
-            del os.environ[guard.ENVIRONMENT_MARK]
-        else:
-            os.environ[guard.ENVIRONMENT_MARK] = mark
 
 
 def queue_of(worker: Worker[Any, Any]) -> str:

@@ -1,0 +1,90 @@
+"""What the words of a command or a test mean for a campaign: seeds, faults, and the size of the world."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from itertools import count
+
+from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
+from pgjobs_testing.simulation.verdict import FAULTS, Options
+
+SEEDS = re.compile(r"(\d+)\.\.(\d*)")
+DEFAULT_SEEDS = range(100)
+
+MOST_NODES = 100
+MOST_JOBS = 1_000_000
+MOST_HOURS = 876_600.0
+"""A century."""
+
+STORES = ("memory", "postgres", "both")
+
+
+def seeds_of(text: str) -> range | count[int]:
+    """``N..M``, both included, or ``N..``, which never ends; ``ConfigurationError`` for another text."""
+    found = SEEDS.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(f"found the seeds {text!r}; expected N..M, as in 0..999, or N..")
+    first = int(found[1])
+    if not found[2]:
+        return count(first)
+    last = int(found[2])
+    if last < first:
+        raise ConfigurationError(
+            f"found the seeds {text}, which are none; expected the smaller first: {last}..{first}"
+        )
+    return range(first, last + 1)
+
+
+def faults_of(given: str | Iterable[str]) -> tuple[str, ...]:
+    """``all``, ``none``, or names separated by commas: ordered as in ``FAULTS``, for seeds to draw alike."""
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+    if names == ["all"]:
+        return FAULTS
+    if names in (["none"], []):
+        return ()
+    alone = [name for name in names if name in ("all", "none")]
+    if alone:
+        raise ConfigurationError(f"found {alone[0]!r} beside other faults; expected it alone")
+    reject_unknown(names, FAULTS, "fault")
+    return tuple(fault for fault in FAULTS if fault in names)
+
+
+def options_of(
+    nodes: int, jobs: int, hours: float, faults: str | Iterable[str], store: str
+) -> Options:
+    """The world that is asked for; ``ConfigurationError`` for one that cannot be."""
+    _check_whole("nodes", nodes, 1, MOST_NODES)
+    _check_whole("jobs", jobs, 0, MOST_JOBS)
+    number = isinstance(hours, (int, float)) and not isinstance(hours, bool)
+    if not number or not math.isfinite(hours) or not 0 < hours <= MOST_HOURS:
+        raise ConfigurationError(
+            f"found {shown(hours)} hours; expected a number above 0 and at most {MOST_HOURS:g}"
+        )
+    reject_unknown([store], STORES, "store")
+    return Options(nodes, jobs, float(hours), faults_of(faults), store)
+
+
+def words(seed: int, options: Options, world: str | None) -> str:
+    """The command that plays this seed again."""
+    standard = Options()
+    given = [f"pgjobs-testing simulate --seed {seed}"]
+    for name in ("nodes", "jobs", "hours"):
+        value = getattr(options, name)
+        if value != getattr(standard, name):
+            given.append(f"--{name} {repr(value).removesuffix('.0')}")
+    if options.faults != standard.faults:
+        given.append(f"--faults {','.join(options.faults) or 'none'}")
+    if options.store != standard.store:
+        given.append(f"--store {options.store}")
+    if world is not None:
+        given.append(f"--world {world}")
+    return " ".join(given)
+
+
+def _check_whole(name: str, value: int, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ConfigurationError(
+            f"found {shown(value)} {name}; expected a whole number from {least} to {most}"
+        )

@@ -1,0 +1,170 @@
+"""How one process plays seeds: its world and its stores are had once, and each seed becomes a verdict.
+
+A world is a function of a seed, the options and an empty store. What it raises is an alarm of its seed:
+one broken seed must not end a campaign of thousands. A world or a server that cannot be had is no
+alarm, and refuses the campaign.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pgjobs.adapters.local import LocalStore
+from pgjobs.rules.errors import PgJobsError, nearest, shown
+from pgjobs_testing.simulation.verdict import Options, Verdict
+from pgjobs_testing.stores import MemorySource, PostgresSource, StoreSource
+
+World = Callable[[int, Options, LocalStore], Verdict]
+
+STANDARD = "pgjobs_testing.simulation.seeds:play_seed"
+"""The world of our own campaigns, as it is named across processes."""
+
+A_WORLD = (
+    "a function of a module, as in shop.worlds:play, that takes a seed, the options and a store"
+)
+
+TOLD_CALLS = 4
+"""Of the traceback of what a world raised: the innermost ones say most."""
+
+
+class CampaignError(PgJobsError):
+    """A campaign cannot be played as it was asked for; the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What each process of a campaign is told. It crosses processes and machines, so it is plain.
+
+    ``options.store`` may be ``both``. ``desk`` is where processes of the controller's machine ask for
+    databases; without it, or on another machine, a process has a server of its own, that ``postgres``
+    and ``image`` mean as for the plugin's options.
+    """
+
+    options: Options
+    world: str = STANDARD
+    postgres: str = "embedded"
+    image: str | None = None
+    desk: str | None = None
+
+
+class Player:
+    """Plays seeds in this process, one at a time. ``name`` (of a-z and 0-9) tells its database apart."""
+
+    def __init__(self, setup: Setup, name: str) -> None:
+        self._options = setup.options
+        self._world = imported(setup.world)
+        self._memory: StoreSource | None = None
+        self._postgres: PostgresSource | None = None
+        if setup.options.store != "postgres":
+            self._memory = MemorySource()
+        if setup.options.store != "memory":
+            self._postgres = _postgres(setup, name)
+            self._postgres.store(0)  # a server that cannot be had is told before any seed is played
+
+    def play(self, seed: int) -> Verdict:
+        """What becomes of the seed; of ``both`` stores what became of it on memory, unless they differ."""
+        on_memory = None if self._memory is None else self._played(seed, "memory", self._memory)
+        if self._postgres is None:
+            assert on_memory is not None
+            return on_memory
+        on_postgres = self._played(seed, "postgres", self._postgres)
+        return on_postgres if on_memory is None else compared(on_memory, on_postgres)
+
+    def close(self) -> None:
+        """Close the connections, and stop a server that this process owns."""
+        if self._postgres is not None:
+            self._postgres.close()
+
+    def _played(self, seed: int, name: str, source: StoreSource) -> Verdict:
+        options = replace(self._options, store=name)
+        try:
+            verdict: object = self._world(seed, options, source.store(0))
+        except Exception as error:
+            return unplayed(seed, raised(error))
+        if isinstance(verdict, Verdict) and verdict.seed == seed:
+            return verdict
+        return unplayed(seed, f"the world returned {shown(verdict)}, not the Verdict on this seed")
+
+
+def compared(memory: Verdict, postgres: Verdict) -> Verdict:
+    """One verdict of two stores: an alarm where either has one, or where their traces differ."""
+    if memory.digest == postgres.digest and memory.alarm == postgres.alarm:
+        return memory
+    if memory.alarm is not None:
+        where = "in memory" if postgres.held else f"in memory (on PostgreSQL {postgres.alarm})"
+        return replace(memory, alarm=f"{where}: {memory.alarm}")
+    if postgres.alarm is not None:
+        return replace(postgres, alarm=f"on PostgreSQL alone: {postgres.alarm}")
+    told = " and ".join(
+        f"{name} {verdict.digest} of {verdict.events} events in {verdict.virtual_s:g} s"
+        for name, verdict in (("memory", memory), ("postgres", postgres))
+    )
+    return replace(memory, alarm=f"the stores differ: {told}")
+
+
+def unplayed(seed: int, alarm: str) -> Verdict:
+    """The verdict on a seed that has no trace."""
+    return Verdict(seed, digest="", events=0, virtual_s=0.0, drawn="", alarm=alarm)
+
+
+def raised(error: Exception) -> str:
+    """What a world raised, and where."""
+    inside = error.__traceback__ and error.__traceback__.tb_next  # the first call is ours
+    calls = "".join(traceback.format_tb(inside)[-TOLD_CALLS:]).rstrip()
+    return f"the world raised {type(error).__name__}: {error}\n{calls}"
+
+
+def imported(world: str) -> World:
+    """The world that is named ``module:function``; ``CampaignError`` where there is none."""
+    name, _, attribute = world.partition(":")
+    if not name or not attribute:
+        raise CampaignError(f"found the world {world!r}; expected {A_WORLD}")
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # a module may raise anything
+        raise CampaignError(
+            f"the world {world!r} cannot be had: importing {name} raised "
+            f"{type(error).__name__}: {error}. It must be importable from here, as by PYTHONPATH"
+        ) from error
+    value: Any = module
+    for part in attribute.split("."):
+        value = getattr(value, part, None)
+    if not callable(value):
+        functions = (each for each in vars(module).values() if inspect.isfunction(each))
+        known = [each.__name__ for each in functions if each.__module__ == name]
+        what = "no function" if value is None else f"{value!r}, not a function,"
+        raise CampaignError(f"{name} has {what} named {attribute!r}{nearest(attribute, known)}")
+    found: World = value
+    return found
+
+
+def named(world: World | str) -> str:
+    """The world's name across processes; ``CampaignError`` for a function that has none."""
+    if isinstance(world, str):
+        return world
+    module, name = getattr(world, "__module__", None), getattr(world, "__qualname__", "<unnamed>")
+    if module is None or "<" in name:
+        raise CampaignError(
+            f"found the world {name!r}, which other processes cannot import; expected {A_WORLD}"
+        )
+    return f"{module}:{name}"
+
+
+def hush() -> None:
+    """Let the engine log nothing of simulated failures to standard error, unless somebody listens."""
+    logging.getLogger("pgjobs").addHandler(logging.NullHandler())
+
+
+def _postgres(setup: Setup, name: str) -> PostgresSource:
+    from pgjobs_testing.servers import choose
+    from pgjobs_testing.servers.supply import OwnServer, SharedServer, Supply
+
+    own: Supply = OwnServer(lambda: choose(setup.postgres, setup.image, os.environ))
+    return PostgresSource(own if setup.desk is None else SharedServer(setup.desk, own), f"{name}_")
