@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,6 +34,9 @@ from pgjobs_testing.settings import (
     shown_start,
     start_of,
 )
+
+if TYPE_CHECKING:
+    from pgjobs_testing.simulation.fixture import Campaigns
 
 MARKER = (
     "pgjobs(mode, queues, plugins, seed, start, jitter, freeze, strict): how pgjobs runs in this test. "
@@ -74,6 +77,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--pgjobs-image", metavar="IMAGE", help="the image for testcontainers")
     group.addoption(
         "--pgjobs-seed", type=int, metavar="N", help="the seed of every random choice of pgjobs"
+    )
+    group.addoption(
+        "--pgjobs-seeds",
+        type=int,
+        default=10,
+        metavar="COUNT",
+        help="how many seeds a simulated campaign plays that does not say so (default: 10)",
     )
     group.addoption(
         "--pgjobs-start",
@@ -305,3 +315,41 @@ def jobs(request: pytest.FixtureRequest) -> Harness:
             "application's own PgJobs, or another mode"
         )
     return Harness(capture)
+
+
+@pytest.fixture
+def campaign(request: pytest.FixtureRequest) -> Campaigns:
+    """Plays simulated worlds by their seeds: nodes, jobs and faults on virtual time, all invariants checked.
+    It fails with every alarm, the command that plays its seed again, and its scenario as a file:
+        def test_nothing_breaks_where_nodes_crash(campaign):
+            summary = campaign(seeds=20, faults=["crash", "restart"], hours=0.5)
+            assert summary.marks["rescued"] > 0
+    seeds       a number of them, from --pgjobs-seed on (by default --pgjobs-seeds), or a range
+    the world   nodes=3, jobs=200, hours=1, faults="all", store="memory", "postgres" or "both"; world=: a
+                function of your own, of a seed, the options and an empty store, that returns a Verdict
+    how long    processes=0 (this one plays); time=: seeds upward for so many seconds of real time
+    the answer  a summary: played, marks, digest, virtual_s, events
+    The same from a shell: pgjobs-testing simulate. More: docs/how-to/simulate-a-cluster.md
+    """
+    from pgjobs_testing.simulation.fixture import Campaigns
+
+    if request.config.pluginmanager.is_blocked(PACKAGE):
+        raise pytest.UsageError(
+            "-p no:pgjobs_testing switches the plugin off, so there is no fixture 'campaign': leave "
+            "the option out, or this test"
+        )
+    seeds: int = request.config.getoption("--pgjobs-seeds")
+    if seeds < 1:
+        raise pytest.UsageError(f"--pgjobs-seeds takes a number from 1 on, not {seeds}")
+    capture = request.node.stash.get(_capture_key, None)
+    if capture is None:
+        raise pytest.UsageError(
+            "the fixture 'campaign' belongs to one test: use it in function scope"
+        )
+    return Campaigns(
+        session.present(),
+        first=capture.settings.seed,
+        seeds=seeds,
+        store="postgres" if capture.mode == "postgres" else "memory",
+        directory=lambda: request.getfixturevalue("tmp_path"),
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from pgjobs_testing.simulation.playing import STANDARD, Setup
+from pgjobs_testing.simulation.playing import STANDARD
 from pgjobs_testing.simulation.processes import Crew
 from pgjobs_testing.simulation.verdict import FAULTS, Options, Verdict
 
@@ -125,12 +125,10 @@ class Summary:
         """Whether there was no alarm, and no expected mark was silent."""
         return not self.alarms and not self.silent
 
-    def judge_marks(self, setup: Setup) -> None:
+    def judge_marks(self, options: Options, expected: Iterable[str]) -> None:
         """Name the marks that must have fired in so large a campaign, and have not."""
-        if large(setup.options, self.played):
-            self.silent = tuple(
-                mark for mark in expected_marks(setup.world) if mark not in self.marks
-            )
+        if large(options, self.played):
+            self.silent = tuple(mark for mark in expected if mark not in self.marks)
 
 
 def large(options: Options, played: int) -> bool:

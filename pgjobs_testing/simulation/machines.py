@@ -57,7 +57,9 @@ class Machines:
     def size(self) -> int:
         """How many seeds are with the cluster: what its workers can play now, and as many more."""
         if self._clock.monotonic() - self._counted >= COUNT_S:
-            with suppress(OSError, TimeoutError):  # a scheduler that is lost is told of by the seeds
+            with suppress(
+                OSError, TimeoutError
+            ):  # a scheduler that is lost is told of by the seeds
                 self._threads = sum(self._client.nthreads().values())
             self._counted = self._clock.monotonic()
         return max(1, TASKS * self._threads)

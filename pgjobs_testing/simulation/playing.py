@@ -57,16 +57,23 @@ class Setup:
 class Player:
     """Plays seeds in this process, one at a time. ``name`` (of a-z and 0-9) tells its database apart."""
 
-    def __init__(self, setup: Setup, name: str) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        name: str,
+        *,
+        world: World | None = None,
+        postgres: StoreSource | None = None,
+    ) -> None:
+        """``world`` and ``postgres`` stand in for those that ``setup`` names; the latter is not closed."""
+        store = setup.options.store
         self._options = setup.options
-        self._world = imported(setup.world)
-        self._memory: StoreSource | None = None
-        self._postgres: PostgresSource | None = None
-        if setup.options.store != "postgres":
-            self._memory = MemorySource()
-        if setup.options.store != "memory":
-            self._postgres = _postgres(setup, name)
-            self._postgres.store(0)  # a server that cannot be had is told before any seed is played
+        self._world = imported(setup.world) if world is None else world
+        self._memory = None if store == "postgres" else MemorySource()
+        self._postgres, self._own = None if store == "memory" else postgres, None
+        if store != "memory" and postgres is None:
+            self._postgres = self._own = _postgres(setup, name)
+            self._own.store(0)  # a server that cannot be had is told before any seed is played
 
     def play(self, seed: int) -> Verdict:
         """What becomes of the seed; of ``both`` stores what became of it on memory, unless they differ."""
@@ -79,8 +86,8 @@ class Player:
 
     def close(self) -> None:
         """Close the connections, and stop a server that this process owns."""
-        if self._postgres is not None:
-            self._postgres.close()
+        if self._own is not None:
+            self._own.close()
 
     def _played(self, seed: int, name: str, source: StoreSource) -> Verdict:
         options = replace(self._options, store=name)
@@ -98,8 +105,8 @@ def compared(memory: Verdict, postgres: Verdict) -> Verdict:
     if memory.digest == postgres.digest and memory.alarm == postgres.alarm:
         return memory
     if memory.alarm is not None:
-        where = "in memory" if postgres.held else f"in memory (on PostgreSQL {postgres.alarm})"
-        return replace(memory, alarm=f"{where}: {memory.alarm}")
+        where = "alone" if postgres.held else f"(on PostgreSQL: {postgres.alarm})"
+        return replace(memory, alarm=f"in memory {where}: {memory.alarm}")
     if postgres.alarm is not None:
         return replace(postgres, alarm=f"on PostgreSQL alone: {postgres.alarm}")
     told = " and ".join(

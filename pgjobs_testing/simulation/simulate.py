@@ -160,7 +160,7 @@ def _conduct(
 ) -> int:
     """Play them, telling of each alarm as it comes; return the exit status."""
     from pgjobs.adapters.system import SystemClock
-    from pgjobs_testing.simulation.campaign import Campaign
+    from pgjobs_testing.simulation.campaign import Campaign, expected_marks
     from pgjobs_testing.simulation.playing import CampaignError, imported
     from pgjobs_testing.simulation.showing import Pace, alarm_of, showing, sum_of
 
@@ -193,7 +193,7 @@ def _conduct(
         summary = campaign.summary
         if refused is not None and summary.played == 0:
             raise refused
-        summary.judge_marks(setup)
+        summary.judge_marks(setup.options, expected_marks(setup.world))
         if interrupted:
             click.echo("interrupted; the digest is of the seeds below, all from the first on")
         elif campaign.full:

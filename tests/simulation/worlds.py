@@ -105,3 +105,11 @@ def _with(verdict: Verdict, **changes: object) -> Verdict:
     from dataclasses import replace
 
     return replace(verdict, **changes)  # type: ignore[arg-type]  # the tests' own
+
+
+def prying(seed: int, options: Options, store: LocalStore) -> Verdict:
+    """Opens a database that no test made."""
+    from pgjobs.adapters.postgres.store import PostgresStore
+
+    PostgresStore("postgresql://db.example.invalid/production").migrate()
+    return shop(seed, options, store)
