@@ -156,7 +156,7 @@ gallery: $(READY) ## write docs/gallery: what failing tests say, and pictures of
 lock: ## renew requirements-dev.lock from pyproject.toml (needs uv); UPGRADE=1 takes the newest of everything
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 		--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--extra testing --group dev $(if $(UPGRADE),--upgrade) pyproject.toml --output-file $(LOCK)
+		--extra testing --extra cluster --group dev $(if $(UPGRADE),--upgrade) pyproject.toml --output-file $(LOCK)
 
 clean: ## remove the virtual environments, caches and built files
 	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

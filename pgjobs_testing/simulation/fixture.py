@@ -28,7 +28,7 @@ APART = 1_000
 MOST_ALARMS = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Campaigns:
     """Plays campaigns for one test. ``first`` is its first seed, ``seeds`` how many it has by default."""
 
@@ -37,6 +37,9 @@ class Campaigns:
     seeds: int
     store: str
     directory: Callable[[], Path]
+
+    def __repr__(self) -> str:
+        return f"<campaign of {self.seeds} seeds from {self.first} on>"
 
     def __call__(
         self,

@@ -49,7 +49,9 @@ class Backwards:
 
 
 def alone(world: str, **options: object) -> Alone:
-    return Alone(Player(Setup(Options(**{"jobs": 5, **options}), f"tests.simulation.worlds:{world}"), "t"))
+    return Alone(
+        Player(Setup(Options(**{"jobs": 5, **options}), f"tests.simulation.worlds:{world}"), "t")
+    )
 
 
 def told(campaign: Campaign) -> list[Verdict]:
@@ -114,7 +116,10 @@ def test_a_world_that_gives_no_verdict_is_an_alarm():
     [
         ("tests.simulation.worlds:shpo", "no function named 'shpo': did you mean 'shop'?"),
         ("tests.simulation.worlds:START", "not a function, named 'START'"),
-        ("tests.simulation.nothing:shop", "importing tests.simulation.nothing raised ModuleNotFound"),
+        (
+            "tests.simulation.nothing:shop",
+            "importing tests.simulation.nothing raised ModuleNotFound",
+        ),
         ("tests.simulation.worlds", "expected a function of a module, as in shop.worlds:play"),
     ],
 )

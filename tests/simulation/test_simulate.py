@@ -1,0 +1,190 @@
+"""``pgjobs-testing simulate``: what it prints and writes, how it ends, and its exit status."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from select import select
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pgjobs_testing.cli import main
+from tests.simulation import worlds
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--jobs", "5", "-j", "0")
+
+
+def simulate(world: str, *arguments: str) -> Result:
+    named = f"tests.simulation.worlds:{world}"
+    return CliRunner().invoke(main, ["simulate", "--world", named, *arguments])
+
+
+def begin(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    """The command in a process group of its own."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), worlds.FOLDER: str(folder)}
+    environ.pop("PGJOBS_CAPTURED_BY", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "pgjobs_testing.cli", "simulate", *arguments],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    return tmp_path
+
+
+def test_seeds_without_alarm_exit_with_0_and_the_digest_comes_last():
+    result = simulate("shop", "--seeds", "3..7", *SMALL)
+    assert 0 == result.exit_code
+    first, marks, last = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"5 seeds \(3\.\.7\) on memory: no alarm, \d+ events, [\d.e+]+ seeds/s, 25s of virtual time",
+        first,
+    )
+    assert re.fullmatch(r"marks: cancelled \d+", marks)
+    assert re.fullmatch(r"digest: [0-9a-f]{32}", last)
+    assert "" == result.stderr
+    assert last == simulate("shop", "--seeds", "3..7", *SMALL).stdout.splitlines()[-1]
+    assert last != simulate("shop", "--seeds", "3..8", *SMALL).stdout.splitlines()[-1]
+
+
+def test_an_alarm_exits_with_1_and_leaves_the_way_back_to_it(here):
+    result = simulate("alarming", "--seeds", "1..5", "--write", "alarms", *SMALL)
+    assert 1 == result.exit_code
+    assert [
+        "seed 3: permits: 3 of 2 are out",
+        "  drawn: 5 jobs",
+        "  again: pgjobs-testing simulate --seed 3 --jobs 5 --world tests.simulation.worlds:alarming",
+        "  scenario: alarms/alarm-3.scenario.yaml",
+    ] == result.stderr.splitlines()
+    assert "name: seed 3\n" == (here / "alarms" / "alarm-3.scenario.yaml").read_text()
+    assert "5 seeds (1..5) on memory: 1 alarm, " in result.stdout
+    assert "alarms of seeds 3" in result.stdout.splitlines()
+    alone = simulate("alarming", "--seed", "3", *SMALL)
+    assert (1, result.stderr.splitlines()[:3]) == (alone.exit_code, alone.stderr.splitlines()[:3])
+    assert (here / "alarm-3.scenario.yaml").exists()
+
+
+def test_a_scenario_that_cannot_be_written_ends_nothing(here):
+    (here / "alarms").write_text("a file")
+    wrong = simulate("alarming", "--seed", "3", "--write", "alarms/deeper", *SMALL)
+    assert 1 == wrong.exit_code
+    assert "alarm-3.scenario.yaml cannot be written: " in wrong.stderr
+    assert wrong.stdout.splitlines()[-1].startswith("digest: ")
+
+
+def test_a_campaign_ends_after_so_many_alarms():
+    result = simulate("alarming", "--seeds", "0..50", "--max-alarms", "2", *SMALL)
+    assert 1 == result.exit_code
+    first, second, alarms, *_ = result.stdout.splitlines()
+    assert "ended early, at 2 alarms (--max-alarms)" == first
+    assert second.startswith("4 seeds (0..3) on memory: 2 alarms, ")
+    assert "alarms of seeds 0, 3" == alarms
+
+
+def test_a_mark_that_never_fired_exits_with_1():
+    result = simulate("quick", "--seeds", "0..299", "-j", "0")
+    assert 1 == result.exit_code
+    assert (
+        "marks that must fire in so large a campaign, and did not: never"
+        in result.stdout.splitlines()
+    )
+    assert 0 == simulate("quick", "--seeds", "0..298", "-j", "0").exit_code
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["--seeds", "7..5"], "found the seeds 7..5, which are none"),
+        (["--seeds", "5.."], "--seeds 5.. never ends: give its last, as in 5..999, or --time"),
+        (["--seed", "5", "--time", "1m"], "--seed 5 is one seed alone"),
+        (["--seed", "5", "--seeds", "1..2"], "--seed 5 is one seed alone"),
+        (["--time", "10"], "found --time '10'; expected a duration such as 250ms"),
+        (["--time", "0s"], "found --time '0s'; expected a duration"),
+        (["--faults", "crush"], "unknown fault 'crush': did you mean 'crash'?"),
+        (["--hours", "nan"], "found nan hours; expected a number above 0"),
+        (["--nodes", "0"], "found 0 nodes; expected a whole number from 1 to 100"),
+        (["--dask", "tcp://127.0.0.1:1", "-j", "2"], "give --processes or --dask, not both"),
+        (["--world", "tests.simulation.worlds:shpo"], "did you mean 'shop'?"),
+        (["--store", "postgres", "--postgres", "embeded"], "did you mean 'embedded'?"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_says_what_is_right(arguments, complaint):
+    result = simulate("shop", *arguments)
+    assert 2 == result.exit_code
+    assert complaint in " ".join(result.stderr.split())
+    assert "" == result.stdout
+
+
+def test_time_ends_a_campaign_between_seeds(here):
+    command = begin(
+        "--world", "tests.simulation.worlds:shop", "--jobs", "5", "--time", "500ms", folder=here
+    )
+    out, err = command.communicate(timeout=60)
+    assert 0 == command.returncode, err
+    found = re.match(r"(\d+) seeds \(0\.\.(\d+)\) on memory: no alarm", out)
+    assert found is not None, out
+    assert int(found[1]) == int(found[2]) + 1
+    again = simulate("shop", "--seeds", f"0..{found[2]}", *SMALL)
+    assert out.splitlines()[-1] == again.stdout.splitlines()[-1]
+
+
+def test_ctrl_c_leaves_the_sum_of_what_was_played_and_no_process(here):
+    command = begin(
+        "--world", "tests.simulation.worlds:held_up", "--seeds", "0..9", "-j", "2", folder=here
+    )
+    until(lambda: len(held(here)) == 2, command)
+    os.killpg(command.pid, signal.SIGINT)  # as a terminal does: to every process
+    out, err = command.communicate(timeout=60)
+    assert 0 == command.returncode, err
+    assert "" == err
+    first, second, *_, last = out.splitlines()
+    assert "interrupted; the digest is of the seeds below, all from the first on" == first
+    assert second.startswith("2 seeds (0..1) on memory: no alarm")
+    assert last == simulate("shop", "--seeds", "0..1", "-j", "0").stdout.splitlines()[-1]
+    assert [] == [pid for pid in held(here) if alive(pid)]
+
+
+def test_processes_end_with_a_command_that_was_killed(here):
+    command = begin(
+        "--world", "tests.simulation.worlds:held_up", "--seeds", "2..9", "-j", "2", folder=here
+    )
+    until(lambda: len(held(here)) == 2, command)
+    command.kill()
+    assert ("", "") == command.communicate(timeout=60)  # ends with the last process that holds it
+
+
+def held(folder: Path) -> list[int]:
+    """The processes that play a seed which never ends."""
+    return [int(path.suffix[1:]) for path in folder.iterdir() if path.name[0] not in "01"]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(reached: Callable[[], bool], command: subprocess.Popen[str]) -> None:
+    """Wait for it, as long as the command runs; the test's time limit ends what never comes."""
+    assert command.stdout is not None
+    while not reached():
+        ended, _, _ = select([command.stdout], [], [], 0.05)
+        assert not ended, command.communicate()

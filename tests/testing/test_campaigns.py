@@ -1,0 +1,142 @@
+"""The fixture ``campaign`` in a project of its own, run by a real pytest."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    """Runs one test module with the plugin on."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("PGJOBS_CAPTURED_BY", raising=False)
+
+    def running(test: str, *options: str) -> pytest.RunResult:
+        pytester.makepyfile(test_it=textwrap.dedent(test))
+        return pytester.runpytest_subprocess(
+            "-p", "pgjobs_testing", "-p", "no:cacheprovider", *options, timeout=120
+        )
+
+    return running
+
+
+def test_a_campaign_plays_a_number_of_seeds_from_that_of_the_run_on(run):
+    test = """
+        from tests.simulation.worlds import quick, shop
+
+        def test_by_number(campaign):
+            summary = campaign(3, jobs=4, world=shop)
+            assert (3, 100, 102) == (summary.played, summary.first, summary.last)
+            assert summary.digest == campaign(range(100, 103), jobs=4, world=shop).digest
+            assert summary.digest != campaign(range(103), jobs=4, world=shop).digest
+
+        def test_by_default(campaign):
+            summary = campaign(world="tests.simulation.worlds:quick")
+            assert (5, 104) == (summary.played, summary.last)
+
+        def test_for_a_time(campaign):
+            summary = campaign(jobs=4, world=quick, time=0.05)
+            assert summary.played == summary.last - 99
+
+        def test_in_processes(campaign):
+            here = campaign(range(4), jobs=4, world=shop)
+            assert here.digest == campaign(range(4), jobs=4, world=shop, processes=1).digest
+
+        def a_world_of_the_test(seed, options, store):
+            assert options.faults == ("crash", "skew")
+            assert (options.nodes, options.hours) == (5, 0.5)
+            return shop(seed, options, store)
+
+        def test_with_options(campaign):
+            given = {"nodes": 5, "jobs": 1, "hours": 0.5, "faults": ["skew", "crash"]}
+            assert campaign(2, **given, world=a_world_of_the_test).held
+        """
+    run(test, "--pgjobs-seed", "100", "--pgjobs-seeds", "5").assert_outcomes(passed=5)
+
+
+def test_an_alarm_fails_the_test_and_leaves_the_way_back_to_it(run):
+    test = """
+        from tests.simulation.worlds import alarming
+
+        def test_alarm(campaign):
+            campaign(range(5, 8), jobs=4, world=alarming)
+
+        def test_wrong_use(campaign):
+            campaign(0)
+
+        def test_misspelt(campaign):
+            campaign(faults="crush")
+
+        def test_unnamed(campaign):
+            campaign(1, processes=1, world=lambda seed, options, store: None)
+        """
+    result = run(test)
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(
+        [
+            "E *AssertionError: seed 6: permits: 3 of 2 are out",
+            "E * drawn: 4 jobs",
+            "E * again: pgjobs-testing simulate --seed 6 --jobs 4 --world *worlds:alarming",
+            "E * scenario: *alarm-6.scenario.yaml",
+            "E * 3 seeds (5..7) on memory: 1 alarm, * events",
+            "E *found 0 seeds; expected one, at least",
+            "E *unknown fault 'crush': did you mean 'crash'?",
+            "E *which other processes cannot import*",
+        ]
+    )
+
+
+@pytest.mark.postgres
+def test_a_campaign_in_mode_postgres_leaves_the_jobs_of_its_test_alone(run, pytestconfig):
+    test = """
+        import pytest
+        from pgjobs import worker
+        from tests.simulation.worlds import differing, shop
+
+        @worker
+        def note(job):
+            pass
+
+        @pytest.mark.pgjobs(mode="postgres")
+        def test_both(campaign, jobs):
+            job = jobs.insert(note.new())
+            digest = campaign(range(4), jobs=4, world=shop).digest
+            assert digest == campaign(range(4), jobs=4, world=shop, store="memory").digest
+            assert [job.id] == [each.id for each in jobs.all_jobs()]
+            assert digest == campaign(range(4), jobs=4, world=shop, processes=1).digest
+            with pytest.raises(AssertionError, match="seed 2: the stores differ"):
+                campaign(range(4), jobs=4, world=differing, store="both")
+        """
+    server: str = pytestconfig.getoption("--pgjobs-postgres")
+    run(test, "--pgjobs-postgres", server).assert_outcomes(passed=1)
+
+
+@pytest.mark.postgres
+def test_a_campaign_under_xdist_asks_the_controllers_server(run, pytestconfig):
+    pytest.importorskip("xdist")
+    server: str = pytestconfig.getoption("--pgjobs-postgres")
+    test = """
+        import pytest
+        from tests.simulation.worlds import shop
+
+        @pytest.mark.parametrize("processes", [0, 1])
+        def test_one(campaign, processes):
+            campaign(range(4), jobs=4, world=shop, store="both", processes=processes)
+        """
+    result = run(test, "-n", "2", "--pgjobs-postgres", server)
+    result.assert_outcomes(passed=2)
+
+
+def test_nothing_of_simulations_is_imported_before_a_test_asks_for_it(run):
+    test = """
+        import sys
+
+        def test_not_imported():
+            assert not [name for name in sys.modules if "pgjobs_testing.simulation" in name]
+        """
+    run(test).assert_outcomes(passed=1)
