@@ -58,7 +58,8 @@ class Campaigns:
 
         ``nodes``, ``jobs``, virtual ``hours``, ``faults`` and ``store`` are as the options of
         ``pgjobs-testing simulate``; a test in mode ``postgres`` plays there. With ``time``, in seconds,
-        seeds are played upward for so long. ``processes`` above 0 are started; ``world`` must be importable there.
+        seeds are played upward for so long. ``processes`` above 0 are started; there ``world`` must be
+        importable.
         ``AssertionError`` with every alarm, at most ``MOST_ALARMS``; a scenario of each is written.
         """
         __tracebackhide__ = True

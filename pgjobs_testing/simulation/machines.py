@@ -1,14 +1,17 @@
 """Who plays the seeds of a campaign that outgrows one machine: the workers of a Dask cluster.
 
 A seed is a task. Dask gives those of a worker that was lost to others, and a verdict that was lost
-with it is worked out again: the same seed has the same verdict on any machine. A seed on which worker
-after worker is lost (Dask's ``distributed.scheduler.allowed-failures``, by default 3) is named.
+with it is worked out again: the same seed has the same verdict on any machine. Dask gives up a task
+when more workers were lost with it than ``distributed.scheduler.allowed-failures`` (3), though another
+task may have killed them. So such a seed is played once more with no other beside it, and is named only
+where it is given up again.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from contextlib import suppress
 from importlib.metadata import version
 from queue import Empty, SimpleQueue
@@ -21,7 +24,7 @@ from pgjobs_testing.simulation.verdict import Verdict
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-CONNECT_S = 15
+CONNECT_S = 15.0
 """How long a scheduler has to answer, and a cluster to have its first worker."""
 
 TASKS = 2
@@ -34,19 +37,23 @@ COUNT_S = 1.0
 class Machines:
     """The workers of the cluster whose scheduler is at ``address``; they may come and go."""
 
-    def __init__(self, setup: Setup, address: str, clock: Clock) -> None:
+    def __init__(
+        self, setup: Setup, address: str, clock: Clock, *, connect_s: float = CONNECT_S
+    ) -> None:
         self._setup, self._address, self._clock = setup, address, clock
-        self._client = _connected(address)
+        self._client = _connected(address, connect_s)
         self._threads, self._counted = 1, -COUNT_S
         self._out: dict[Future, int] = {}
+        self._suspects: deque[int] = deque()
+        self._alone: int | None = None
         self._ended: SimpleQueue[Future] = SimpleQueue()
         try:
-            self._client.wait_for_workers(1, timeout=CONNECT_S)
+            self._client.wait_for_workers(1, timeout=connect_s)
             self._compare_versions()
         except TimeoutError:
             self._client.close()
             raise CampaignError(
-                f"the Dask scheduler at {address} has no worker after {CONNECT_S} s: start some with "
+                f"the Dask scheduler at {address} has no worker after {connect_s} s: start some with "
                 f"`dask worker {address}`"
             ) from None
         except BaseException:
@@ -66,21 +73,23 @@ class Machines:
 
     @property
     def room(self) -> int:
+        if self._suspects or self._alone is not None:
+            return 0
         return self.size - len(self._out)
 
     def take(self, seed: int) -> None:
-        key = f"pgjobs-{self._client.id}-{seed}"
-        future = self._client.submit(play, self._setup, seed, key=key, pure=False)
-        self._out[future] = seed
-        future.add_done_callback(self._ended.put)
+        self._submit(seed, f"pgjobs-{self._client.id}-{seed}")
 
     def ended(self, timeout_s: float) -> list[Verdict]:
         told: list[Verdict] = []
         with suppress(Empty):
             future = self._ended.get(timeout=timeout_s)
             while True:
-                told.append(self._verdict(future, self._out.pop(future)))
+                told += self._verdict(future, self._out.pop(future))
                 future = self._ended.get_nowait()
+        if self._suspects and not self._out:
+            self._alone = self._suspects.popleft()
+            self._submit(self._alone, f"pgjobs-{self._client.id}-{self._alone}-alone")
         return told
 
     def close(self) -> None:
@@ -88,18 +97,28 @@ class Machines:
         self._out.clear()
         self._client.close()
 
-    def _verdict(self, future: Future, seed: int) -> Verdict:
+    def _submit(self, seed: int, key: str) -> None:
+        future = self._client.submit(play, self._setup, seed, key=key, pure=False)
+        self._out[future] = seed
+        future.add_done_callback(self._ended.put)
+
+    def _verdict(self, future: Future, seed: int) -> list[Verdict]:
         from distributed import KilledWorker
 
+        alone, self._alone = self._alone == seed, None
         try:
-            verdict: Verdict = future.result()
+            return [future.result()]
         except KilledWorker as error:
-            return unplayed(seed, f"worker after worker of the cluster was lost with it: {error}")
+            if alone:
+                return [
+                    unplayed(seed, f"worker after worker of the cluster was lost to it: {error}")
+                ]
+            self._suspects.append(seed)
+            return []
         except Exception as error:
             raise CampaignError(
                 f"the cluster at {self._address} cannot play: {type(error).__name__}: {error}"
             ) from error
-        return verdict
 
     def _compare_versions(self) -> None:
         """Equal seeds have equal traces by equal code."""
@@ -119,7 +138,7 @@ class Machines:
             )
 
 
-def _connected(address: str) -> Client:
+def _connected(address: str, connect_s: float) -> Client:
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
@@ -127,7 +146,7 @@ def _connected(address: str) -> Client:
             f"--dask needs distributed ({error}): pip install 'pgjobs[cluster]'"
         ) from None
     try:
-        return Client(address, timeout=CONNECT_S, set_as_default=False)
+        return Client(address, timeout=connect_s, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise CampaignError(
             f"no Dask scheduler answers at {address!r}: {error}. Start one with `dask scheduler`, "

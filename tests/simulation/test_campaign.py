@@ -48,10 +48,8 @@ class Backwards:
         pass
 
 
-def alone(world: str, **options: object) -> Alone:
-    return Alone(
-        Player(Setup(Options(**{"jobs": 5, **options}), f"tests.simulation.worlds:{world}"), "t")
-    )
+def alone(world: str) -> Alone:
+    return Alone(Player(Setup(SMALL, f"tests.simulation.worlds:{world}"), "t"))
 
 
 def told(campaign: Campaign) -> list[Verdict]:
