@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Effect
+from pgjobs.rules.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pgjobs.adapters.postgres.store import PostgresStore
@@ -67,6 +69,20 @@ class StoreSource(Protocol):
     """Where stores of a kind come from: an empty one at each call; ``n`` tells databases apart."""
 
     def store(self, n: int) -> LocalStore: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OneStore:
+    """The store that is given, for the one instance there is: a simulated world's, in a ``harness``."""
+
+    given: LocalStore
+
+    def store(self, n: int) -> LocalStore:
+        if n > 0:
+            raise ConfigurationError(
+                "one store was given, and there is a second database here: give a source of stores"
+            )
+        return self.given
 
 
 class MemorySource:

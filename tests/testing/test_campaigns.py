@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -114,6 +115,21 @@ def test_a_campaign_in_mode_postgres_leaves_the_jobs_of_its_test_alone(run, pyte
         """
     server: str = pytestconfig.getoption("--pgjobs-postgres")
     run(test, "--pgjobs-postgres", server).assert_outcomes(passed=1)
+
+
+@pytest.mark.postgres
+def test_a_world_of_a_project_plays_its_workers_on_the_store_it_is_given(run, pytestconfig):
+    """As docs/how-to/simulate-a-cluster.md writes it."""
+    page = (ROOT / "docs/how-to/simulate-a-cluster.md").read_text(encoding="utf-8")
+    (world,) = re.findall(r'```python title="shop_worlds.py"\n(.*?)```', page, re.DOTALL)
+    test = """
+        def test_on_both_stores(campaign):
+            both = campaign(range(3), jobs=20, world=play, store="both")
+            assert both.digest == campaign(range(3), jobs=20, world=play).digest
+            assert both.marks["refunded"] > 0
+        """
+    server: str = pytestconfig.getoption("--pgjobs-postgres")
+    run(world + textwrap.dedent(test), "--pgjobs-postgres", server).assert_outcomes(passed=1)
 
 
 @pytest.mark.postgres
