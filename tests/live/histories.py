@@ -36,7 +36,9 @@ from tests.live.history_process import LIMITED
 
 PATIENCE_S = 90.0
 ROOT = Path(__file__).resolve().parents[2]
-SETTLED = "NOT EXISTS (SELECT FROM oban_jobs WHERE state IN ('available', 'scheduled', 'retryable', 'executing'))"
+SETTLED = """NOT EXISTS (
+  SELECT FROM oban_jobs WHERE state IN ('available', 'scheduled', 'retryable', 'executing')
+)"""
 
 
 class Process:
@@ -110,10 +112,12 @@ class Campaign:
 
     def begin(self, count: int) -> None:
         """The first leads; then all begin at once."""
-        self._add()
+        self._add().wait_for("ready")
         self._wait_until("EXISTS (SELECT FROM pgjobs_leases)")
         for _ in range(count - 1):
             self._add()
+        for process in self.processes[1:]:
+            process.wait_for("ready")
         for process in self.processes:
             process.tell("go")
 
@@ -123,10 +127,17 @@ class Campaign:
         victim = self._hanging()
         victim.signal(signal.SIGKILL)
         victim.ended()
-        self.processes.remove(victim)
-        victim.end()
+        self._replace(victim)
         self._wait_until(f"NOT {self._executing(victim)}")
-        self._add().tell("go")
+
+    def leave(self) -> None:
+        """A process stops, and gives back what it runs; another takes its place."""
+        self.faults["left"] += 1
+        victim = self._hanging("tasks")
+        victim.tell("leave")
+        victim.wait_for("stopped")
+        assert victim.ended() == 0
+        self._replace(victim)
 
     def freeze(self) -> None:
         """A process stands still until what it runs was taken from it, and then goes on with that."""
@@ -153,7 +164,7 @@ class Campaign:
 
     def disturb(self, seconds: float) -> None:
         """Let one fault follow another for so long; then the clients make no more calls."""
-        faults = (self.cut, self.cut, self.cut, self.kill, self.freeze)
+        faults = (self.cut, self.cut, self.cut, self.kill, self.freeze, self.leave)
         clock, pause = SystemClock(), threading.Event()
         until = clock.monotonic() + seconds
         while clock.monotonic() < until:
@@ -192,14 +203,20 @@ class Campaign:
         self._born += 1
         process = Process(self._dsn, self._folder, name, seed, self._calls)
         self.processes.append(process)
-        process.wait_for("ready")
         return process
 
-    def _hanging(self) -> Process:
+    def _replace(self, process: Process) -> None:
+        self.processes.remove(process)
+        process.end()
+        added = self._add()
+        added.wait_for("ready")
+        added.tell("go")
+
+    def _hanging(self, what: str = "") -> Process:
         """One of them, but not the first, with some of its runs in mid-flight for sure."""
         others = self.processes[1:]
         victim = others[int(self._rng.random("victim") * len(others))]
-        victim.tell("hang")
+        victim.tell(f"hang {what}".strip())
         victim.wait_for("hanging")
         return victim
 

@@ -2,7 +2,8 @@
 
 It says ``ready``, begins at ``go``, and says ``called`` when its clients have made their calls (``calls`` for
 each, or, where that is 0, as many as they can until ``quit``). At ``hang`` the runs that begin wait, until
-``go on``; ``hanging`` says that some do. At ``stop`` it stops its node, says ``stopped`` and ends.
+``go on``; ``hanging`` says that some do. At ``stop`` it stops its node, says ``stopped`` and ends; at
+``leave`` too, with little grace and without letting go on what hangs (``hang tasks``: no thread does).
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from pgjobs_testing.simulation.histories.recording import Recorder
 from tests.live.history_clients import Client
 
 RESCUE_AFTER_S = 1.5
-LIMITED = Queue(concurrency=4, rate_limit=RateLimit(allowed=30, period=1), global_concurrency=6)
+LIMITED = Queue(concurrency=4, rate_limit=RateLimit(allowed=40, period=0.25), global_concurrency=6)
 QUEUES: dict[str, int | Queue] = {"default": 8, "threads": 4, "limited": LIMITED}
 CLIENTS = 2
 HANGING = 3
 """Runs that must wait at a time before a process is said to hang."""
 FEEDS = 2_000
+GRACE_S = 0.1
 OFTEN = backoff.constant(0.05)
 
 
@@ -46,11 +48,13 @@ class Hang:
 
     def __init__(self) -> None:
         self._over: Future[None] | None = None
+        self._threads = True
         self.held = threading.Semaphore(0)
 
-    def begin(self) -> None:
-        """Let every run wait that begins from now on."""
-        self._over = Future()
+    def begin(self, threads: bool = True) -> None:
+        """Let every run wait that begins from now on; without ``threads``, those on the loop alone."""
+        self.held = threading.Semaphore(0)
+        self._threads, self._over = threads, Future()
 
     def end(self) -> None:
         """Let all go on."""
@@ -60,7 +64,7 @@ class Hang:
 
     def wait(self) -> None:
         """A run in a thread."""
-        if (over := self._over) is not None:
+        if (over := self._over) is not None and self._threads:
             self.held.release()
             over.result()
 
@@ -140,6 +144,7 @@ class Serving:
             for k in range(CLIENTS)
         ]
         self.feeder = Client(self.jobs, dsn, workers, self.recorder, f"{name}.feed", seed)
+        self.feeding: list[threading.Thread] = []
         self.threads = [
             threading.Thread(target=client.call, args=(calls, self.quitting))
             for client in self.clients
@@ -151,17 +156,22 @@ class Serving:
             for thread in self.threads:
                 thread.start()
             threading.Thread(target=self._called, daemon=True).start()
-        elif line == "hang":
-            self.hang.begin()
-            threading.Thread(target=self._feed, daemon=True).start()
+        elif line in ("hang", "hang tasks"):
+            self.hang.begin(threads=line == "hang")
+            self.feeding.append(threading.Thread(target=self._feed))
+            self.feeding[-1].start()
         elif line == "go on":
             self.hang.end()
         elif line == "quit":
             self.quitting.set()
         else:
-            assert line == "stop", line
-            self.hang.end()
-            self.jobs.stop()
+            assert line in ("stop", "leave"), line
+            if line == "stop":
+                self.hang.end()
+            self.quitting.set()
+            self.jobs.stop(grace=GRACE_S if line == "leave" else 15)
+            for thread in (*self.threads, *self.feeding):
+                thread.join()
             self.recorder.close()
             say("stopped")
 
@@ -195,7 +205,7 @@ def main() -> None:
     say("ready")
     for line in sys.stdin:
         serving.told(line.strip())
-        if line.strip() == "stop":
+        if line.strip() in ("stop", "leave"):
             return
 
 

@@ -64,12 +64,13 @@ class Times:
         afters = [after := max(after, window.after) for window in alone]
         before = NEVER
         befores = [before := min(before, window.before) for window in reversed(alone)][::-1]
-        for entry, first, last in zip(life.entries, afters, befores, strict=True):
-            self._windows[entry.n] = Window(first, last)
-            if first > last:
+        windows = [*map(Window, afters, befores)]
+        self._windows.update(zip((each.n for each in life.entries), windows, strict=True))
+        for entry, window in zip(life.entries, windows, strict=True):
+            if window.after > window.before:
                 seen = (
-                    f"job {life.job} became {entry.after or 'deleted'} not before {first:.6f}, "
-                    f"and not after {last:.6f}"
+                    f"job {life.job} became {entry.after or 'deleted'} not before "
+                    f"{window.after:.6f}, and not after {window.before:.6f}"
                 )
                 self._alarms.append(Anomaly("out-of-time", seen, (life.job,)))
                 return
