@@ -1,8 +1,8 @@
 """Processes and threads over one database, with faults among them, and the history that they leave.
 
 ``python -m tests.live.histories --seconds 120 --processes 4 --seed N`` records one for so long, checks it and
-says what it found; the suite records a short one. The first process leads and is spared: a lease outlives
-its node by half a minute.
+says what it found; the suite records a short one. The oldest process leads, and is rarely killed: its lease
+outlives it by half a minute, in which nobody rescues.
 """
 
 from __future__ import annotations
@@ -123,8 +123,15 @@ class Campaign:
 
     def kill(self) -> None:
         """A process ends in the middle of its runs, and another takes its place."""
-        self.faults["killed"] += 1
-        victim = self._hanging()
+        self._kill(self._other())
+
+    def behead(self) -> None:
+        """The same of the oldest, which leads."""
+        self._kill(self.processes[0])
+
+    def _kill(self, victim: Process) -> None:
+        self.faults["beheaded" if victim is self.processes[0] else "killed"] += 1
+        self._hang(victim)
         victim.signal(signal.SIGKILL)
         victim.ended()
         self._replace(victim)
@@ -133,7 +140,8 @@ class Campaign:
     def leave(self) -> None:
         """A process stops, and gives back what it runs; another takes its place."""
         self.faults["left"] += 1
-        victim = self._hanging("tasks")
+        victim = self._other()
+        self._hang(victim, "hang tasks")
         victim.tell("leave")
         victim.wait_for("stopped")
         assert victim.ended() == 0
@@ -142,7 +150,8 @@ class Campaign:
     def freeze(self) -> None:
         """A process stands still until what it runs was taken from it, and then goes on with that."""
         self.faults["frozen"] += 1
-        victim = self._hanging()
+        victim = self._other()
+        self._hang(victim)
         victim.signal(signal.SIGSTOP)
         try:
             self._wait_until(f"NOT {self._executing(victim)}")
@@ -164,7 +173,8 @@ class Campaign:
 
     def disturb(self, seconds: float) -> None:
         """Let one fault follow another for so long; then the clients make no more calls."""
-        faults = (self.cut, self.cut, self.cut, self.kill, self.freeze, self.leave)
+        often = (self.cut, self.cut, self.cut, self.kill, self.freeze, self.leave)
+        faults = (*often, *often, self.behead)
         clock, pause = SystemClock(), threading.Event()
         until = clock.monotonic() + seconds
         while clock.monotonic() < until:
@@ -212,13 +222,16 @@ class Campaign:
         added.wait_for("ready")
         added.tell("go")
 
-    def _hanging(self, what: str = "") -> Process:
-        """One of them, but not the first, with some of its runs in mid-flight for sure."""
+    def _other(self) -> Process:
+        """Any but the oldest."""
         others = self.processes[1:]
-        victim = others[int(self._rng.random("victim") * len(others))]
-        victim.tell(f"hang {what}".strip())
+        return others[int(self._rng.random("victim") * len(others))]
+
+    @staticmethod
+    def _hang(victim: Process, how: str = "hang") -> None:
+        """Some of its runs are in mid-flight for sure."""
+        victim.tell(how)
         victim.wait_for("hanging")
-        return victim
 
     @staticmethod
     def _executing(process: Process) -> str:
