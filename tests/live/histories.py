@@ -271,6 +271,7 @@ class Figures:
     told: Counter[str]
     moves: Counter[str]
     conflicts: int
+    replaced: int
     executions: int
     unended: int
 
@@ -283,6 +284,7 @@ def figures(history: History) -> Figures:
         Counter(each.what for each in history.told),
         Counter(f"{each.before} -> {each.after}" for each in history.journal),
         sum(answer.conflict for each in history.inserts for answer in each.answers),
+        sum(answer.replaced for each in history.inserts for answer in each.answers),
         len(history.executions),
         sum(each.ended is None for each in history.executions),
     )

@@ -21,7 +21,7 @@ from pgjobs_testing.simulation.histories.recording import Recorder, Result
 T = TypeVar("T")
 
 PLAIN = ("steady", "steady", "threaded", "limited")
-UNIQUE = ("only", "brief", "waiting")
+UNIQUE = ("only", "brief", "waiting", "moving", "moving")
 OUTCOMES = ("ok", "ok", "ok", "ok", "fail", "snooze", "discard", "cancel")
 LEVELS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 GROUPS = 8
@@ -146,7 +146,8 @@ class Client:
         args = {"key": f"{self._name}.{self._made}", "outcome": self._one_of("outcome", OUTCOMES)}
         if kind in UNIQUE:
             args["group"] = f"{kind}.{self._below('group', GROUPS)}"
-        later = LATER_S if self._rng.random("later") < 1 / 8 else None
+        often = 1 / 2 if kind == "moving" else 1 / 8
+        later = LATER_S if self._rng.random("later") < often else None
         made: NewJob = self._workers[kind].new(args, schedule_in=later)
         return made
 

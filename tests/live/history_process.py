@@ -40,6 +40,12 @@ HANGING = 3
 """Runs that must wait at a time before a process is said to hang."""
 FEEDS = 2_000
 GRACE_S = 0.1
+REPLACE = {
+    "available": ("scheduled_at", "priority"),
+    "scheduled": ("scheduled_at",),
+    "retryable": ("scheduled_at", "tags"),
+    "executing": ("priority",),
+}
 OFTEN = backoff.constant(0.05)
 
 
@@ -121,6 +127,9 @@ def staff(recorder: Recorder, hang: Hang) -> dict[str, Any]:
         name: worker(name=name, backoff=OFTEN, unique=unique)(alike)
         for name, unique in uniques.items()
     }
+    made["moving"] = worker(
+        name="moving", backoff=OFTEN, unique=uniques["waiting"], replace=REPLACE
+    )(alike)
     return {"steady": steady, "threaded": threaded, "limited": limited, **made}
 
 

@@ -34,7 +34,7 @@ def test_what_processes_and_threads_recorded_can_have_been(database: str, tmp_pa
     calls = seen.calls
     assert all(calls[f"{what} ok"] for what in ("insert", "cancel", "retry", "delete"))
     assert calls["insert failed"]
-    assert seen.conflicts
+    assert 0 < seen.replaced < seen.conflicts
     assert seen.told["late"], "the process that stood still had outcomes that came late"
     assert seen.told["rescued"]
     assert seen.unended, "the process that was killed had runs without an end"

@@ -187,6 +187,22 @@ def a_state_is_passed_over(history: History) -> History | None:
     return None
 
 
+def a_job_changes_for_nobody(history: History) -> History | None:
+    for life in _lives(history):
+        last = life.entries[-1]
+        if last.after is not None:
+            change = replace(last, n=history.journal[-1].n + 1, before=last.after)
+            if all(
+                each.call.ended is Ended.OK for each in history.inserts if _may_meet(each, life)
+            ):
+                return replace(history, journal=(*history.journal, change))
+    return None
+
+
+def _may_meet(insert: Insert, life: Life) -> bool:
+    return any(new.group == life.birth.group for new in insert.new)
+
+
 def an_attempt_is_counted_twice(history: History) -> History | None:
     for entry in history.journal:
         if entry.after == "executing":
@@ -387,7 +403,7 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
     "torn": (half_of_a_call_is_stored, one_call_is_stored_in_two_transactions),
     "disobeyed": (an_answered_delete_did_nothing,),
     "risen": (a_finished_job_comes_back_by_itself,),
-    "illegal-move": (a_state_is_passed_over,),
+    "illegal-move": (a_state_is_passed_over, a_job_changes_for_nobody),
     "attempt-jump": (an_attempt_is_counted_twice,),
     "token-reused": (two_claims_share_a_token,),
     "unclaimed-start": (a_job_runs_unclaimed, a_job_runs_as_another_attempt),

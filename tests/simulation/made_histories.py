@@ -135,7 +135,7 @@ class Maker:
                 period = new.rule.period_us
                 counts = each.last.group == new.group and each.state in new.rule.states
                 if counts and (period is None or call.now - born < period):
-                    return Answer(job, conflict=True)
+                    return Answer(job, conflict=True, replaced=self._replaced(job, pick))
         job = len(self.jobs) + 1
         queue = "limited" if new.group is None and pick % 2 else "default"
         state = "scheduled" if pick % 7 == 3 else "available"
@@ -143,6 +143,13 @@ class Maker:
         self.jobs[job] = Stored(Entry(0, 0, job, *known))
         self._note(job)
         return Answer(job)
+
+    def _replaced(self, job: int, pick: int) -> bool:
+        """A third of the inserts that meet a job change it."""
+        state = self.jobs[job].state
+        if pick % 3 == 0:
+            self._change(job, "scheduled" if state == "available" and pick % 2 else state)
+        return pick % 3 == 0
 
     def _order(
         self, what: str, pick: int, early: float, late: float, left: tuple[str, ...], to: str | None

@@ -37,7 +37,7 @@ def check(history: History) -> list[Anomaly]:
     times = Times(history, known)
     return [
         *accounts(history, known),
-        *moves(known),
+        *moves(history, known),
         *starts(history, known),
         *times.alarms(),
         *uniqueness(history, known, times),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pgjobs_testing.simulation.histories.model import Anomaly, Entry
+from pgjobs_testing.simulation.histories.model import Anomaly, Ended, Entry, History
 
 EXECUTING = "executing"
 FINAL = ("completed", "discarded", "cancelled")
@@ -34,6 +35,9 @@ MOVES: dict[tuple[str | None, str | None], tuple[int, ...]] = {
 
 Written down here once more, not taken from the engine, whose table may be wrong.
 """
+
+POSTPONED = ("available", "scheduled")
+"""Where an insert that meets a job may move it, beside changing it where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,16 @@ class Life:
         return self.entries[0]
 
     def claims(self) -> Iterator[Claim]:
-        """Each claim with what ended it: the next change, whatever that is."""
+        """Each claim with what ended it: the next change of its state, whatever that is."""
         for at, entry in enumerate(self.entries):
             if entry.after == EXECUTING and entry.before != EXECUTING:
-                yield Claim(entry, self.entries[at + 1] if at + 1 < len(self.entries) else None)
+                ends = (each for each in self.entries[at + 1 :] if each.after != EXECUTING)
+                yield Claim(entry, next(ends, None))
+
+    @property
+    def replaced(self) -> list[Entry]:
+        """The changes that only an insert can have made that met the job."""
+        return [entry for entry in self.entries if _by_an_insert(entry)]
 
 
 def lives(journal: Iterable[Entry]) -> dict[int, Life]:
@@ -85,22 +95,23 @@ def lives(journal: Iterable[Entry]) -> dict[int, Life]:
     return {job: Life(job, tuple(found)) for job, found in sorted(entries.items())}
 
 
-def moves(known: dict[int, Life]) -> Iterator[Anomaly]:
+def moves(history: History, known: dict[int, Life]) -> Iterator[Anomaly]:
     """No job moves but as ``MOVES`` has it, each change begins where the last one ended, tokens are new."""
+    replacing = _replacing(history, known)
     for life in known.values():
+        if len(life.replaced) > replacing[life.job]:
+            yield _illegal(life.replaced[-1], "was made by nobody")
         if life.birth.before is not None:
             yield _illegal(life.birth, "is its first change")
         for entry in life.entries:
-            if entry.after == entry.before:
-                yield _illegal(entry, "is none")
-            elif entry.after is not None and (entry.before, entry.after) not in MOVES:
+            legal = entry.after is None or (entry.before, entry.after) in MOVES
+            if not legal and not _by_an_insert(entry):
                 yield _illegal(entry, "is not allowed")
         for last, entry in pairwise(life.entries):
             if entry.before != last.after:
                 yield _illegal(entry, f"follows one to {last.after}")
             risen = entry.attempt - last.attempt
-            legal = MOVES.get((entry.before, entry.after), (0,))
-            if risen not in legal:
+            if risen not in MOVES.get((entry.before, entry.after), (0,)):
                 seen = (
                     f"job {life.job}: {_move(entry)} took its attempt from {last.attempt} to "
                     f"{entry.attempt}"
@@ -111,6 +122,25 @@ def moves(known: dict[int, Life]) -> Iterator[Anomaly]:
             yield Anomaly(
                 "token-reused", f"job {life.job} was claimed twice as {token}", (life.job,)
             )
+
+
+def _by_an_insert(entry: Entry) -> bool:
+    return entry.before == entry.after or (entry.before, entry.after) == POSTPONED
+
+
+def _replacing(history: History, known: dict[int, Life]) -> Counter[int]:
+    """How many inserts have changed each job, or may have: those whose end is unknown."""
+    found: Counter[int] = Counter()
+    groups: dict[str, list[int]] = {}
+    for life in known.values():
+        if life.birth.group is not None:
+            groups.setdefault(life.birth.group, []).append(life.job)
+    for insert in history.inserts:
+        found.update(answer.job for answer in insert.answers if answer.replaced)
+        if insert.call.ended is Ended.UNKNOWN:
+            for new in insert.new:
+                found.update(groups.get(new.group or "", ()))
+    return found
 
 
 def _illegal(entry: Entry, why: str) -> Anomaly:

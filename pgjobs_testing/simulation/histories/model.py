@@ -74,10 +74,11 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a new job: its id, or that of the one that was there."""
+    """What came of a new job: its id, or that of the one that was there, and was perhaps changed."""
 
     job: int
     conflict: bool = False
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class Result:
         self.ended = Ended.FAILED
 
     def told(self) -> dict[str, Any]:
-        answers = [[job.id, job.conflict] for job in self._jobs]
+        answers = [[job.id, job.conflict, job.replaced] for job in self._jobs]
         state = str(self._jobs[0].state) if len(self._jobs) == 1 else None
         return {"ended": self.ended.value, "answers": answers, "state": state}
 

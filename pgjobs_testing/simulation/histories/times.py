@@ -80,6 +80,8 @@ class Times:
         if entry.before is None:
             call = self._births.get(entry.key)
             return Window() if call is None else Window(call.invoked, call.until)
+        if entry.after == entry.before:
+            return Window()
         if entry.after is None:
             return self._ordered(entry, "delete", None)
         if entry.after == EXECUTING:
