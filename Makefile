@@ -72,7 +72,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage bench gallery lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories bench gallery lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -146,6 +146,9 @@ test-pooler: $(READY) ## run the live tests through a PgBouncer in transaction m
 
 outage: $(READY) ## stop the server for a minute in the middle of a batch, and count what became of the jobs
 	$(BIN)/python -m tests.live.outage --seconds 60
+
+histories: $(READY) ## let processes and threads work, call and be killed for two minutes, and check what they recorded
+	$(BIN)/python -m tests.live.histories --seconds 120
 
 bench: $(READY) ## measure jobs per second
 	PATH="$(abspath $(BIN)):$$PATH" bash benchmarks/bench.sh

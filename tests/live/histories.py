@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from pgjobs import PgJobs
 from pgjobs.adapters.postgres.migrations import migrate
@@ -35,6 +36,8 @@ from pgjobs_testing.simulation.histories.recording import recorded
 from tests.live.history_process import LIMITED
 
 PATIENCE_S = 90.0
+OWN = "histories"
+"""The application name of connections that are not cut."""
 ROOT = Path(__file__).resolve().parents[2]
 SETTLED = """NOT EXISTS (
   SELECT FROM oban_jobs WHERE state IN ('available', 'scheduled', 'retryable', 'executing')
@@ -107,6 +110,8 @@ class Campaign:
         self.processes: list[Process] = []
         self.faults: Counter[str] = Counter()
         migrate(dsn)
+        self._own = make_conninfo(dsn, application_name=OWN)
+        self._client = PgJobs(self._own, queues=False)
         with self._connected() as connection:
             journal.install(connection)
 
@@ -165,7 +170,8 @@ class Campaign:
         with self._connected() as connection:
             pids = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY pid"
+                "AND backend_type = 'client backend' AND application_name <> %s ORDER BY pid",
+                (OWN,),
             ).fetchall()
             if pids:
                 (pid,) = pids[int(self._rng.random("cut") * len(pids))]
@@ -187,9 +193,7 @@ class Campaign:
         """Let all calls and all jobs come to their ends, and the processes to theirs."""
         for process in self.processes:
             process.wait_for("called")
-        jobs = PgJobs(self._dsn, queues=False)
-        jobs.resume_all_queues()
-        jobs.store.close()
+        self._client.resume_all_queues()
         self._wait_until(SETTLED)
         for process in self.processes:
             process.tell("stop")
@@ -206,6 +210,12 @@ class Campaign:
                 rows=journal.rows(connection),
                 limits={"limited": limit},
             )
+
+    def close(self) -> None:
+        """End every process, whatever it does."""
+        for process in self.processes:
+            process.end()
+        self._client.store.close()
 
     def _add(self) -> Process:
         name = f"p{self._born}"
@@ -227,9 +237,9 @@ class Campaign:
         others = self.processes[1:]
         return others[int(self._rng.random("victim") * len(others))]
 
-    @staticmethod
-    def _hang(victim: Process, how: str = "hang") -> None:
-        """Some of its runs are in mid-flight for sure."""
+    def _hang(self, victim: Process, how: str = "hang") -> None:
+        """Some of its runs are in mid-flight for sure; what a dead client paused is resumed for that."""
+        self._client.resume_all_queues()
         victim.tell(how)
         victim.wait_for("hanging")
 
@@ -249,7 +259,7 @@ class Campaign:
             )
 
     def _connected(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self._dsn, autocommit=True, application_name="histories")
+        return psycopg.connect(self._own, autocommit=True)
 
 
 @contextmanager
@@ -259,8 +269,7 @@ def campaign(dsn: str, folder: Path, seed: int, calls: int) -> Iterator[Campaign
     try:
         yield made
     finally:
-        for process in made.processes:
-            process.end()
+        made.close()
 
 
 @dataclass(frozen=True)

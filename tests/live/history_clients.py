@@ -26,6 +26,8 @@ OUTCOMES = ("ok", "ok", "ok", "ok", "fail", "snooze", "discard", "cancel")
 LEVELS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 GROUPS = 8
 LATER_S = 0.05
+LEAST = 3
+"""The concurrency below which no queue is scaled: so many runs must be able to hang."""
 KNOWN = 64
 """Jobs that a client remembers, to give orders about."""
 ROLLED_BACK = "40"
@@ -92,11 +94,10 @@ class Client:
         level, undo = self._one_of("level", LEVELS), self._rng.random("undo") < 1 / 3
         with self._recorder.inserting(new) as result:
             stored: list[Job] = []
-            begun = committing = False
+            committing = False
             try:
                 with psycopg.connect(self._dsn, autocommit=True) as connection:
                     connection.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
-                    begun = True
                     stored = [self._jobs.insert(each, connection=connection) for each in new]
                     committing = not undo
                     connection.execute(b"ROLLBACK" if undo else b"COMMIT")
@@ -104,7 +105,6 @@ class Client:
                 if not committing or rolled_back(error):
                     result.failed()
                 return
-            assert begun
             if undo:
                 result.failed()
             else:
@@ -138,7 +138,7 @@ class Client:
             self._paused.append(queue)
             self._tried(None, lambda: self._jobs.pause_queue(queue))
         else:
-            to = 2 + self._below("to", 8)
+            to = LEAST + self._below("to", 8)
             self._tried(None, lambda: self._jobs.scale_queue(queue, concurrency=to))
 
     def _new(self, kind: str) -> NewJob:

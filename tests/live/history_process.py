@@ -30,13 +30,13 @@ from pgjobs import (
     worker,
 )
 from pgjobs_testing.simulation.histories.recording import Recorder
-from tests.live.history_clients import Client
+from tests.live.history_clients import LEAST, Client
 
 RESCUE_AFTER_S = 1.5
 LIMITED = Queue(concurrency=4, rate_limit=RateLimit(allowed=40, period=0.25), global_concurrency=6)
 QUEUES: dict[str, int | Queue] = {"default": 8, "threads": 4, "limited": LIMITED}
 CLIENTS = 2
-HANGING = 3
+HANGING = LEAST
 """Runs that must wait at a time before a process is said to hang."""
 FEEDS = 2_000
 GRACE_S = 0.1
