@@ -829,6 +829,31 @@ def sound_pause_whose_answer_is_on_its_way() -> None:
     story.claim()
 
 
+def sound_claim_that_comes_true_when_its_slots_are_taken_and_its_queue_is_paused() -> None:
+    story = Story({"default": Queue(1)})
+    story.up()
+    story.insert(NewJob("task", {}), NewJob("task", {}))
+    late = story.claiming("a", "late")
+    story.seen.failed("a", late, StoreUnavailableError("the line is dead"), story.now)
+    story.start(*story.claim())
+    story.control(paused=True)
+    story.poll()
+    story.wait(1)
+    story.do("a", late)
+
+
+def sound_pause_that_a_late_poll_tells_nobody_of() -> None:
+    story = Story()
+    story.up()
+    story.insert()
+    late = Poll(lifecycle.stage(story.now), 100, ("default",))
+    story.seen.failed("a", late, StoreUnavailableError("the line is dead"), story.now)
+    story.control(paused=True)
+    story.do("a", late)
+    story.wait(5)
+    story.claim()
+
+
 def sound_scale_to_less_than_runs() -> None:
     story = Story()
     story.up()

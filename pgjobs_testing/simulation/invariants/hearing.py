@@ -42,7 +42,9 @@ class Hearing:
         self._set = sight.now
 
     def polled(self, sight: Sight) -> None:
-        """A poll told a node of the controls."""
+        """A poll told a node of the controls; one that comes too late tells nothing."""
+        if sight.late:
+            return
         node = self._nodes.get(sight.node)
         if node is None:
             node = self._nodes[sight.node] = _Node()

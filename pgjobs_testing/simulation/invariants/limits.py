@@ -22,7 +22,7 @@ class Slots:
 
     def __call__(self, sight: Sight) -> None:
         node, queue, jobs = sight.node, sight.queue, sight.took
-        if node == CLIENT or queue is None:
+        if sight.late or node == CLIENT or queue is None:
             return
         known = self._hearing.may_go_by(node, sight.now)
         most = max((sight.facts.by_hand(queue, each)[1] for each in known), default=0)

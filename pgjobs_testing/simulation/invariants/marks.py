@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from pgjobs.effects import Claim, ClaimWithin, Effect
-from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
+from pgjobs.rules.errors import LeaseLostError
 from pgjobs.rules.job import JobState
 from pgjobs.rules.selection import HasAll
 from pgjobs_testing.simulation.invariants.sight import Sight
@@ -197,7 +197,7 @@ class Marking:
             return
         after = any(each is effect for each in self._last.get(node, ()))
         self._marks.saw("failed after commit" if after else "failed before")
-        if isinstance(effect, Claim | ClaimWithin) and isinstance(error, StoreUnavailableError):
+        if isinstance(effect, Claim | ClaimWithin):
             assert effect.change.attempted_by is not None
             self._doubted[effect.change.attempted_by[1]] = None
 

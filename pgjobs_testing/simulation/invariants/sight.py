@@ -21,6 +21,7 @@ class Sight:
 
     Its kind is known to whoever the table lists for it. Of a claim ``took`` are the ids of what it took, and
     ``queue`` is the queue that it is of; None for all queues. ``by_name``: it asks for certain jobs.
+    ``late``: its node was told before that it has failed, and goes by that.
     """
 
     facts: Facts
@@ -32,6 +33,7 @@ class Sight:
     took: tuple[int, ...] = ()
     queue: str | None = None
     by_name: bool = False
+    late: bool = False
 
     def alarm(self, invariant: str, seen: str, *jobs: int) -> NoReturn:
         """Stop the world."""

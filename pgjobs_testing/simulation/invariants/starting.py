@@ -118,7 +118,7 @@ class Unpaused:
 
     def __call__(self, sight: Sight) -> None:
         node, facts, queue, jobs = sight.node, sight.facts, sight.queue, sight.took
-        if not jobs or node == CLIENT or queue is None:
+        if not jobs or sight.late or node == CLIENT or queue is None:
             return
         known = self._hearing.may_go_by(node, sight.now)
         if not known:

@@ -48,6 +48,9 @@ from pgjobs_testing.simulation.watching import Alarm, AlarmError
 OfEffect = Callable[[Sight], None]
 OfPassage = Callable[[Sight, Passage], None]
 
+GIVEN_UP = 1_000
+"""Effects that failed and may yet take place; beyond that the oldest is forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judges:
@@ -73,6 +76,7 @@ class Invariants:
         self._marking = Marking(self.marks)
         self._hearing = Hearing(facts)
         self._runs = Runs()
+        self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
         self._judges = self._of_effects()
         self._ways = self._of_passages()
@@ -93,6 +97,8 @@ class Invariants:
         if judges is None:
             return  # it only reads
         sight = Sight(self.facts, self.ledger, node, effect, answer, now)
+        if self._given_up:
+            sight.late = self._given_up.pop(id(effect), None) is not None
         for judge in judges.before:
             judge(sight)
         for passage in enter(self.ledger, effect, answer, now):
@@ -103,12 +109,15 @@ class Invariants:
             judge(sight)
 
     def failed(self, node: str, effect: Effect[Any], error: Exception, now: datetime) -> None:
-        """An effect ended without an answer; where it took place all the same, that was told before."""
+        """An effect ended without an answer; it may have taken place before, or do so later."""
         if isinstance(error, LeaseLostError):
             try:
                 leading.fence_refused(Sight(self.facts, self.ledger, node, effect, None, now))
             except AlarmError as alarmed:
                 raise self._kept(alarmed) from None
+        self._given_up[id(effect)] = effect
+        if len(self._given_up) > GIVEN_UP:
+            del self._given_up[next(iter(self._given_up))]
         self._marking.failed(node, effect, error)
         self._hearing.failed(node, effect)
 
