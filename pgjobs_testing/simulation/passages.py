@@ -18,27 +18,18 @@ from pgjobs.effects import (
     Effect,
     Insert,
     Poll,
-    ResetControl,
-    SetControl,
     Settle,
     Transition,
 )
 from pgjobs.leading import (
-    Beat,
-    Heartbeat,
-    Lead,
-    Lease,
-    Leave,
     Prune,
     Rescue,
-    Resign,
     Tick,
-    Watermarks,
 )
 from pgjobs.rules.job import MAX_ATTEMPTS, Job, JobState, NewJob, revised
 from pgjobs.rules.lifecycle import Change, Settlement
 from pgjobs.rules.schedule import later
-from pgjobs.rules.stalled import FORGOTTEN_AFTER
+from pgjobs_testing.simulation.beside import BESIDE
 from pgjobs_testing.simulation.ledger import FINAL_STAMPS, Ledger
 
 WAITING = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE)
@@ -244,49 +235,6 @@ def _ticked(ledger: Ledger, effect: Tick, answer: list[Job] | None) -> Iterator[
         yield _insert(ledger, new, told, effect.fence.now)
 
 
-def _beat(ledger: Ledger, effect: Beat, _: Any) -> None:
-    ledger.beats[effect.node] = Heartbeat(effect.node, effect.started_at, effect.now, effect.every)
-
-
-def _left(ledger: Ledger, effect: Leave, _: Any) -> None:
-    if not ledger.executing.get(effect.node):
-        ledger.beats.pop(effect.node, None)
-
-
-def _forgot(ledger: Ledger, effect: Rescue, _: Any) -> None:
-    for node in ledger.silent(effect.fence.node, effect.fence.now, FORGOTTEN_AFTER):
-        del ledger.beats[node]
-
-
-def _led(ledger: Ledger, effect: Lead, answer: Lease) -> None:
-    ledger.leases[effect.name] = answer
-
-
-def _resigned(ledger: Ledger, effect: Resign, _: Any) -> None:
-    fence = effect.fence
-    lease = ledger.leases.get(fence.name)
-    if lease is not None and (lease.node, lease.token) == (fence.node, fence.token):
-        ledger.leases[fence.name] = Lease(lease.node, lease.token, min(lease.until, fence.now))
-
-
-def _marked(ledger: Ledger, effect: Watermarks, answer: dict[str, datetime]) -> None:
-    for key, _ in effect.entries:
-        ledger.ticks.setdefault(key, answer[key])
-
-
-def _fired(ledger: Ledger, effect: Tick, answer: list[Job] | None) -> None:
-    if answer is not None:
-        ledger.ticks[effect.key] = effect.at
-
-
-def _set(ledger: Ledger, effect: SetControl, _: Any) -> None:
-    ledger.control(effect.queue, effect.control)
-
-
-def _reset(ledger: Ledger, effect: ResetControl, _: Any) -> None:
-    ledger.controls.pop(effect.queue, None)
-
-
 PASSAGES: dict[type[Any], Callable[[Ledger, Any, Any], Iterator[Passage]]] = {
     Insert: _inserted,
     Claim: _claimed,
@@ -300,19 +248,6 @@ PASSAGES: dict[type[Any], Callable[[Ledger, Any, Any], Iterator[Passage]]] = {
     Tick: _ticked,
 }
 """The passages of each kind of effect. Each is reckoned when the ones before it stand in the ledger."""
-
-BESIDE: dict[type[Any], Callable[[Ledger, Any, Any], None]] = {
-    Beat: _beat,
-    Leave: _left,
-    Rescue: _forgot,
-    Lead: _led,
-    Resign: _resigned,
-    Watermarks: _marked,
-    Tick: _fired,
-    SetControl: _set,
-    ResetControl: _reset,
-}
-"""How each kind of effect changes what stands beside rows; after its passages."""
 
 
 def enter(ledger: Ledger, effect: Effect[Any], answer: Any, now: datetime) -> Iterator[Passage]:
