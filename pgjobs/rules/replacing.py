@@ -44,7 +44,8 @@ class Replacement:
     """What a job in one state becomes: its new state, the fields, and the attempts that it keeps.
 
     ``spare`` attempts are left at the least, so that ``max_attempts`` never falls below what the job
-    has used, and a job that waits can still run.
+    has used, and a job that waits can still run: so can one that executes, if its run fails, for the run
+    ends by the ``max_attempts`` that its claim had.
     """
 
     fields: tuple[str, ...]
@@ -84,7 +85,7 @@ def _replacement(
         follows = first_state(due_at(new, now), now)
         if follows is JobState.SCHEDULED and state is JobState.RETRYABLE:
             follows = state
-    return Replacement(fields, follows, 1 if waits else 0)
+    return Replacement(fields, follows, 1 if waits or state is JobState.EXECUTING else 0)
 
 
 def _fields(state: JobState, value: Any) -> tuple[str, ...]:

@@ -48,7 +48,10 @@ class Exchange(LocalStore):
     def carry_out(self, effect: Effect[T]) -> T:
         if self.down:
             raise self.failed(effect, CutOffError("the database is down"))
-        answer = self.inside.carry_out(effect)
+        try:
+            answer = self.inside.carry_out(effect)
+        except StoreError as error:
+            raise self.failed(effect, error) from None
         if self.watch is not None and self.alarm is None:
             try:
                 self.watch.committed(self.acting, effect, answer, self._clock.now())
@@ -59,7 +62,10 @@ class Exchange(LocalStore):
     def failed(self, effect: Effect[Any], error: StoreError) -> StoreError:
         """Tell who watches of an effect that ended without an answer."""
         if self.watch is not None and self.alarm is None:
-            self.watch.failed(self.acting, effect, error, self._clock.now())
+            try:
+                self.watch.failed(self.acting, effect, error, self._clock.now())
+            except AlarmError as alarm:
+                self.alarm = alarm
         return error
 
     def after(self, wait: timedelta, act: Callable[[], None]) -> None:

@@ -122,7 +122,7 @@ def _replaced(row: Job, new: NewJob, now: datetime) -> Job:
     waits = row.state in WAITING
     fields = {name: getattr(new, name) for name in names}
     if "max_attempts" in fields:
-        least = row.attempt + (1 if waits else 0)
+        least = row.attempt + (1 if waits or row.state is JobState.EXECUTING else 0)
         fields["max_attempts"] = min(MAX_ATTEMPTS, max(new.max_attempts, least))
     if "scheduled_at" in fields:
         due = fields["scheduled_at"] = _due(new, now)

@@ -92,7 +92,7 @@ def test_a_finished_job_is_never_revived(state: JobState):
         ("available", 0, 3, 3),
         ("retryable", 5, 3, 6),
         ("scheduled", 3, 3, 4),
-        ("executing", 5, 3, 5),
+        ("executing", 5, 3, 6),
         ("discarded", 5, 9, 9),
         ("retryable", MAX_ATTEMPTS, 1, MAX_ATTEMPTS),
     ],
