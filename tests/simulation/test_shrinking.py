@@ -1,0 +1,114 @@
+"""From a failing seed to the smallest file that fails alike, and what is told of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs.adapters.memory.rows import Rows
+from pgjobs.engine.stager import Stager
+from pgjobs_testing.scenarios.read import read_text
+from pgjobs_testing.scenarios.replay import replay
+from pgjobs_testing.simulation.drawing.world import drawn
+from pgjobs_testing.simulation.reporting import report
+from pgjobs_testing.simulation.seeds import play_seed
+from pgjobs_testing.simulation.shrinking import shrink
+from pgjobs_testing.simulation.spelling import spelt
+from pgjobs_testing.simulation.units import units
+from pgjobs_testing.simulation.verdict import Options
+
+SMALL = Options(jobs=40, hours=0.5)
+
+
+def last_first(rows, selection):
+    """Claims the wrong way round: a bug, put in on purpose."""
+    return reversed(list(_in_claim_order(rows, selection)))
+
+
+_in_claim_order = Rows.in_claim_order
+
+
+def first_alarm():
+    """The first seed that raises an alarm, and its alarm."""
+    for seed in range(1, 30):
+        said = play_seed(seed, SMALL, MemoryStore())
+        if not said.held:
+            return seed, said
+    raise AssertionError("no seed raised an alarm")
+
+
+def test_a_seed_that_fails_becomes_a_small_file_that_fails_alike(monkeypatch):
+    monkeypatch.setattr(Rows, "in_claim_order", last_first)
+    seed, said = first_alarm()
+    assert "in_order" in said.alarm
+    found = shrink(drawn(seed, SMALL), MemoryStore)
+    assert len(found.data["steps"]) <= 3
+    assert found.data["nodes"] == found.data["nodes"][:1]
+    assert not found.data.get("plugins")
+    text = spelt(found.data)
+    scenario, source = read_text(text)
+    (failure,) = replay(scenario, source, MemoryStore()).failures
+    assert "in_order" in failure.what
+
+    told = report(found)
+    assert "in_order" in told.split("\n")[0]
+    assert "the last moments:" in told
+    assert "clients and faults" in told
+
+    monkeypatch.setattr(Rows, "in_claim_order", _in_claim_order)
+    assert [] == list(replay(scenario, source, MemoryStore()).failures)
+
+
+def test_the_report_shows_where_the_nearest_world_that_holds_parts(monkeypatch):
+    monkeypatch.setattr(Rows, "in_claim_order", last_first)
+    seed, _ = first_alarm()
+    found = shrink(drawn(seed, SMALL), MemoryStore)
+    assert found.passing is not None
+    told = report(found)
+    line = told[told.index("the nearest world that holds goes another way from line ") :]
+    assert "\n  ! " in line or "\n  = " in line
+
+
+def test_a_world_that_holds_is_not_made_smaller():
+    assert shrink(drawn(1, SMALL), MemoryStore) is None
+
+
+def test_what_is_smallest_when_the_tries_are_over_is_the_answer(monkeypatch):
+    monkeypatch.setattr(Rows, "in_claim_order", last_first)
+    seed, _ = first_alarm()
+    few, many = (shrink(drawn(seed, SMALL), MemoryStore, tries) for tries in (3, 200))
+    assert few.tries == 3
+    assert len(few.data["steps"]) > len(many.data["steps"])
+    assert "in_order" in few.failing.failures[0].what
+
+
+def test_an_endless_world_is_made_smaller_by_its_kind(monkeypatch):
+    monkeypatch.setattr(
+        Stager, "answered", lambda *_: None
+    )  # it polls no more, and nothing is staged
+    seed, _ = first_alarm()
+    found = shrink(drawn(seed, SMALL), MemoryStore, 60)
+    assert len(found.data["steps"]) < len(drawn(seed, SMALL)["steps"])
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_fault_goes_with_its_end(seed):
+    steps = drawn(seed, Options())["steps"]
+    found = units(steps)
+    assert sorted(n for unit in found for n in unit) == list(range(len(steps)))
+    for unit in found:
+        keys = [key for n in unit for key in steps[n] if key != "at"]
+        assert ("restart" in keys) <= bool({"crash", "stop"} & {*keys})
+        assert ("heal" in keys) <= ("partition" in keys)
+        assert ("resume" in keys) <= ("pause" in keys)
+        assert keys.count("database") in (0, 2)
+
+
+@given(st.lists(st.sampled_from(["crash a", "restart a", "partition b", "heal b", "pause q"])))
+def test_every_step_is_in_one_unit(words):
+    steps = [{"at": "0s", word.split()[0]: word.split()[1]} for word in words]
+    found = units(steps)
+    assert sorted(n for unit in found for n in unit) == list(range(len(steps)))
+    assert found == sorted(found)
