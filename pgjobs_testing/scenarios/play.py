@@ -269,8 +269,9 @@ class Play:
                 self.overseer.at_the_end(faults_end(self.scenario))
             self._look(self._at_end(), self._end())
         except AlarmError as error:
-            self.alarm = error.alarm
-            self._break(str(error))
+            first = self._cluster.store.alarm or error  # what follows an alarm may raise another
+            self.alarm = first.alarm
+            self._break(str(first))
         except (LivelockError, EndlessScenarioError) as error:
             self.endless = True
             self._break(str(error))
