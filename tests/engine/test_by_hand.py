@@ -167,6 +167,15 @@ def test_a_paused_queue_starts_nothing_and_what_runs_goes_on():
     assert "completed" == rig.job(second).state
 
 
+def test_a_pause_that_was_heard_of_holds_before_it_is_read():
+    rig = Rig()
+    rig.advance(1)
+    rig.call(rig.client.pause("default"))
+    job = rig.insert()
+    rig.advance(10)
+    assert "available" == rig.job(job).state
+
+
 def test_a_queue_scaled_up_fills_at_once_and_scaled_down_drains_first():
     rig = Rig({"default": 2})
     for _ in range(20):

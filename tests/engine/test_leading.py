@@ -65,6 +65,17 @@ def test_another_leads_after_the_lease_of_a_leader_that_died():
     assert [(0.0, "a"), (70.0, "b")] == elected(rig)
 
 
+def test_a_leader_whose_renewals_fail_for_longer_than_its_lease_leads_again():
+    store = FaultyStore()
+    rig = Rig(store=store, plugins=PLUGINS)
+    rig.advance(45)
+    store.faults.append(Fault(Lead, "before", times=8))
+    rig.advance(30)
+    assert [] == leaders(rig)
+    rig.advance(2 * MINUTE)
+    assert ["a"] == leaders(rig)
+
+
 def test_a_node_without_plugins_never_leads():
     rig = Rig(plugins=())
     rig.advance(MINUTE)

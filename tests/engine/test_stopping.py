@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pgjobs.effects import Claim, Find, Settle
+from pgjobs.engine.heart import EVERY
+from pgjobs.leading import Heartbeats
 from tests.engine.rig import Fault, FaultyStore, Rig
 
 
@@ -23,6 +25,20 @@ def test_a_stopping_node_waits_for_what_runs_and_claims_nothing_more():
     ]
     rig.advance(100)
     assert "available" == rig.job(waiting).state
+
+
+def test_a_stopping_node_beats_to_its_end():
+    rig = Rig()
+    rig.insert("thread", takes=200)
+    rig.advance(5)
+    rig.stop(grace=15)
+    for _ in range(19):
+        rig.advance(10)
+        (heard,) = rig.store.run(Heartbeats())
+        assert rig.clock.now() - heard.beat_at <= EVERY
+    rig.advance(5)
+    assert rig.stopped()
+    assert [] == rig.store.run(Heartbeats())
 
 
 def test_an_idle_node_stops_at_once():

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from pgjobs import backoff
 from tests.engine.rig import TICK, Rig
 
 
@@ -88,6 +89,24 @@ def test_a_run_that_ends_just_before_its_deadline_is_in_time():
     job = rig.insert(takes=4.999999)
     rig.advance(10)
     assert "completed" == rig.job(job).state
+
+
+def test_a_time_limit_counts_from_the_start_of_the_run():
+    rig = limited(concurrency=1)
+    for _ in range(3):
+        rig.insert(takes=4)
+    rig.advance(12)
+    assert [0, 4, 8] == rig.at("start")
+    assert {"completed": 3} == rig.states()
+
+
+def test_a_run_past_its_limit_waits_as_its_own_worker_says():
+    rig = Rig({"default": 1})
+    task = rig.registry.find("task").wrapped
+    rig.worker("task", task, timeout=5, backoff=backoff.constant(7))
+    rig.insert(takes=100, max_attempts=2)
+    rig.advance(12)
+    assert [0, 12] == rig.at("start")
 
 
 def test_a_limit_is_asked_for_once_a_run():

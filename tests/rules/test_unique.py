@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs import ConfigurationError, Unique, worker
-from pgjobs.rules.job import JobState
+from pgjobs.rules.job import JobState, NewJob
 from pgjobs.rules.jsonb import equal, normal_object
 from pgjobs.rules.unique import (
     DEFAULT_STATES,
@@ -27,6 +27,10 @@ from pgjobs_testing.conformance.given import json_objects, small_objects
 from tests.rules.factory import NOW, job
 
 MICROSECOND = timedelta(microseconds=1)
+
+
+def fingerprint_in(new: NewJob) -> object:
+    return new.meta[META_KEY]
 
 
 def fingerprint(args: dict[str, Any], how: Unique = Unique(), **given_: str) -> str:  # noqa: B008 - frozen
@@ -294,6 +298,14 @@ def test_unique_is_switched_off_for_one_job_and_so_is_replace(off: Any):
     assert made.new({}).replace
     assert made.new({}, replace=off).replace == ()
     assert made.new({}, replace=off).unique is not None
+
+
+def test_a_queue_that_is_named_is_the_same_as_by_default():
+    plain = worker(name="w", unique=Unique())(lambda job: None)
+    mail = worker(name="w", unique=Unique(), queue="mail")(lambda job: None)
+    assert fingerprint_in(plain.new()) == fingerprint_in(plain.new(queue="default"))
+    assert fingerprint_in(mail.new()) == fingerprint_in(plain.new(queue="mail"))
+    assert fingerprint_in(mail.new()) != fingerprint_in(plain.new())
 
 
 def test_the_meta_of_another_job_does_not_bring_its_fingerprint_along():
