@@ -72,7 +72,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories bench gallery lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations bench gallery lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -149,6 +149,9 @@ outage: $(READY) ## stop the server for a minute in the middle of a batch, and c
 
 histories: $(READY) ## let processes and threads work, call and be killed for two minutes, and check what they recorded
 	$(BIN)/python -m tests.live.histories --seconds 120
+
+ablations: $(READY) ## put faults into copies of the engine, and see that each raises its alarm
+	$(BIN)/python -m pytest tests/ablations --ablations -n auto $(PYTEST_ARGS)
 
 bench: $(READY) ## measure jobs per second
 	PATH="$(abspath $(BIN)):$$PATH" bash benchmarks/bench.sh

@@ -1,0 +1,89 @@
+"""Which parts of the suite an ablation meets, in the order of what they cost, and where each looks.
+
+What projects under test have as well comes first (the simulation, the properties), then the suite of every
+store, the scenarios, and at last the engine's own tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.ablations.ablation import ROOT, Ablation
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One part. ``paths`` are where its tests are; without any it plays seeds.
+
+    ``defined`` are where the tests' functions stand, if that is elsewhere.
+    """
+
+    name: str
+    store: str
+    paths: tuple[str, ...] = ()
+    defined: tuple[str, ...] = ()
+
+    @property
+    def simulates(self) -> bool:
+        """Whether it plays seeds."""
+        return not self.paths
+
+    def files(self, ablation: Ablation) -> list[str]:
+        """The files and classes of its tests that may raise an alarm of this ablation."""
+        tests = [name for name in ablation.tests if name.startswith("test_")]
+        if self.name == "scenarios":
+            named = [f"{self.paths[0]}/{name}" for name in ablation.tests if name.endswith(".yaml")]
+            return [path for path in named if (ROOT / path).exists()]
+        sources = [source for path in self.defined or self.paths for source in _python(path)]
+        with_them = [
+            source
+            for source in sources
+            if any(f"def {name}(" in source.read_text() for name in tests)
+        ]
+        if not with_them:
+            return []
+        return (
+            list(self.paths)
+            if self.defined
+            else [str(each.relative_to(ROOT)) for each in with_them]
+        )
+
+
+LAYERS: tuple[Layer, ...] = (
+    Layer("simulation", "memory"),
+    Layer("simulation", "postgres"),
+    Layer("properties", "memory", ("tests/properties",)),
+    Layer(
+        "conformance", "memory", ("tests/stores/test_memory.py",), ("pgjobs_testing/conformance",)
+    ),
+    Layer(
+        "conformance",
+        "postgres",
+        ("tests/stores/test_postgres.py::TestOnTheTableOfObanForPython",),
+        ("pgjobs_testing/conformance",),
+    ),
+    Layer("scenarios", "memory", ("scenarios",)),
+    Layer("tests", "memory", ("tests/rules", "tests/engine", "tests/app")),
+    Layer("tests", "postgres", ("tests/stores", "tests/live")),
+)
+
+
+def layers_of(ablation: Ablation, names: Sequence[str]) -> list[Layer]:
+    """The layers named that can see this fault.
+
+    Seeds are played in memory where it shows there: traces on PostgreSQL are the same.
+    """
+    return [
+        layer
+        for layer in LAYERS
+        if layer.name in names
+        and layer.store in ablation.stores
+        and not (layer.simulates and layer.store != ablation.stores[0])
+    ]
+
+
+def _python(path: str) -> list[Path]:
+    place = ROOT / path
+    return [place] if place.is_file() else sorted(place.rglob("*.py"))

@@ -1,0 +1,122 @@
+"""Who kills an ablation: the layers are tried in turn, until an expected alarm goes off."""
+
+from __future__ import annotations
+
+import time  # noqa: TID251 - how long a kill takes is measured
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.ablations import asking
+from tests.ablations.ablation import Ablation
+from tests.ablations.asking import Answer, Nursery, broken, unexpected
+from tests.ablations.layers import Layer, layers_of
+
+SECONDS = {
+    "simulation": 60.0,
+    "properties": 120.0,
+    "conformance": 60.0,
+    "scenarios": 30.0,
+    "tests": 120.0,
+}
+"""How long one trial of a layer may take."""
+RACES = 5
+"""Trials of a fault that shows when threads or processes meet, which they need not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """How an ablation was killed: by which seed or test of which layer, and what that said.
+
+    ``tried`` are the seeds played until then, or the tests run; ``examples`` those of a property.
+    """
+
+    layer: str
+    store: str
+    killer: int | str
+    alarm: str
+    tried: int
+    examples: int | None
+    seconds: float
+
+    @property
+    def needed(self) -> int:
+        """Seeds, examples or tests until the alarm."""
+        return self.tried if self.examples is None else self.examples
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What became of an ablation; ``others`` are alarms on the way that nobody had expected."""
+
+    kill: Kill | None
+    others: tuple[str, ...]
+    seconds: float
+
+
+def search(ablation: Ablation, nursery: Nursery, most: int, names: Sequence[str]) -> Found:
+    """The first kill, layer by layer; ``most`` seeds are played by each layer that plays seeds."""
+    others: list[str] = []
+    begun = time.monotonic()
+    with broken(ablation) as place:
+        for layer in layers_of(ablation, names):
+            for _ in range(RACES if ablation.races else 1):
+                at = time.monotonic()
+                answer = _tried(layer, ablation, nursery, place, most)
+                seconds = time.monotonic() - at
+                if answer is None:
+                    break
+                others += [f"{layer.name}/{layer.store}: {what}" for what in unexpected(answer)]
+                if answer.get("killer") is not None:
+                    kill = _kill(layer, answer, seconds)
+                    return Found(kill, tuple(others), time.monotonic() - begun)
+    return Found(None, tuple(others), time.monotonic() - begun)
+
+
+def replay(ablation: Ablation, kill: Kill, nursery: Nursery) -> Answer:
+    """What the recorded killer says of the ablation now."""
+    seconds = SECONDS[kill.layer]
+    answer: Answer = {}
+    with broken(ablation) as place:
+        for _ in range(RACES if ablation.races else 1):
+            if isinstance(kill.killer, int):
+                played = [kill.killer]
+                answer = asking.seeds(
+                    place, nursery, kill.store, played, ablation.invariants, seconds
+                )
+            else:
+                chosen = [kill.killer]
+                answer = asking.tests(
+                    place, nursery, chosen, ablation.tests, seconds, ablation.hangs
+                )
+            if answer.get("killer") is not None:
+                break
+    return answer
+
+
+def _tried(
+    layer: Layer, ablation: Ablation, nursery: Nursery, place: Path, most: int
+) -> Answer | None:
+    """What a layer says of an ablation; None where it has nothing for it."""
+    seconds = SECONDS[layer.name]
+    if layer.simulates:
+        if not ablation.invariants:
+            return None
+        played = range(1, most + 1)
+        return asking.seeds(place, nursery, layer.store, played, ablation.invariants, seconds)
+    files = layer.files(ablation)
+    if not files:
+        return None
+    return asking.tests(place, nursery, files, ablation.tests, seconds, ablation.hangs)
+
+
+def _kill(layer: Layer, answer: Answer, seconds: float) -> Kill:
+    return Kill(
+        layer.name,
+        layer.store,
+        answer["killer"],
+        answer["alarm"],
+        answer["tried"],
+        answer.get("examples"),
+        round(seconds, 2),
+    )
