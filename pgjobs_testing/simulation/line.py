@@ -30,7 +30,7 @@ CLIENT = "-"
 class Exchange(LocalStore):
     """A store that can be down, and whose signals can be lost, late or doubled; ``inside`` does the work.
 
-    ``alarm`` is the first that ``watch`` raised: the store goes on, for a node may swallow an error.
+    ``alarm`` is the first that ``watch`` raised: from then on every effect raises it, whoever swallows it.
     """
 
     def __init__(self, inside: LocalStore, clock: VirtualClock) -> None:
@@ -46,6 +46,8 @@ class Exchange(LocalStore):
         self._under_way: list[tuple[datetime, int, Callable[[], None]]] = []
 
     def carry_out(self, effect: Effect[T]) -> T:
+        if self.alarm is not None:
+            raise self.alarm  # an instant that would never come to rest ends here
         if self.down:
             raise self.failed(effect, CutOffError("the database is down"))
         try:

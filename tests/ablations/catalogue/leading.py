@@ -334,9 +334,9 @@ LEADING = (
         "A job that waited for long is pruned as soon as it is over.",
         (
             Edit(
-                "adapters/memory/nodes.py",
-                "    return stamps[job.state]\n",
-                "    return job.scheduled_at if stamps else None\n",
+                "adapters/memory/rows.py",
+                "None if stamp is None else stamp(job)",
+                "None if stamp is None else job.scheduled_at",
             ),
         ),
         ("test_age_counts_from_the_final_state_of_each_kind", "pruner-by-final-state.yaml"),
@@ -362,9 +362,9 @@ LEADING = (
         "Whatever is old enough goes, whether it has run or not.",
         (
             Edit(
-                "adapters/memory/nodes.py",
-                "    if job.state not in FINAL:\n        return None\n",
-                "    if job.state not in FINAL:\n        return job.inserted_at\n",
+                "adapters/memory/rows.py",
+                "None if stamp is None else stamp(job)",
+                "job.inserted_at if stamp is None else stamp(job)",
             ),
         ),
         ("test_age_counts_from_the_final_state_of_each_kind", "pruner-by-final-state.yaml"),
