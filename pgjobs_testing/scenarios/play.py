@@ -269,7 +269,7 @@ class Play:
                 self.overseer.at_the_end(faults_end(self.scenario))
             self._look(self._at_end(), self._end())
         except AlarmError as error:
-            first = self._cluster.store.alarm or error  # what follows an alarm may raise another
+            first = self.cluster.store.alarm or error  # what follows an alarm may raise another
             self.alarm = first.alarm
             self._break(str(first))
         except (LivelockError, EndlessScenarioError) as error:
