@@ -105,7 +105,8 @@ class Member:
             return node.next_due(now)
         if view.version != self._version:
             node.doubt(view.before(self._version))
-            self._version, self._shown, self._rests = view.version, None, None
+            self._version = view.version
+            self._shown = self._when = self._rests = None
         due = node.next_due(view.now())
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._when = due, None if due is None else view.when(due)

@@ -131,6 +131,17 @@ def test_a_suspended_node_sees_at_its_end_what_passed_meanwhile():
     assert START + timedelta(seconds=61) == place.job(job).completed_at
 
 
+def test_a_node_whose_clock_is_set_while_it_stands_comes_to_rest_with_all_that_it_asks_on_its_way():
+    place = Place("a")
+    place.advance(1)
+    place.cluster.slow("a", timedelta(seconds=5))
+    place.cluster.suspend("a", timedelta(seconds=60))
+    place.cluster.skew("a", timedelta(seconds=2))
+    job = place.insert()
+    place.advance(100)
+    assert "completed" == place.job(job).state
+
+
 def test_a_stopped_node_is_gone_when_it_has_nothing_left():
     place = Place("a", "b")
     place.insert(takes=5)
