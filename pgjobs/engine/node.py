@@ -377,11 +377,12 @@ class Node:
             self.stager.ask(now)
 
     def _may_claim(self, now: datetime) -> bool:
-        """Not before a heartbeat, nor while a pause may have been set that is not read yet, nor with
-        too much unsaved."""
+        """Not before a heartbeat, nor while a pause may have been set that is not read yet (a signal
+        said so, or none could have been heard), nor with too much unsaved."""
         return (
             self.heart.fresh(now)
             and self.stager.heard(self._controls_asked)
+            and not self.stager.overdue(now)
             and self.settler.unsaved < UNSAVED_LIMIT
         )
 

@@ -23,6 +23,8 @@ from pgjobs.rules.schedule import later
 
 STAGE_LIMIT = 5_000
 """Jobs staged by one poll; when a poll staged that many, the next follows at once."""
+TOO_OLD = 2
+"""Intervals that a poll may be late before nothing is claimed on what the last one told."""
 
 
 class Stager:
@@ -57,6 +59,8 @@ class Stager:
         self._requests = 0
         self._under_way = 0
         self._heard = 0
+        self._since: datetime | None = None
+        self._answered: datetime | None = None
 
     def ask(self, now: datetime) -> int:
         """Poll as soon as possible; ``heard`` of the number given here tells when that is done."""
@@ -68,6 +72,19 @@ class Stager:
     def heard(self, request: int) -> bool:
         """Whether a poll that began after this ``ask`` has been answered."""
         return self._heard >= request
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether a poll is due, or under way, for so long that the last one tells nothing any more.
+
+        This process stood still, or the store was away, and a queue may have been paused unheard. However
+        slow the polls are, each answer counts for a while.
+        """
+        since = self._since if self._polling else self._first
+        if since is None:
+            return False
+        if self._answered is not None:
+            since = max(since, self._answered)
+        return now - since > TOO_OLD * self._interval
 
     def expect(self, due: datetime) -> None:
         """A job is known to fall due at that instant."""
@@ -109,8 +126,13 @@ class Stager:
     def next_due(self, now: datetime) -> datetime | None:
         if self._polling:
             return None
-        first = earliest(earliest(self._asked, self._due), self._floor)
+        first = self._first
         return None if first is None else self._patience.not_before(first)
+
+    @property
+    def _first(self) -> datetime | None:
+        """When the next poll is due, however often the store failed."""
+        return earliest(earliest(self._asked, self._due), self._floor)
 
     def step(self, now: datetime) -> None:
         if self._changes is not None and self._turn != now:
@@ -118,7 +140,7 @@ class Stager:
         due = self.next_due(now)
         if due is None or due > now:
             return
-        self._polling = True
+        self._polling, self._since = True, self._first
         self._under_way = self._requests
         self._asked = None
         self._last = now
@@ -134,6 +156,7 @@ class Stager:
         self._polling = False
         self._patience.regain()
         self._heard = self._under_way
+        self._answered = now
         if answer.next_due is not None:
             self.expect(answer.next_due)
         if len(answer.staged) >= effect.limit:
