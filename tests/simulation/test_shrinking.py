@@ -39,11 +39,18 @@ def first_alarm():
     raise AssertionError("no seed raised an alarm")
 
 
+def smallest(seed, tries=600):
+    """The smallest world that fails as the seed does."""
+    found = shrink(drawn(seed, SMALL), MemoryStore, tries)
+    assert found is not None
+    return found
+
+
 def test_a_seed_that_fails_becomes_a_small_file_that_fails_alike(monkeypatch):
     monkeypatch.setattr(Rows, "in_claim_order", last_first)
     seed, said = first_alarm()
     assert "in_order" in said.alarm
-    found = shrink(drawn(seed, SMALL), MemoryStore)
+    found = smallest(seed)
     assert len(found.data["steps"]) <= 3
     assert found.data["nodes"] == found.data["nodes"][:1]
     assert not found.data.get("plugins")
@@ -64,7 +71,7 @@ def test_a_seed_that_fails_becomes_a_small_file_that_fails_alike(monkeypatch):
 def test_the_report_shows_where_the_nearest_world_that_holds_parts(monkeypatch):
     monkeypatch.setattr(Rows, "in_claim_order", last_first)
     seed, _ = first_alarm()
-    found = shrink(drawn(seed, SMALL), MemoryStore)
+    found = smallest(seed)
     assert found.passing is not None
     told = report(found)
     line = told[told.index("the nearest world that holds goes another way from line ") :]
@@ -78,7 +85,7 @@ def test_a_world_that_holds_is_not_made_smaller():
 def test_what_is_smallest_when_the_tries_are_over_is_the_answer(monkeypatch):
     monkeypatch.setattr(Rows, "in_claim_order", last_first)
     seed, _ = first_alarm()
-    few, many = (shrink(drawn(seed, SMALL), MemoryStore, tries) for tries in (3, 200))
+    few, many = smallest(seed, 3), smallest(seed, 200)
     assert few.tries == 3
     assert len(few.data["steps"]) > len(many.data["steps"])
     assert "in_order" in few.failing.failures[0].what
@@ -89,7 +96,7 @@ def test_an_endless_world_is_made_smaller_by_its_kind(monkeypatch):
         Stager, "answered", lambda *_: None
     )  # it polls no more, and nothing is staged
     seed, _ = first_alarm()
-    found = shrink(drawn(seed, SMALL), MemoryStore, 60)
+    found = smallest(seed, 60)
     assert len(found.data["steps"]) < len(drawn(seed, SMALL)["steps"])
 
 
