@@ -193,12 +193,12 @@ def until(reached: Callable[[], bool], command: subprocess.Popen[str]) -> None:
 @pytest.mark.postgres
 def test_the_standard_world_has_one_digest_in_processes_and_on_both_stores(pytestconfig):
     server: str = pytestconfig.getoption("--pgjobs-postgres")
-    small = ("simulate", "--seeds", "0..3", "--jobs", "10", "--hours", "0.1", "--nodes", "2")
+    small = ("simulate", "--seeds", "0..2", "--jobs", "10", "--hours", "0.1", "--nodes", "2")
     runs = [
         CliRunner().invoke(main, [*small, *more])
-        for more in (["-j", "0"], ["-j", "2"], ["--store", "both", "--postgres", server, "-j", "2"])
+        for more in (["-j", "0"], ["--store", "both", "--postgres", server, "-j", "2"])
     ]
-    assert [0, 0, 0] == [run.exit_code for run in runs], [run.stderr for run in runs]
-    digests = [run.stdout.splitlines()[-1] for run in runs]
-    assert [digests[0]] * 3 == digests
-    assert runs[2].stdout.startswith("4 seeds (0..3) on both stores: no alarm")
+    assert [0, 0] == [run.exit_code for run in runs], [run.stderr for run in runs]
+    alone, together = (run.stdout.splitlines()[-1] for run in runs)
+    assert alone == together
+    assert runs[1].stdout.startswith("3 seeds (0..2) on both stores: no alarm")
