@@ -14,6 +14,7 @@ from typing import Any
 from pgjobs.adapters.local import LocalStore
 from pgjobs.client import Client
 from pgjobs.plugins import Plugin
+from pgjobs.ports import Rng
 from pgjobs.rules.errors import LivelockError, PgJobsError
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.options import Queue
@@ -111,7 +112,8 @@ class Play:
     """One playing of one scenario.
 
     ``real``: workers of the process run as well, whoever inserts their jobs. ``plugins`` take the place of
-    the scenario's. ``most`` is how far it goes beyond the scenario's own steps.
+    the scenario's. ``most`` is how far it goes beyond the scenario's own steps. ``rng`` takes the place of
+    the one of ``seed``.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class Play:
         real: bool = False,
         plugins: Sequence[Plugin] | None = None,
         most: Most = NO_MORE,
+        rng: Rng | None = None,
     ) -> None:
         self.scenario, self.source, self.store = scenario, source, store
         self.failures: list[Failure] = []
@@ -146,7 +149,7 @@ class Play:
             queues |= {name: others for name in scenario.queues_used if name not in queues}
         self.client = Client(self.clock, self.recorder, queues)
         starts: dict[int, int] = {}
-        rng = SeededRng(seed)
+        rng = SeededRng(seed) if rng is None else rng
 
         def script(line: Line | None) -> scripted.Script:
             return scripted.Script(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pgjobs.adapters.local import LocalStore
+from pgjobs.ports import Rng
 from pgjobs_testing.scenarios import failure
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
@@ -52,16 +53,18 @@ def replay(
     compare_trace: bool = True,
     progress: Progress | None = None,
     bounded: bool = True,
+    rng: Rng | None = None,
 ) -> Replay:
     """Play ``scenario`` on an empty store.
 
     ``seed`` takes the place of the file's. The file's ``trace`` is compared unless
     ``compare_trace`` is False, or another seed than the file's is used. Nothing is raised for what
     the scenario does: a step that cannot be done, a store that fails, a broken invariant and a scenario
-    without an end are failures. ``bounded=False`` plays one that has an end to it, however long it is.
+    without an end are failures. ``rng`` takes the place of that of the seed. ``bounded=False`` plays one
+    that has an end to it, however long it is.
     """
     played_seed = scenario.seed if seed is None else seed
-    play = Play(scenario, source, store, played_seed, progress, bounded=bounded)
+    play = Play(scenario, source, store, played_seed, progress, bounded=bounded, rng=rng)
     play.run()
     trace = play.recorder.trace()
     failures = [*play.failures]

@@ -51,8 +51,19 @@ def faults_of(given: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(fault for fault in FAULTS if fault in names)
 
 
+TRIES = 300
+"""Plays that are spent on making a world smaller that raises an alarm."""
+
+
 def options_of(
-    nodes: int, jobs: int, hours: float, faults: str | Iterable[str], store: str
+    nodes: int,
+    jobs: int,
+    hours: float,
+    faults: str | Iterable[str],
+    store: str,
+    *,
+    shrink: bool = True,
+    twice: bool = False,
 ) -> Options:
     """The world that is asked for; ``ConfigurationError`` for one that cannot be."""
     _check_whole("nodes", nodes, 1, MOST_NODES)
@@ -63,7 +74,9 @@ def options_of(
             f"found {shown(hours)} hours; expected a number above 0 and at most {MOST_HOURS:g}"
         )
     reject_unknown([store], STORES, "store")
-    return Options(nodes, jobs, float(hours), faults_of(faults), store)
+    return Options(
+        nodes, jobs, float(hours), faults_of(faults), store, TRIES if shrink else 0, twice
+    )
 
 
 def words(seed: int, options: Options, world: str | None) -> str:
@@ -78,6 +91,8 @@ def words(seed: int, options: Options, world: str | None) -> str:
         given.append(f"--faults {','.join(options.faults) or 'none'}")
     if options.store != standard.store:
         given.append(f"--store {options.store}")
+    if options.twice:
+        given.append("--twice")
     if world is not None:
         given.append(f"--world {world}")
     return " ".join(given)

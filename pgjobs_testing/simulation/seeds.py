@@ -8,22 +8,35 @@ from contextlib import contextmanager
 from typing import Any
 
 from pgjobs.adapters.local import LocalStore
+from pgjobs.adapters.memory import MemoryStore
 from pgjobs_testing.scenarios.flowing import flow
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.drawing.world import drawn
 from pgjobs_testing.simulation.nowhere import NOWHERE
+from pgjobs_testing.simulation.reporting import report as report_of
+from pgjobs_testing.simulation.shrinking import Shrunk, shrink
 from pgjobs_testing.simulation.spelling import spelt
+from pgjobs_testing.simulation.twice import Draws
 from pgjobs_testing.simulation.verdict import Options, Verdict
+from pgjobs_testing.stores import LocalPostgres
 
 
 def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:
     """What becomes of ``seed`` on ``store``, which is empty."""
     data = drawn(seed, options)
+    world = Scenario.model_validate(data)
+    draws = Draws(seed) if options.twice else None
     with _no_log():
-        played = replay(Scenario.model_validate(data), NOWHERE, store, bounded=False)
+        played = replay(world, NOWHERE, store, bounded=False, rng=draws)
+        if draws is not None and played.held:
+            empty = _emptied(store) if isinstance(store, LocalPostgres) else MemoryStore()
+            played = replay(world, NOWHERE, empty, bounded=False, rng=draws.again())
+        alarm = None if played.held else played.failures[0].what
+        scenario, report = (
+            (None, None) if alarm is None else _told(seed, data, alarm, options, store)
+        )
     moments, start = played.trace.moments, played.scenario.start
-    alarm = None if played.held else played.failures[0].what
     return Verdict(
         seed,
         played.trace.digest(),
@@ -32,8 +45,29 @@ def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:
         _said_of(data),
         played.marks,
         alarm,
-        None if alarm is None else spelt(data, [f"seed {seed}: {alarm}"]),
+        scenario,
+        report,
     )
+
+
+def _told(
+    seed: int, data: dict[str, Any], alarm: str, options: Options, store: LocalStore
+) -> tuple[str, str | None]:
+    """The smallest scenario that fails alike, and the report of it; in memory where it fails there, too."""
+    found: Shrunk | None = None
+    if options.tries:
+        found = shrink(data, MemoryStore, options.tries)
+        if found is None and isinstance(store, LocalPostgres):
+            found = shrink(data, lambda: _emptied(store), options.tries)
+    if found is None:
+        return spelt(data, [f"seed {seed}: {alarm}"]), None
+    smallest = found.failing.failures[0].what
+    return spelt(found.data, [f"seed {seed}, made smaller: {smallest}"]), report_of(found)
+
+
+def _emptied(store: LocalPostgres) -> LocalStore:
+    store.clear()
+    return store
 
 
 def _said_of(data: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -126,6 +127,8 @@ def alarm_of(verdict: Verdict, setup: Setup, directory: Path) -> str:
     lines.append(f"  again: {words(verdict.seed, setup.options, world)}")
     if verdict.scenario is not None:
         lines.append(f"  scenario: {_written(verdict.seed, verdict.scenario, directory)}")
+    if verdict.report is not None:
+        lines.append(indent(verdict.report, "    "))
     return "\n".join(lines)
 
 

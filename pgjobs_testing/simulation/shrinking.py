@@ -112,7 +112,7 @@ class _Search:
         """Nothing is needed that comes after the alarm."""
         assert self.failing is not None
         alarm = self.failing.alarm
-        if alarm is None:
+        if alarm is None or alarm.at is None:
             return
         start = self.failing.scenario.start
         until = elapsed(alarm.at - start)

@@ -87,6 +87,17 @@ HELD, ALARM, WRONG = 0, 1, 2
     help="Where alarm-SEED.scenario.yaml of each alarm goes. [default: the working directory]",
 )
 @click.option(
+    "--twice",
+    is_flag=True,
+    help="Play each seed twice, and stop at the first draw that differs.",
+)
+@click.option(
+    "--shrink/--no-shrink",
+    default=True,
+    show_default=True,
+    help="Write the smallest scenario that fails alike, not the one that was drawn.",
+)
+@click.option(
     "--max-alarms",
     type=click.IntRange(min=1),
     default=10,
@@ -109,6 +120,8 @@ def simulate(
     dask: str | None,
     world: str | None,
     write: Path,
+    twice: bool,
+    shrink: bool,
     max_alarms: int,
     quiet: bool,
 ) -> None:
@@ -135,7 +148,7 @@ def simulate(
         sys.path.insert(0, os.getcwd())
     try:
         chosen = _seeds(seed, seeds, lasting)
-        options = options_of(nodes, jobs, hours, faults, store)
+        options = options_of(nodes, jobs, hours, faults, store, shrink=shrink, twice=twice)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
     setup = Setup(options, world or STANDARD, postgres, image)

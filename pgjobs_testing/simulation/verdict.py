@@ -29,13 +29,19 @@ FAULTS: tuple[str, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The world that each seed of a campaign draws; ``faults`` are some of ``FAULTS``."""
+    """The world that each seed of a campaign draws; ``faults`` are some of ``FAULTS``.
+
+    ``tries``: plays that may be spent on making a world smaller that raises an alarm; 0 leaves it as drawn.
+    ``twice``: each is played a second time, and stopped at the first draw that differs.
+    """
 
     nodes: int = 3
     jobs: int = 200
     hours: float = 1.0
     faults: tuple[str, ...] = FAULTS
     store: str = "memory"
+    tries: int = 0
+    twice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class Verdict:
     """What became of one seed. ``digest`` is of its whole trace; ``drawn`` are the options that it drew.
 
     ``marks`` counts what ``sometimes`` must see in a campaign; ``alarm`` is None where nothing is wrong;
-    ``scenario`` is the world as a scenario file, where there is an alarm.
+    ``scenario`` is the world as a scenario file, where there is an alarm, and ``report`` tells of that file.
     """
 
     seed: int
@@ -54,6 +60,7 @@ class Verdict:
     marks: tuple[tuple[str, int], ...] = ()
     alarm: str | None = None
     scenario: str | None = None
+    report: str | None = None
 
     @property
     def held(self) -> bool:

@@ -16,11 +16,14 @@ from pgjobs.rules.errors import PgJobsError
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A broken invariant: its name, what was seen, when, and the ids of the jobs that it is about."""
+    """A broken invariant: its name, what was seen, when, and the ids of the jobs that it is about.
+
+    ``at`` is None where no instant belongs to it.
+    """
 
     invariant: str
     seen: str
-    at: datetime
+    at: datetime | None = None
     jobs: tuple[int, ...] = ()
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pgjobs.adapters.memory import MemoryStore
+from pgjobs.engine.duty import Patience
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.drawing.world import drawn
@@ -72,3 +73,21 @@ def test_the_digest_of_a_seed_does_not_depend_on_the_hash_seed():
         for seed in ("0", "1", "4242")
     }
     assert {play_seed(5, SMALL, MemoryStore()).digest + "\n"} == said
+
+
+def test_a_world_played_twice_stops_at_the_first_draw_that_differs(monkeypatch):
+    twice = Options(jobs=40, hours=0.4, twice=True)
+    assert play_seed(5, twice, MemoryStore()) == play_seed(5, SMALL, MemoryStore())
+    lose, lost = Patience.lose, []
+
+    def forgetful(self, now):
+        """A pause that is drawn from a stream of its own in every second play."""
+        lost.append(now)
+        if len(lost) > 3:
+            self._random = lambda: 0.25
+        lose(self, now)
+
+    monkeypatch.setattr(Patience, "lose", forgetful)
+    said = play_seed(5, twice, MemoryStore())
+    assert said.alarm is not None
+    assert "determined: draw " in said.alarm
