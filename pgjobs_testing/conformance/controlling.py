@@ -9,7 +9,8 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Controls, Effect, ResetControl, SetControl
 from pgjobs.ports import Store
 from pgjobs.rules.control import EVERY_QUEUE, Control
-from pgjobs_testing.conformance.given import NOW, examples, texts
+from pgjobs_testing.conformance.given import NOW, examples
+from pgjobs_testing.properties.values import texts
 
 
 def controls() -> st.SearchStrategy[Control]:

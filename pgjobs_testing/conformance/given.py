@@ -13,9 +13,9 @@ from pgjobs.effects import Claim, Find, Insert
 from pgjobs.ports import Store
 from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.job import MAX_ATTEMPTS, Job, JobState, NewJob
-from pgjobs.rules.jsonb import normal_object
-from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs.rules.selection import Selection
+from pgjobs_testing.properties.instants import instants as instants_around
+from pgjobs_testing.properties.values import json_objects, small_objects, texts
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -100,72 +100,9 @@ def examples(count: int) -> Callable[[Any], Any]:
     )
 
 
-def texts() -> st.SearchStrategy[str]:
-    """Texts that a column can hold, with what SQL, arrays and JSON quote."""
-    plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
-    traps = [
-        "",
-        "NULL",
-        "null",
-        '"',
-        "'",
-        "\\",
-        '\\"',
-        "{}",
-        "{a,b}",
-        "%s",
-        "$1",
-        "\t\n\r",
-        "é",
-        "😀",
-    ]
-    return st.sampled_from(traps) | plain
-
-
-def numbers() -> st.SearchStrategy[int | float]:
-    traps = [0, -0.0, 0.1, 1e-7, 5e-324, 1e15, 1e16, 1e22, 1.5e300, 123456789012345.6, 2**53 + 1]
-    return (
-        st.sampled_from([*traps, *(-trap for trap in traps)])
-        | st.integers()
-        | st.integers(-(10**60), 10**60)
-        | st.floats(allow_nan=False, allow_infinity=False)
-    )
-
-
-def json_values() -> st.SearchStrategy[Any]:
-    leaves = st.none() | st.booleans() | numbers() | texts()
-    return st.recursive(
-        leaves,
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts(), inner, max_size=4),
-        max_leaves=12,
-    )
-
-
-def json_objects() -> st.SearchStrategy[dict[str, Any]]:
-    """JSON objects in jsonb's normal form."""
-    found = st.dictionaries(texts(), json_values(), max_size=4)
-    return found.map(lambda value: normal_object(value, "args"))
-
-
-def small_objects() -> st.SearchStrategy[dict[str, Any]]:
-    """Objects that often contain one another."""
-    leaves = st.sampled_from([None, True, False, 0, 1, 1.0, 2, "", "a", "b"])
-    values = st.recursive(
-        leaves,
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2)
-        ),
-        max_leaves=6,
-    )
-    found = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
-    return found.map(lambda value: normal_object(value, "args"))
-
-
 def instants() -> st.SearchStrategy[datetime]:
     """Instants near ``NOW``, that tie; and far ones."""
-    near = st.integers(-2, 2).map(lambda steps: NOW + steps * MICROSECOND)
-    far = [datetime.min.replace(tzinfo=UTC), datetime(1969, 7, 20, tzinfo=UTC), LAST_INSTANT]
-    return near | st.sampled_from(far) | st.datetimes(timezones=st.just(UTC))
+    return instants_around(NOW)
 
 
 def queues() -> st.SearchStrategy[str]:

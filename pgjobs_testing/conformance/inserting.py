@@ -25,11 +25,11 @@ from pgjobs_testing.conformance.given import (
     examples,
     ids,
     insert,
-    json_objects,
     new,
     new_jobs,
     read,
 )
+from pgjobs_testing.properties.values import json_objects
 
 
 class Inserting:

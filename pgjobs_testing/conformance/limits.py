@@ -40,8 +40,8 @@ from pgjobs_testing.conformance.given import (
     new,
     read,
     row,
-    texts,
 )
+from pgjobs_testing.properties.values import texts
 
 RATE = RateLimit(3, 60)
 EDGE = NOW + 60 * SECOND

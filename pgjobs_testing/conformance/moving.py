@@ -27,9 +27,8 @@ from pgjobs_testing.conformance.given import (
     read,
     row,
     rows,
-    small_objects,
-    texts,
 )
+from pgjobs_testing.properties.values import small_objects, texts
 
 CHANGES = [(event, state) for event, (_, reached) in TRANSITIONS.items() for state in reached]
 MOVES = [(event, state) for event, state in CHANGES if event is not Event.INSERT]

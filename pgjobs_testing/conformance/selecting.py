@@ -40,15 +40,12 @@ from pgjobs_testing.conformance.given import (
     ids,
     insert,
     instants,
-    json_objects,
-    json_values,
     lists,
     new,
     row,
     rows,
-    small_objects,
-    texts,
 )
+from pgjobs_testing.properties.values import json_objects, json_values, small_objects, texts
 
 SORTABLE = [name for name in COLUMNS if name not in JSON_FIELDS]
 SCALARS = [name for name in FILTERS if name not in (*JSON_FIELDS, *LIST_FIELDS)]

@@ -27,9 +27,8 @@ from pgjobs_testing.conformance.given import (
     read,
     row,
     rows,
-    small_objects,
-    texts,
 )
+from pgjobs_testing.properties.values import small_objects, texts
 
 OUTCOMES = (None, Retry("again"), Discard("no"), Snooze(30), Cancel("stop"))
 LATER = NOW + SECOND

@@ -23,7 +23,7 @@ from pgjobs.rules.unique import (
     canonical,
     fingerprint_of,
 )
-from pgjobs_testing.conformance.given import json_objects, small_objects
+from pgjobs_testing.properties.values import json_objects, small_objects
 from tests.rules.factory import NOW, job
 
 MICROSECOND = timedelta(microseconds=1)

@@ -1,0 +1,1 @@
+"""Strategies of what users give to a queue, and a state machine that holds the engine to a model."""

@@ -1,0 +1,145 @@
+"""The engine does nothing that the model forbids, on both stores; and the machine would notice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from pgjobs import Worker
+from pgjobs.adapters.memory import rows as memory_rows
+from pgjobs.engine import node
+from pgjobs.engine.runs import Runs
+from pgjobs.rules import lifecycle, ratelimit, replacing
+from pgjobs.rules.control import effective
+from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.lifecycle import Change, Event
+from pgjobs.rules.unique import UniqueRule
+from pgjobs_testing.properties.machine import chosen_settings
+from pgjobs_testing.properties.model import ModelError
+from tests.properties.machines import Counting, InMemory, OnPostgres
+
+TestInMemory = InMemory.TestCase
+TestInMemory.settings = chosen_settings(max_examples=60)
+
+
+@pytest.mark.usefixtures("server")
+def test_the_engine_is_as_the_model_has_it_on_postgresql():
+    run_state_machine_as_test(OnPostgres, settings=chosen_settings(max_examples=12))
+
+
+def test_everything_happens_in_a_run_of_the_machine():
+    Counting.seen.clear()
+    run_state_machine_as_test(
+        Counting, settings=chosen_settings(max_examples=60, derandomize=True, database=None)
+    )
+    wanted = [
+        *("insert", "conflict", "replace", "cancelled with its group", "late"),
+        *("complete", "fail", "snooze", "discard", "cancel"),
+        *("by hand: cancel", "by hand: retry", "by hand: delete"),
+        *("Staged", "Started", "Controlled", "Drained"),
+    ]
+    assert [] == [name for name in wanted if not Counting.seen[name]]
+
+
+# What the machine would notice: each of these was a bug of somebody's queue
+
+
+def _snooze_takes_an_attempt(patch: pytest.MonkeyPatch) -> None:
+    settled = lifecycle._settled
+
+    def wrong(*given: Any) -> Change:
+        change = settled(*given)
+        return replace(change, attempt_by=0) if change.event is Event.SNOOZE else change
+
+    patch.setattr(lifecycle, "_settled", wrong)
+
+
+def _the_edge_of_a_period_still_counts(patch: pytest.MonkeyPatch) -> None:
+    def wrong(rule: UniqueRule, job: Job, now: Any) -> bool:
+        after = rule.after(now)
+        since = getattr(job, rule.timestamp)
+        return job.state in rule.states and (after is None or since >= after)
+
+    patch.setattr(UniqueRule, "counts", wrong)
+
+
+def _the_newest_duplicate_is_answered(patch: pytest.MonkeyPatch) -> None:
+    group = memory_rows.Rows.group
+    patch.setattr(memory_rows.Rows, "group", lambda *given: group(*given)[::-1])
+
+
+def _priorities_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(memory_rows, "claim_order", lambda job: (0, job.scheduled_at, job.id))
+
+
+def _pauses_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    known = node.effective
+    patch.setattr(node, "effective", lambda *given: replace(known(*given), paused=False))
+
+
+def _scaling_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        node,
+        "effective",
+        lambda name, configured, controls: replace(
+            configured, paused=effective(name, configured, controls).paused
+        ),
+    )
+
+
+def _a_window_lets_one_more_start(patch: pytest.MonkeyPatch) -> None:
+    permits = ratelimit.permits
+    patch.setattr(ratelimit, "permits", lambda *given: permits(*given) + 1)
+
+
+def _a_cancel_forgets_its_group(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lifecycle, "fingerprint_of", lambda _: None)
+
+
+def _a_retry_by_hand_brings_no_attempt(patch: pytest.MonkeyPatch) -> None:
+    retry = lifecycle.retry
+    patch.setattr(lifecycle, "retry", lambda now: replace(retry(now), revive=False))
+
+
+def _a_replaced_job_keeps_its_state(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replacing, "first_state", lambda *_: JobState.SCHEDULED)
+
+
+def _time_limits_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Runs, "expire", lambda *_: None)
+
+
+def _a_backoff_is_one_microsecond_short(patch: pytest.MonkeyPatch) -> None:
+    wait = Worker.backoff_s
+    patch.setattr(Worker, "backoff_s", lambda *given: wait(*given) - 0.000_001)
+
+
+FAULTS: list[Callable[[pytest.MonkeyPatch], None]] = [
+    _snooze_takes_an_attempt,
+    _the_edge_of_a_period_still_counts,
+    _the_newest_duplicate_is_answered,
+    _priorities_are_ignored,
+    _pauses_are_ignored,
+    _scaling_is_ignored,
+    _a_window_lets_one_more_start,
+    _a_cancel_forgets_its_group,
+    _a_retry_by_hand_brings_no_attempt,
+    _a_replaced_job_keeps_its_state,
+    _time_limits_are_forgotten,
+    _a_backoff_is_one_microsecond_short,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.strip("_"))
+def test_a_fault_of_the_engine_is_noticed(fault, monkeypatch):
+    fault(monkeypatch)
+    chosen = chosen_settings(
+        max_examples=300, derandomize=True, database=None, phases=[Phase.generate]
+    )
+    with pytest.raises(ModelError):
+        run_state_machine_as_test(InMemory, settings=chosen)
