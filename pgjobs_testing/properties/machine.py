@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
@@ -110,6 +111,25 @@ def _mine(name: str) -> st.SearchStrategy[Any]:
     return st.runner().flatmap(asked)
 
 
+# Strategies are checked when they are first drawn from, so that one is kept for all examples.
+
+
+@lru_cache
+def _jobs_of(
+    workers: tuple[tuple[Worker[..., Any], st.SearchStrategy[Any]], ...],
+    options: st.SearchStrategy[dict[str, Any]],
+) -> st.SearchStrategy[NewJob]:
+    return new_jobs(dict(workers), options)
+
+
+@lru_cache
+def _options_for(queues: tuple[str, ...], longest_s: float) -> st.SearchStrategy[dict[str, Any]]:
+    return job_options(START, queues, (), longest_s)
+
+
+_spans = lru_cache(spans)
+
+
 class JobsMachine(RuleBasedStateMachine):
     """The engine and its model. Subclass it with ``workers``; everything else may be left as it is.
 
@@ -188,11 +208,11 @@ class JobsMachine(RuleBasedStateMachine):
 
     def new_jobs(self) -> st.SearchStrategy[NewJob]:
         """Jobs to insert: of ``workers``, with any option of ``new``, in queues that are served."""
-        return new_jobs(self.workers, self.job_options())
+        return _jobs_of(tuple(self.workers.items()), self.job_options())
 
     def job_options(self) -> st.SearchStrategy[dict[str, Any]]:
         """Options of ``new``."""
-        return job_options(START, self.queue_list(), (), self.longest_s)
+        return _options_for(tuple(self.queue_list()), self.longest_s)
 
     def queue_list(self) -> list[str]:
         """The queues that jobs are put into, and that are paused and scaled."""
@@ -211,7 +231,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     def span(self) -> st.SearchStrategy[timedelta]:
         """How long time passes."""
-        return spans(self.longest_s)
+        return _spans(self.longest_s)
 
     # What happens
 

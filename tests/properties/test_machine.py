@@ -139,7 +139,11 @@ FAULTS: list[Callable[[pytest.MonkeyPatch], None]] = [
 def test_a_fault_of_the_engine_is_noticed(fault, monkeypatch):
     fault(monkeypatch)
     chosen = chosen_settings(
-        max_examples=300, derandomize=True, database=None, phases=[Phase.generate]
+        max_examples=300,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
     )
     with pytest.raises(ModelError):
         run_state_machine_as_test(InMemory, settings=chosen)

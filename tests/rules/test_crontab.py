@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 import re
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pgjobs.rules.crontab import MAX_LENGTH, SHORTHANDS, Crontab, next_tick, parse, ticks
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.schedule import LAST_INSTANT
+from tests.properties.test_crontab import EXPRESSIONS
 
 FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
 MOMENT, MINUTE, HOUR, DAY = (
@@ -370,207 +368,10 @@ def test_the_calendar_has_two_ends(expression: str, zone: tzinfo):
     assert end == sorted(end)
 
 
-# Against a model that looks at every minute
-
-YEARS = (2020, 2025)
-ZONES = [
-    "Etc/UTC",
-    "America/New_York",
-    "Europe/London",
-    "Australia/Lord_Howe",  # half an hour
-    "Africa/Cairo",  # at midnight, since 2023
-    "America/Santiago",  # at midnight
-    "America/St_Johns",  # half an hour off
-    "Asia/Kathmandu",  # three quarters off
-    "Africa/Casablanca",  # four changes a year until 2023, by the moon
-    "Asia/Tehran",  # no more changes since 2022
-]
-EXPRESSIONS = [
-    "30 1 * * *",
-    "*/15 2 * * *",
-    "0 2,3 * * *",
-    "* 1 * * SUN",
-    "0 0 * * *",
-    "59 23 31 * *",
-    "15,45 * * * *",
-    "*/20 */3 * * *",
-    "45 0-3 1,15 * MON",
-    "*/10 * * 3,10 */6",
-    "7 0-23/5 */2 * 1-5",
-    "0 12 29 2 *",
-]
+# In a zone without changes
 
 
-class Minutes:
-    """Every minute of some years: what wall time each minute of UTC shows.
-
-    Wall times are counted in minutes from a midnight before them all. Within a quarter of an hour of UTC
-    the clocks do not change; quarters that follow on are one stretch.
-    """
-
-    def __init__(self, zone: tzinfo, begin: datetime, end: datetime) -> None:
-        self.first_day = begin.date() - 2 * DAY
-        self.days = (end - begin).days + 5
-        self.stretches: list[
-            tuple[int, int, int]
-        ] = []  # from a minute of UTC, to one, its wall time
-        self.skipped: list[tuple[int, int, int]] = []  # from a wall time, to one, the minute after
-        before = (begin - datetime.combine(self.first_day, time(), UTC)) // MINUTE
-        shown = before + minutes_ahead(zone, begin)
-        since, wall = 0, shown
-        for minute in range(15, (end - begin) // MINUTE, 15):
-            shown += 15
-            now = before + minute + minutes_ahead(zone, begin + minute * MINUTE)
-            if now != shown:
-                self.stretches.append((since, minute, wall))
-                self.skipped.append((shown, now, minute))
-                since, wall, shown = minute, now, now
-        self.stretches.append((since, (end - begin) // MINUTE, wall))
-
-    def expected(self, entry: Crontab, *, real_hours: bool) -> list[int]:
-        """The minutes of UTC at which the entry is due."""
-        wanted = self._wanted(entry)
-        due: list[int] = []
-        seen: set[int] = set()
-        for since, until, wall in self.stretches:
-            for minute in ones(wanted[wall : wall + until - since]):
-                if real_hours or wall + minute not in seen:
-                    due.append(since + minute)
-                    seen.add(wall + minute)
-        if not real_hours:
-            due += [after for begin, end, after in self.skipped if any(wanted[begin:end])]
-        return sorted(set(due))
-
-    def _wanted(self, entry: Crontab) -> bytearray:
-        day = bytearray(1440)
-        for minute in range(1440):
-            day[minute] = minute % 60 in entry.minutes and minute // 60 in entry.hours
-        nothing, whole = bytes(1440), bytearray()
-        for number in range(self.days):
-            whole += day if runs_on(entry, self.first_day + number * DAY) else nothing
-        return whole
-
-
-def minutes_ahead(zone: tzinfo, at: datetime) -> int:
-    offset = at.astimezone(zone).utcoffset()
-    assert offset is not None
-    assert offset % MINUTE == timedelta(0)
-    return offset // MINUTE
-
-
-def ones(flags: bytes | bytearray) -> Iterator[int]:
-    """The places at which there is a 1."""
-    place = flags.find(1)
-    while place >= 0:
-        yield place
-        place = flags.find(1, place + 1)
-
-
-def runs_on(entry: Crontab, day: date) -> bool:
-    weekday = (day.weekday() + 1) % 7
-    if day.month not in entry.months:
-        return False
-    if entry.either_day:
-        return day.day in entry.days or weekday in entry.weekdays
-    return day.day in entry.days and weekday in entry.weekdays
-
-
-@pytest.mark.parametrize("name", ZONES)
-def test_five_years_are_as_a_clock_on_the_wall_shows_them_minute_by_minute(name: str):
-    zone = ZoneInfo(name)
-    begin, end = utc(YEARS[0], 1, 1), utc(YEARS[1], 1, 1)
-    model = Minutes(zone, begin, end)
-    for expression in EXPRESSIONS:
-        entry = parse(expression)
-        real = expression.split()[1].startswith("*")
-        expected = model.expected(entry, real_hours=real)
-        found = ticks(entry, zone, begin - MOMENT, end - MINUTE)
-        assert expected == [(tick - begin) // MINUTE for tick in found], expression
-
-
-# Against the same model, wherever clocks change
-
-
-@functools.cache
-def changes(name: str) -> list[datetime]:
-    """The instants, to the minute, at which the clocks of a zone changed from 1980 to 2040."""
-    zone, found = ZoneInfo(name), []
-    low = utc(1980, 1, 1)
-    while low < utc(2040, 1, 1):
-        high = low + 3 * DAY
-        if minutes_ahead(zone, low) != minutes_ahead(zone, high):
-            one, two = low, high
-            while two - one > MINUTE:
-                middle = one + (two - one) // MINUTE // 2 * MINUTE
-                same = minutes_ahead(zone, middle) == minutes_ahead(zone, one)
-                one, two = (middle, two) if same else (one, middle)
-            found.append(two)
-        low = high
-    return found
-
-
-def fields(low: int, high: int) -> st.SearchStrategy[str]:
-    number = st.integers(low, high)
-    span = st.tuples(number, number).map(lambda pair: f"{min(pair)}-{max(pair)}")
-    step = st.integers(1, high - low + 1)
-    item = st.one_of(
-        number.map(str),
-        span,
-        st.tuples(span | st.just("*"), step).map(lambda pair: f"{pair[0]}/{pair[1]}"),
-    )
-    return st.just("*") | st.lists(item, min_size=1, max_size=3).map(",".join)
-
-
-EXPRESSION = st.tuples(
-    fields(0, 59),
-    fields(0, 23) | fields(0, 3),
-    st.just("*") | fields(1, 31),
-    st.just("*") | fields(1, 12),
-    st.just("*") | fields(0, 6),
-).map(" ".join)
-CHANGING = [
-    "Africa/Cairo",
-    "Africa/Casablanca",
-    "America/Havana",
-    "America/New_York",
-    "America/Santiago",
-    "America/Sao_Paulo",
-    "America/St_Johns",
-    "Antarctica/Troll",
-    "Asia/Beirut",
-    "Asia/Gaza",
-    "Asia/Pyongyang",
-    "Australia/Lord_Howe",
-    "Europe/Dublin",
-    "Pacific/Apia",
-    "Pacific/Kwajalein",
-]
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.data(), st.sampled_from(CHANGING), EXPRESSION)
-def test_around_any_change_of_any_clock_the_ticks_are_those_of_the_wall(
-    data: st.DataObject, name: str, expression: str
-):
-    try:
-        entry = parse(expression)
-    except ConfigurationError:  # a date that never comes
-        assume(False)
-    zone, change = ZoneInfo(name), data.draw(st.sampled_from(changes(name)))
-    quarter = change - (change - utc(1980, 1, 1)) % (15 * MINUTE)
-    begin, end = quarter - 2 * DAY, quarter + 3 * DAY
-    if change != quarter:  # St. John's, at 00:01
-        begin, end = begin + (change - quarter), end + (change - quarter)
-    expected = Minutes(zone, begin, end).expected(entry, real_hours=entry.real_hours)
-    expected = [minute for minute in expected if minute > 1440]  # what began before is not known
-    after = begin + 1440 * MINUTE
-    found = list(ticks(entry, zone, after, end - MINUTE))
-    assert expected == [(tick - begin) // MINUTE for tick in found]
-    for one, two in itertools.islice(itertools.pairwise([after, *found]), 20):
-        assert two == next_tick(entry, zone, one) == next_tick(entry, zone, two - MOMENT)
-
-
-@given(EXPRESSION, st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - a wall time
+@given(EXPRESSIONS, st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - a wall time
 def test_in_a_zone_without_changes_a_tick_shows_the_entry(expression: str, start: datetime):
     try:
         entry = parse(expression)
