@@ -47,6 +47,8 @@ from pgjobs_testing.stores import MemorySource, StoreSource
 
 START = datetime(2025, 3, 30, 0, 59, 30, tzinfo=UTC)
 """Where the clock of every example begins: half a minute before European clocks go forward."""
+MOST_ATTEMPTS = 20
+"""A drain tries a job as often as it may, at one instant: more would be slow, and show nothing more."""
 SHOWN = 30
 """Lines of the timeline that a failure shows."""
 
@@ -124,7 +126,7 @@ def _jobs_of(
 
 @lru_cache
 def _options_for(queues: tuple[str, ...], longest_s: float) -> st.SearchStrategy[dict[str, Any]]:
-    return job_options(START, queues, (), longest_s)
+    return job_options(START, queues, (), longest_s, MOST_ATTEMPTS)
 
 
 _spans = lru_cache(spans)
@@ -244,10 +246,18 @@ class JobsMachine(RuleBasedStateMachine):
         self.asked_for.append(new)
         return self.jobs.insert(new).id
 
-    @rule(target=stored, number=st.integers(0, 5))
-    def insert_again(self, number: int) -> int:
-        """What was inserted before, as by a request that is sent twice."""
-        return self.jobs.insert(self.asked_for[number % len(self.asked_for)]).id
+    @rule(target=stored, number=st.integers(0, 5), times=st.integers(1, 5))
+    def insert_again(self, number: int, times: int) -> Many[int]:
+        """What was inserted before, as by a request that is sent twice, or in a burst."""
+        again = self.jobs.insert_all([self.asked_for[number % len(self.asked_for)]] * times)
+        return multiple(*(job.id for job in again))
+
+    @rule(target=stored, number=st.integers(0, 5), by=beside())
+    def insert_again_at_the_edge_of_its_period(self, number: int, by: timedelta) -> Many[int]:
+        """When its duplicate stands in the way no longer, or one microsecond beside that instant."""
+        free = self.model.free_at(self.asked_for[number % len(self.asked_for)])
+        self._go_to(free, by)
+        return self.insert_again(number, 1)
 
     @rule(target=stored, new=st.lists(_mine("new_jobs"), min_size=2, max_size=4))
     def insert_all(self, new: list[NewJob]) -> Many[int]:
@@ -262,10 +272,7 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(by=beside())
     def advance_to_the_next_event(self, by: timedelta) -> None:
         """To the instant at which the model expects something next, or one microsecond beside it."""
-        now = self.jobs.clock.now()
-        due = self.model.next_event() or now
-        span = max(timedelta(0), due - now + by)
-        self.advance(min(span, timedelta(seconds=self.longest_s)))
+        self._go_to(self.model.next_event(), by)
 
     @rule(span=_mine("span"))
     def let_the_clock_alone_pass(self, span: timedelta) -> None:
@@ -330,6 +337,12 @@ class JobsMachine(RuleBasedStateMachine):
             self._facts.tell(facts.Drained(now, whole=False))
         else:
             self._facts.tell(facts.Drained(now, limit is None, tuple(result.jobs)))
+
+    def _go_to(self, at: datetime | None, by: timedelta) -> None:
+        """Let time pass until ``at`` and ``by``, but no longer than ``longest_s``."""
+        now = self.jobs.clock.now()
+        span = timedelta(0) if at is None else max(timedelta(0), at - now + by)
+        self.advance(min(span, timedelta(seconds=self.longest_s)))
 
     # What holds
 

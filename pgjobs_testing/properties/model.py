@@ -117,6 +117,13 @@ class Model:
                 moments.append(opens)
         return min((at for at in moments if at > self.now), default=None)
 
+    def free_at(self, asked: NewJob) -> datetime | None:
+        """When the place of a duplicate will be free, if one stands in the way and its period ends."""
+        row = self._duplicate_of(asked, group_of(asked))
+        if row is None or asked.unique is None or asked.unique.period is None:
+            return None
+        return after(getattr(row, asked.unique.timestamp), asked.unique.period)
+
     def undone(self) -> str | None:
         """What should have happened by now, and has not; None where the engine rests rightly."""
         for row in self.jobs.values():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pgjobs import Job, JobState, NewJob, Queue, RateLimit, Unique, Worker, backoff
 from pgjobs.rules.backoff import Backoff
+from pgjobs.rules.job import MAX_ATTEMPTS
 from pgjobs.rules.unique import FIELDS
 from pgjobs_testing.properties.instants import instants, spans
 from pgjobs_testing.properties.values import args, small_objects, texts
@@ -57,17 +58,19 @@ def job_options(
     queues: Sequence[str] | None = None,
     keys: Sequence[str] = ("a", "b", "a.b"),
     longest_s: float = 600,
+    most_attempts: int = MAX_ATTEMPTS,
 ) -> st.SearchStrategy[dict[str, Any]]:
     """Options of ``worker.new``, each of which may be left out.
 
     ``queues`` are the names to choose from (default: any), ``keys`` those of args that ``unique`` may
-    name, ``longest_s`` bounds ``schedule_in``. With ``now`` there are absolute instants around it as well.
+    name, ``longest_s`` and ``most_attempts`` are bounds. With ``now`` there are absolute instants around it as
+    well.
     """
     names = queue_names() if queues is None else st.sampled_from(list(queues))
     plain: dict[str, st.SearchStrategy[Any]] = {
         "queue": names,
         "priority": st.sampled_from([0, 1, 9]) | st.integers(0, 9),
-        "max_attempts": st.sampled_from([1, 2, 3, 20, 32_767]),
+        "max_attempts": st.sampled_from(sorted({1, 2, 3, most_attempts})),
         "tags": tags(),
         "meta": small_objects(),
     }

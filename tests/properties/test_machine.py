@@ -78,8 +78,7 @@ def _priorities_are_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def _pauses_are_ignored(patch: pytest.MonkeyPatch) -> None:
-    known = node.effective
-    patch.setattr(node, "effective", lambda *given: replace(known(*given), paused=False))
+    patch.setattr(node, "effective", lambda *given: replace(effective(*given), paused=False))
 
 
 def _scaling_is_ignored(patch: pytest.MonkeyPatch) -> None:

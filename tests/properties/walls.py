@@ -32,9 +32,17 @@ class Entry:
     def read(cls, expression: str) -> Entry:
         words = expression.replace("SUN", "0").replace("MON", "1").split()
         numbers = [_numbers(*pair) for pair in zip(words, BOUNDS, strict=True)]
-        numbers[4] = frozenset(number % 7 for number in numbers[4])
+        minutes, hours, days, months, weekdays = numbers
         either = not (words[2].startswith("*") or words[4].startswith("*"))
-        return cls(*numbers, either, words[1].startswith("*"))
+        return cls(
+            minutes,
+            hours,
+            days,
+            months,
+            frozenset(number % 7 for number in weekdays),
+            either,
+            words[1].startswith("*"),
+        )
 
     def on(self, day: date) -> bool:
         by_month, by_week = day.day in self.days, (day.weekday() + 1) % 7 in self.weekdays
