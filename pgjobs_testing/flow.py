@@ -88,9 +88,11 @@ class Member:
     _shown: datetime | None = field(default=None, init=False)
     _when: datetime | None = field(default=None, init=False)
     _rests: datetime | None = field(default=None, init=False)
+    _reading: datetime = field(init=False)
 
     def __post_init__(self) -> None:
-        self._version = 0 if self.view is None else self.view.version
+        if self.view is not None:
+            self._version, self._reading = self.view.version, self.view.now()
 
     def now(self, now: datetime) -> datetime:
         """What the node's clock shows at ``now``."""
@@ -107,7 +109,8 @@ class Member:
             node.doubt(view.before(self._version))
             self._version = view.version
             self._shown = self._when = self._rests = None
-        due = node.next_due(view.now())
+        self._reading = view.now()
+        due = node.next_due(self._reading)
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._when = due, None if due is None else view.when(due)
         return self._when
@@ -116,16 +119,16 @@ class Member:
         """Let the node do what it has to do, if it has; whether it had."""
         node, view = self.node, self.view
         if not (self.session.pending or self.executor.pending):
-            known = node.settled and (view is None or view.version == self._version)
-            if known and self._rests is now:
-                return False  # at this instant, only what is asked of the node makes it due again
+            same = view is None or view.version == self._version
+            if self._rests is now and node.settled and same:
+                return False  # only what is asked of it makes it due again at this instant
             due = self.next_due(now)
             if due is None or due > now:
                 if node.leaves_out:
-                    node.passed(self.now(now))
+                    node.passed(now if view is None else self._reading)
                 self._rests = now
                 return False
-        node.step(self.now(now))
+        node.step(now if view is None else view.now())
         return True
 
 
@@ -155,18 +158,22 @@ class Flow:
 
     def quiet(self) -> Program:
         """Everything that happens at this instant."""
+        before, idle = None, 0
         for _ in range(STEPS_AT_ONE_INSTANT):
-            now, active = self.clock.now(), False  # a worker may move a frozen clock
-            for member in tuple(self._members):
-                if member.step(now):
-                    active = True
-                executor = member.executor
+            now, members = self.clock.now(), tuple(self._members)
+            if now != before:  # a worker may move a frozen clock
+                before, idle = now, 0
+            for member in members:
+                active, executor = member.step(now), member.executor
                 if executor.turn(now):
                     active = True
                 while executor.wants_loop:
                     yield member
                     active = True
-            if not active:
+                idle = 0 if active else idle + 1
+                if idle == len(members):  # nobody has had anything to do since its last turn
+                    return
+            if not members:
                 return
         raise LivelockError(
             f"{STEPS_AT_ONE_INSTANT} steps at {self.clock.now().isoformat()} did not come to rest: "

@@ -21,6 +21,8 @@ class NodeClock:
         self._off = timedelta(0)
         self._drift = 0
         self._since = self._last = world.now()
+        self.version = 0
+        """How often it was set: ``when`` may say otherwise than before."""
         self._before: list[datetime] = []
 
     @property
@@ -31,6 +33,7 @@ class NodeClock:
     @off.setter
     def off(self, off: timedelta) -> None:
         self._before.append(self.now())  # whoever looked last: what it showed until now
+        self.version += 1
         self._since, self._off = self._world.now(), off
 
     @property
@@ -42,11 +45,6 @@ class NodeClock:
     def drift(self, ppm: int) -> None:
         self.off = self.off
         self._drift = ppm
-
-    @property
-    def version(self) -> int:
-        """How often it was set: ``when`` may say otherwise than before."""
-        return len(self._before)
 
     def before(self, version: int) -> datetime:
         """What it showed last before it was set for the next time."""
