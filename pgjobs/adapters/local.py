@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pgjobs.adapters.callers.kinds import checked, kind_of
-from pgjobs.adapters.signals import signals_of, silent
+from pgjobs.adapters.signals import due_of, signals_of, silent
 from pgjobs.effects import Effect
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
@@ -29,6 +29,8 @@ class LocalStore:
         """How often an effect did what only polls tell, or failed and may have."""
         self.troubled = False
         """Whether effects may fail or be slow, for a test has it so: then no poll is left out."""
+        self.learners: list[list[datetime]] = []
+        """Where it is noted when jobs fall due of which no signal tells."""
         self._listeners: list[Callable[[Signal], None]] = []
 
     def run(self, effect: Effect[T]) -> T:
@@ -39,6 +41,9 @@ class LocalStore:
             raise
         if silent(effect, answer):
             self.silent += 1
+        if self.learners and (due := due_of(effect, answer)) is not None:
+            for dues in self.learners:
+                dues.append(due)
         self.tell(effect, answer)
         return answer
 
@@ -99,6 +104,7 @@ class LocalSession:
         self._changed = threading.Condition()
         self._woken = False
         self._missed = 0
+        self._dues: list[datetime] = []
         self._unlisten = store.listen(self._hear)
 
     def submit(self, effect: Effect[Any]) -> None:
@@ -106,12 +112,13 @@ class LocalSession:
 
     def _done(self, effect: Effect[Any]) -> Done:
         """Carry the effect out."""
-        before = self._store.silent
+        before, known = self._store.silent, len(self._dues)
         try:
             done = Done(effect, self._store.run(effect))
         except StoreError as error:
             return Done(effect, error=error)
         self._missed -= self._store.silent - before
+        del self._dues[known:]
         return done
 
     def changes(self) -> int | None:
@@ -120,6 +127,14 @@ class LocalSession:
         What its own effects did is in their answers, and does not count.
         """
         return None if self._store.troubled else self._store.silent + self._missed
+
+    def dues(self) -> list[datetime]:
+        """When jobs fall due, of which others' effects let wait since the last call and no signal tells."""
+        if not any(dues is self._dues for dues in self._store.learners):
+            self._store.learners.append(self._dues)
+        found = self._dues[:]
+        self._dues.clear()
+        return found
 
     def collect(self) -> list[Done | Signal]:
         found: list[Done | Signal] = []
@@ -146,6 +161,8 @@ class LocalSession:
 
     def close(self) -> None:
         self._unlisten()
+        learners = self._store.learners
+        self._store.learners = [dues for dues in learners if dues is not self._dues]
 
     def _hear(self, signal: Signal) -> None:
         self._inbox.append(signal)

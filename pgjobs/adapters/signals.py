@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from pgjobs import effects, leading
 from pgjobs.effects import Effect, Insert, Poll, Polled, Settle, Transition
 from pgjobs.leading import Rescue, Tick
 from pgjobs.ports import Signal
-from pgjobs.rules.job import WAITING, Job, JobState
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Event
 
 
@@ -22,11 +23,21 @@ def signals_of(effect: Effect[Any], answer: Any) -> list[Signal]:
 def silent(effect: Effect[Any], answer: Any) -> bool:
     """Whether the effect did what other nodes than the one that asked for it learn by polling only.
 
-    That is: jobs were made available or due, or claims were taken away, and no signal tells of it. The
-    end of a run is none of it: a node that waits for the ends of others' runs polls on purpose.
+    That is: jobs were made available, claims were taken away, or what was to fall due does not any more.
+    What falls due anew is told by signals, or by ``due_of``. The end of a run is none of it: a node that
+    waits for the ends of others' runs polls on purpose.
     """
     hides: Callable[[Any, Any], bool] = _HIDES.get(type(effect), _any)
     return hides(effect, answer)
+
+
+def due_of(effect: Effect[Any], answer: Any) -> datetime | None:
+    """When the first falls due of the jobs that the effect lets wait, and no signal tells of it."""
+    if type(effect) is not Settle:
+        return None
+    pairs = zip(effect.settlements, answer, strict=True)
+    waits = [each.change.scheduled_at for each, counted in pairs if counted]
+    return min((at for at in waits if at is not None), default=None)
 
 
 def _inserted(_: Insert | Tick, answer: list[Job] | None) -> list[Signal]:
@@ -81,17 +92,20 @@ _TELLS: dict[type[Any], Callable[[Any, Any], list[Signal]]] = {
 }
 
 
-def _unfinished(effect: Settle, answer: list[bool]) -> bool:
+def _released(effect: Settle, answer: list[bool]) -> bool:
     pairs = zip(effect.settlements, answer, strict=True)
-    return any(counted and each.change.state in WAITING for each, counted in pairs)
+    return any(
+        counted and (each.change.state is JobState.AVAILABLE or each.group is not None)
+        for each, counted in pairs
+    )
+
+
+def _replaced(_: Insert | Tick, answer: list[Job] | None) -> bool:
+    return any(job.replaced for job in answer or ())
 
 
 def _staged(_: Poll, answer: Polled) -> bool:
     return bool(answer.staged)
-
-
-def _moved_unheard(effect: Transition, answer: list[Job]) -> bool:
-    return bool(answer) and effect.change.event not in (Event.RETRY, Event.CANCEL)
 
 
 def _any(_: Effect[Any], answer: Any) -> bool:
@@ -103,13 +117,16 @@ def _nothing(_: Effect[Any], _answer: Any) -> bool:
 
 
 _HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
-    Settle: _unfinished,
+    Settle: _released,
     Poll: _staged,
-    Transition: _moved_unheard,
+    Insert: _replaced,
+    Tick: _replaced,
+    Transition: _any,
+    effects.Delete: _any,
     Rescue: _any,  # a node that lives, and was taken for gone, has lost its claims
     **dict.fromkeys(
         (
-            *(Insert, effects.Delete, effects.SetControl, effects.ResetControl, Tick),  # are told
+            *(effects.SetControl, effects.ResetControl),  # are told
             *(effects.Claim, effects.ClaimWithin),  # what is taken is no news to anybody else
             *(effects.Find, effects.Count, effects.Controls, effects.Windows),
             *(leading.Beat, leading.Leave, leading.Heartbeats),

@@ -40,6 +40,7 @@ class Stager:
         patience: Patience,
         elide: bool,
         changes: Callable[[], int | None] | None,
+        dues: Callable[[], list[datetime]] | None,
         woken: Callable[[], None],
     ) -> None:
         self._submit, self._found, self._held = submit, found, held
@@ -47,7 +48,8 @@ class Stager:
         self._interval = interval
         self._patience = patience
         self._floors = not elide and changes is None
-        self._changes = changes
+        self._changes, self._dues = changes, dues
+        self._foreseen: list[tuple[datetime, datetime]] = []
         self._seen: int | None = None
         self._turn: datetime | None = None
         self._woken = woken
@@ -102,22 +104,44 @@ class Stager:
 
     def heed(self, now: datetime) -> None:
         """Look at ``now`` whether anything was changed just now that only a poll would tell."""
-        if self._floor is None and self._changes is not None:
-            found = self._changes()
-            if found is None or found != self._seen:
-                self.doubt(now)
+        if self._floor is not None or self._changes is None or self._last is None:
+            return
+        found = self._changes()
+        if found is None or found != self._seen:
+            self.doubt(now)
+        elif self._dues is not None:
+            for due in self._dues():
+                self._foresee(due, now)
+
+    def _foresee(self, due: datetime, now: datetime) -> None:
+        """The next mark would tell that a job falls due: it need not, if that is later."""
+        mark = self._mark(now)
+        if self._floor is None and due > mark:
+            self._foreseen.append((mark, due))
+            self._woken()
+        else:
+            self.doubt(now)
 
     def doubt(self, now: datetime) -> None:
-        """Leave out no more marks: the next one is the first that this node has not passed by ``now``.
+        """Leave out no more marks: the next one is the first that this node has not passed by ``now``."""
+        if self._changes is not None and self._floor is None and self._last is not None:
+            self._floor = self._mark(now)
+            self._learn(self._floor)
+            self._woken()
 
-        It has passed what came before, and the one at ``now`` if it has had its turn then.
-        """
-        if self._changes is None or self._floor is not None or self._last is None:
-            return
+    def _mark(self, now: datetime) -> datetime:
+        """The first mark not passed: not before ``now``, and after it if the node has had its turn then."""
+        assert self._last is not None
         since = now - self._last
         missed = since // self._interval if self._turn == now else -(-since // self._interval) - 1
-        self._floor = later(self._last, (missed + 1) * self._interval)
-        self._woken()
+        return later(self._last, (missed + 1) * self._interval)
+
+    def _learn(self, mark: datetime) -> None:
+        """Keep what marks before this one have told, and forget what it and later ones would."""
+        for told, due in self._foreseen:
+            if told < mark:
+                self.expect(due)
+        self._foreseen.clear()
 
     def passed(self, now: datetime) -> None:
         """The node has had its turn at ``now``."""
@@ -132,7 +156,10 @@ class Stager:
     @property
     def _first(self) -> datetime | None:
         """When the next poll is due, however often the store failed."""
-        return earliest(earliest(self._asked, self._due), self._floor)
+        first = earliest(earliest(self._asked, self._due), self._floor)
+        for _, due in self._foreseen:
+            first = earliest(first, due)
+        return first
 
     def step(self, now: datetime) -> None:
         if self._changes is not None and self._turn != now:
@@ -141,12 +168,16 @@ class Stager:
         if due is None or due > now:
             return
         self._polling, self._since = True, self._first
+        if self._foreseen:
+            self._learn(self._mark(now))
         self._under_way = self._requests
         self._asked = None
         self._last = now
         self._floor = later(now, self._interval) if self._floors else None
         if self._changes is not None:
             self._seen, self._turn = self._changes(), now
+        if self._dues is not None:
+            self._dues()  # the poll tells of them
         if self._due is not None and self._due <= now:
             self._due = None
         self._submit(Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held()))

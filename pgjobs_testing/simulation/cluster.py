@@ -288,7 +288,9 @@ class Cluster:
         executor = make.executor(line)
         ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
         if not (make.elide or make.polls):
-            ports = replace(ports, changes=line.changes, empty=line.empty, at_once=line.at_once)
+            ports = replace(
+                ports, changes=line.changes, dues=line.dues, empty=line.empty, at_once=line.at_once
+            )
         node = Node(
             own,
             make.queues,
