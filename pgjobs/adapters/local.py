@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pgjobs.adapters.callers.kinds import checked, kind_of
-from pgjobs.adapters.signals import due_of, signals_of, silent
+from pgjobs.adapters.signals import TELL_NOTHING, due_of, signals_of, silent
 from pgjobs.effects import Effect
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
@@ -39,12 +39,13 @@ class LocalStore:
         except StoreError:
             self.silent += 1
             raise
-        if silent(effect, answer):
-            self.silent += 1
-        if self.learners and (due := due_of(effect, answer)) is not None:
-            for dues in self.learners:
-                dues.append(due)
-        self.tell(effect, answer)
+        if type(effect) not in TELL_NOTHING:
+            if silent(effect, answer):
+                self.silent += 1
+            if self.learners and (due := due_of(effect, answer)) is not None:
+                for dues in self.learners:
+                    dues.append(due)
+            self.tell(effect, answer)
         return answer
 
     def tell(self, effect: Effect[Any], answer: Any) -> None:
@@ -105,6 +106,7 @@ class LocalSession:
         self._woken = False
         self._missed = 0
         self._dues: list[datetime] = []
+        self._learns = False
         self._unlisten = store.listen(self._hear)
 
     def submit(self, effect: Effect[Any]) -> None:
@@ -128,11 +130,14 @@ class LocalSession:
         """
         return None if self._store.troubled else self._store.silent + self._missed
 
-    def dues(self) -> list[datetime]:
+    def dues(self) -> Sequence[datetime]:
         """When jobs fall due, of which others' effects let wait since the last call and no signal tells."""
-        if not any(dues is self._dues for dues in self._store.learners):
+        if not self._learns:
+            self._learns = True
             self._store.learners.append(self._dues)
-        found = self._dues[:]
+        if not self._dues:
+            return ()
+        found = tuple(self._dues)
         self._dues.clear()
         return found
 

@@ -28,7 +28,7 @@ def silent(effect: Effect[Any], answer: Any) -> bool:
     waits for the ends of others' runs polls on purpose.
     """
     hides: Callable[[Any, Any], bool] = _HIDES.get(type(effect), _any)
-    return hides(effect, answer)
+    return type(effect) not in TELL_NOTHING and hides(effect, answer)
 
 
 def due_of(effect: Effect[Any], answer: Any) -> datetime | None:
@@ -112,10 +112,6 @@ def _any(_: Effect[Any], answer: Any) -> bool:
     return bool(answer)
 
 
-def _nothing(_: Effect[Any], _answer: Any) -> bool:
-    return False
-
-
 _HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
     Settle: _released,
     Poll: _staged,
@@ -124,14 +120,14 @@ _HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
     Transition: _any,
     effects.Delete: _any,
     Rescue: _any,  # a node that lives, and was taken for gone, has lost its claims
-    **dict.fromkeys(
-        (
-            *(effects.SetControl, effects.ResetControl),  # are told
-            *(effects.Claim, effects.ClaimWithin),  # what is taken is no news to anybody else
-            *(effects.Find, effects.Count, effects.Controls, effects.Windows),
-            *(leading.Beat, leading.Leave, leading.Heartbeats),
-            *(leading.Lead, leading.Resign, leading.Leases, leading.Watermarks, leading.Prune),
-        ),
-        _nothing,
-    ),
 }
+
+TELL_NOTHING: frozenset[type[Any]] = frozenset(
+    (
+        *(effects.Claim, effects.ClaimWithin),  # what is taken is no news to anybody else
+        *(effects.Find, effects.Count, effects.Controls, effects.Windows),
+        *(leading.Beat, leading.Leave, leading.Heartbeats),
+        *(leading.Lead, leading.Resign, leading.Leases, leading.Watermarks, leading.Prune),
+    )
+)
+"""The effects of which there is nothing to tell, and nothing to hide."""

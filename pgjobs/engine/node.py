@@ -60,8 +60,8 @@ class NodePorts:
     changes: Callable[[], int | None] | None = None
     """How often the store has done what only a poll would tell this node, for tests: polls are left out
     while it stays the same. None: that cannot be said now."""
-    dues: Callable[[], list[datetime]] | None = None
-    """With ``changes``, which do not count it: when jobs fall due that others let wait since the last call."""
+    dues: Callable[[], Sequence[datetime]] | None = None
+    """When jobs fall due that others let wait since the last call. ``changes`` counts none of it."""
     empty: Callable[[str], bool] | None = None
     """Whether a queue has certainly no available job now, for tests: then it is not asked for one."""
     at_once: Callable[[Effect[Any], Callable[[Any], bool]], Done | None] | None = None

@@ -12,7 +12,7 @@ poll. The trace is the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -40,7 +40,7 @@ class Stager:
         patience: Patience,
         elide: bool,
         changes: Callable[[], int | None] | None,
-        dues: Callable[[], list[datetime]] | None,
+        dues: Callable[[], Sequence[datetime]] | None,
         woken: Callable[[], None],
     ) -> None:
         self._submit, self._found, self._held = submit, found, held
@@ -157,8 +157,8 @@ class Stager:
     def _first(self) -> datetime | None:
         """When the next poll is due, however often the store failed."""
         first = earliest(earliest(self._asked, self._due), self._floor)
-        for _, due in self._foreseen:
-            first = earliest(first, due)
+        if self._foreseen:
+            first = earliest(first, min(due for _, due in self._foreseen))
         return first
 
     def step(self, now: datetime) -> None:
