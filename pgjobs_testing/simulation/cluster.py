@@ -237,7 +237,10 @@ class Cluster:
 
     def drift(self, name: str, ppm: int) -> None:
         """The node's clock gains ``ppm`` microseconds a second from now on, or loses them."""
-        self._machine(name).clock.drift = ppm
+        machine = self._machine(name)
+        machine.clock.drift = ppm
+        if machine.line is not None:
+            machine.line.drifts = ppm != 0
         self._recorder.note("drift", name, f"{ppm} ppm")
 
     def slow(self, name: str, by: timedelta) -> None:
@@ -284,6 +287,7 @@ class Cluster:
             self._recorder.show(own, name)
         line = machine.line = Line(self.store, name, own)
         line.cut, line.slow = machine.cut, machine.slow
+        line.drifts = machine.clock.drift != 0
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         executor = make.executor(line)
         ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
