@@ -88,8 +88,8 @@ class Exchange(LocalStore):
 class Line(LocalSession):
     """One node's session. While ``cut``, each of its effects fails and it hears no signal.
 
-    ``slow``: how long each answer takes; ``drifts``: its clock does. ``name`` is the node's in the store. Once ``dead``, its process is
-    gone: nothing that it does reaches anybody, and it learns of nothing.
+    ``slow``: how long each answer takes; ``drifts``: its node's clock does. ``name`` is the node's in the
+    store. Once ``dead``, its process is gone: nothing that it does reaches anybody, and it learns of nothing.
     """
 
     def __init__(self, exchange: Exchange, node: str, name: str) -> None:
