@@ -281,8 +281,12 @@ class Node:
         def submit(effect: Effect[Any]) -> None:
             self._submit(effect, self.queues[queue])
 
+        def renew(effect: Effect[Any], expected: Callable[[Any], bool], now: datetime) -> None:
+            self._renew(effect, expected, self.queues[queue], now)
+
         ports = QueuePorts(
             submit,
+            renew,
             lambda: self._rng.token(f"claim:{self.name}"),
             self._may_claim,
             self.runs.start,

@@ -33,6 +33,8 @@ class QueuePorts:
     """What a queue uses of its node."""
 
     submit: Callable[[Effect[Any]], None]
+    renew: Callable[[Effect[Any], Callable[[Any], bool], datetime], None]
+    """Submit what an expected answer makes no difference to."""
     token: Callable[[], str]
     may_claim: Callable[[datetime], bool]
     hand_over: Callable[[str, list[Job], datetime], None]
@@ -45,6 +47,10 @@ class QueuePorts:
     """Whether no other node takes what the end of a run sets free."""
     empty: Callable[[str], bool] | None
     """Whether a queue has certainly no available job: asking it would find nothing."""
+
+
+def _nothing(claimed: Claimed) -> bool:
+    return not claimed.jobs
 
 
 class QueueDuty:
@@ -132,7 +138,10 @@ class QueueDuty:
         if self._in_vain():
             return
         self._claiming = self._claim(now)
-        self._ports.submit(self._claiming)
+        if isinstance(self._claiming, ClaimWithin):
+            self._ports.renew(self._claiming, _nothing, now)
+        else:
+            self._ports.submit(self._claiming)
 
     def _in_vain(self) -> bool:
         """Whether a claim is known to find nothing, and to change nothing by that."""

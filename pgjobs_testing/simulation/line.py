@@ -18,10 +18,13 @@ from pgjobs.ports import Done, Signal
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.schedule import later
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.simulation.traps import CRASHES, CutOffError, Trap, error_of
+from pgjobs_testing.simulation.traps import ANY, CRASHES, CutOffError, Trap, error_of
 from pgjobs_testing.simulation.watching import AlarmError, Watch
 
 T = TypeVar("T")
+
+COUNTED = (ANY, "poll", "claim")
+"""The effects that a trap may await of which there would be more if no poll were left out."""
 
 CLIENT = "-"
 """Who acts where no node does."""
@@ -124,7 +127,7 @@ class Line(LocalSession):
 
     def at_once(self, effect: Effect[Any], expected: Callable[[Any], bool]) -> Done | None:
         """Submit an effect; its end, where that is there already and the answer is as expected."""
-        if self.dead or self.changes() is None:
+        if self.dead or self.traps or self.changes() is None:
             self.submit(effect)
             return None
         done = self._outcome(effect)
@@ -143,15 +146,17 @@ class Line(LocalSession):
     def changes(self) -> int | None:
         """As for any session; while something befalls this line or all of them, that cannot be said."""
         exchange = self._exchange
-        if self.cut or self.slow or self.traps or self.drifts:
+        if self.cut or self.slow or self.drifts:
             return None  # the polls of a clock that drifts come a little after its marks, and shift them
         if exchange.down or exchange.mute or exchange.delay or exchange.inside.troubled:
+            return None
+        if self.traps and any(trap.effect in COUNTED for trap in self.traps):
             return None
         return exchange.silent + self._missed
 
     def empty(self, queue: str) -> bool:
         """Whether the queue has certainly no available job, and this node could learn that now."""
-        return self.changes() is not None and self._exchange.inside.empty(queue)
+        return not self.traps and self.changes() is not None and self._exchange.inside.empty(queue)
 
     def check(self) -> None:
         """``CutOffError`` where a run on this node could not reach the store now."""
