@@ -3,6 +3,7 @@
 Switch it on with ``pytest -p pgjobs_testing``.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 from pgjobs_testing.matching import ANY
@@ -12,29 +13,38 @@ if TYPE_CHECKING:
     from pgjobs_testing.performing import WorkerContractError
     from pgjobs_testing.properties import strategies
     from pgjobs_testing.properties.machine import JobsMachine
+    from pgjobs_testing.simulation.watching import AlarmError
+    from pgjobs_testing.simulation.world import World
 
-__all__ = ["ANY", "Harness", "JobsMachine", "WorkerContractError", "harness", "strategies"]
+__all__ = [
+    "ANY",
+    "AlarmError",
+    "Harness",
+    "JobsMachine",
+    "WorkerContractError",
+    "World",
+    "harness",
+    "strategies",
+]
 
 pytest_plugins = ("pgjobs_testing.plugin",)
 
 
+_PLACES = {
+    "AlarmError": "simulation.watching",
+    "Harness": "fixture",
+    "JobsMachine": "properties.machine",
+    "WorkerContractError": "performing",
+    "World": "simulation.world",
+    "harness": "fixture",
+}
+
+
 def __getattr__(name: str) -> object:
-    """What is named is imported then: the harness so that its asserts are rewritten, hypothesis as
-    who does not use it should not wait for it."""
-    if name in ("Harness", "harness"):
-        from pgjobs_testing import fixture
-
-        return getattr(fixture, name)
-    if name == "WorkerContractError":
-        from pgjobs_testing import performing
-
-        return performing.WorkerContractError
-    if name == "JobsMachine":
-        from pgjobs_testing.properties import machine
-
-        return machine.JobsMachine
+    """What is named is imported then: the harness so that its asserts are rewritten, hypothesis and the
+    simulation as who does not use them should not wait for them."""
     if name == "strategies":
-        from pgjobs_testing.properties import strategies
-
-        return strategies
-    raise AttributeError(f"module 'pgjobs_testing' has no attribute {name!r}")
+        return importlib.import_module("pgjobs_testing.properties.strategies")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'pgjobs_testing' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pgjobs_testing.{_PLACES[name]}"), name)

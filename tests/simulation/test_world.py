@@ -11,7 +11,7 @@ from pgjobs.rules.job import JobState
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.cluster import SimulationError
-from pgjobs_testing.simulation.world import World
+from pgjobs_testing import World
 
 WORK = {"Work": {"runs": [{"for": "20s"}]}}
 
