@@ -255,8 +255,8 @@ def apply(change: Change, job: Job) -> Job:
 
 
 def error_entry(change: Change, attempt: int) -> dict[str, Any]:
-    """The element of ``errors`` for a change with an error: ISO 8601 instant, attempt, text."""
-    return {"at": iso(change.at), "attempt": attempt, "error": change.error}
+    """The element of ``errors`` for a change with an error, its keys in jsonb's order."""
+    return {"at": iso(change.at), "error": change.error, "attempt": attempt}
 
 
 def iso(at: datetime) -> str:

@@ -47,6 +47,7 @@ from pgjobs_testing.stores import MemorySource, StoreSource
 
 START = datetime(2025, 3, 30, 0, 59, 30, tzinfo=UTC)
 """Where the clock of every example begins: half a minute before European clocks go forward."""
+REPLACED = ("args", "max_attempts", "priority", "queue", "scheduled_at", "tags")
 MOST_ATTEMPTS = 20
 """A drain tries a job as often as it may, at one instant: more would be slow, and show nothing more."""
 SHOWN = 30
@@ -126,7 +127,18 @@ def _jobs_of(
 
 @lru_cache
 def _options_for(queues: tuple[str, ...], longest_s: float) -> st.SearchStrategy[dict[str, Any]]:
-    return job_options(START, queues, (), longest_s, MOST_ATTEMPTS)
+    return job_options(START, queues, (), longest_s, MOST_ATTEMPTS, _replaces())
+
+
+def _replaces() -> st.SearchStrategy[dict[str, Any]]:
+    """What is replaced of jobs that a machine inserts.
+
+    ``meta`` is left out, for it takes the counters of snoozes with it, and so are running jobs, whose
+    outcome is decided by what their claim saw.
+    """
+    fields = st.lists(st.sampled_from(REPLACED), min_size=1, unique=True)
+    states = st.sampled_from([str(state) for state in JobState if state != "executing"])
+    return st.dictionaries(states, fields, min_size=1, max_size=3)
 
 
 _spans = lru_cache(spans)

@@ -59,12 +59,13 @@ def job_options(
     keys: Sequence[str] = ("a", "b", "a.b"),
     longest_s: float = 600,
     most_attempts: int = MAX_ATTEMPTS,
+    replace: st.SearchStrategy[Any] | None = None,
 ) -> st.SearchStrategy[dict[str, Any]]:
     """Options of ``worker.new``, each of which may be left out.
 
     ``queues`` are the names to choose from (default: any), ``keys`` those of args that ``unique`` may
-    name, ``longest_s`` and ``most_attempts`` are bounds. With ``now`` there are absolute instants around it as
-    well.
+    name, ``longest_s`` and ``most_attempts`` are bounds. With ``now`` there are absolute instants
+    around it as well; ``replace`` is what a unique job may bring (default: anything).
     """
     names = queue_names() if queues is None else st.sampled_from(list(queues))
     plain: dict[str, st.SearchStrategy[Any]] = {
@@ -79,8 +80,12 @@ def job_options(
         when.append({"scheduled_at": instants(now)})
     alone = [st.fixed_dictionaries({}, optional=plain | each) for each in when]
     unique = {"unique": uniques(keys)}
+    replaced = replaces() if replace is None else replace
     in_groups = [
-        st.fixed_dictionaries(unique, optional={**plain, **each, "replace": replaces()})
+        st.fixed_dictionaries(
+            unique,
+            optional={**plain, **each, "replace": replaced},
+        )
         for each in when
     ]
     return st.one_of(*alone, *in_groups)

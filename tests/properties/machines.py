@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pgjobs import Queue, RateLimit
+from hypothesis import strategies as st
+
+from pgjobs import Queue, RateLimit, Unique
 from pgjobs_testing import JobsMachine
 from pgjobs_testing.properties import facts
+from pgjobs_testing.properties.instants import spans
+from pgjobs_testing.properties.machine import REPLACED
 
 QUEUES = {
     "default": Queue(2),
@@ -28,6 +32,29 @@ class OnPostgres(InMemory):
     """The same, on a real server."""
 
     mode = "postgres"
+
+
+class Dense(InMemory):
+    """Few kinds of jobs, that often meet: what is wrong with the engine shows soon."""
+
+    queues = {
+        "default": Queue(1),
+        "slow": Queue(5, rate_limit=RateLimit(allowed=1, period=30)),
+        "held": QUEUES["held"],
+    }
+
+    def job_options(self) -> st.SearchStrategy[dict[str, Any]]:
+        plain: dict[str, st.SearchStrategy[Any]] = {
+            "queue": self.queue(),
+            "priority": st.integers(0, 2),
+            "max_attempts": st.integers(1, 3),
+            "schedule_in": spans(60),
+        }
+        unique = {"unique": st.sampled_from([Unique(fields=["worker"]), Unique(fields=["queue"])])}
+        replaced = {"replace": st.just({"scheduled": REPLACED, "available": ("scheduled_at",)})}
+        return st.fixed_dictionaries({}, optional=plain) | st.fixed_dictionaries(
+            unique, optional=plain | replaced
+        )
 
 
 class Counting(InMemory):

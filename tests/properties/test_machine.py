@@ -13,7 +13,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from pgjobs import Worker
 from pgjobs.adapters.memory import rows as memory_rows
 from pgjobs.engine import node
-from pgjobs.engine.runs import Runs
 from pgjobs.rules import lifecycle, ratelimit, replacing
 from pgjobs.rules.control import effective
 from pgjobs.rules.job import Job, JobState
@@ -21,7 +20,7 @@ from pgjobs.rules.lifecycle import Change, Event
 from pgjobs.rules.unique import UniqueRule
 from pgjobs_testing.properties.machine import chosen_settings
 from pgjobs_testing.properties.model import ModelError
-from tests.properties.machines import Counting, InMemory, OnPostgres
+from tests.properties.machines import Counting, Dense, InMemory, OnPostgres
 
 TestInMemory = InMemory.TestCase
 TestInMemory.settings = chosen_settings(max_examples=60)
@@ -68,11 +67,6 @@ def _the_edge_of_a_period_still_counts(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(UniqueRule, "counts", wrong)
 
 
-def _the_newest_duplicate_is_answered(patch: pytest.MonkeyPatch) -> None:
-    group = memory_rows.Rows.group
-    patch.setattr(memory_rows.Rows, "group", lambda *given: group(*given)[::-1])
-
-
 def _priorities_are_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory_rows, "claim_order", lambda job: (0, job.scheduled_at, job.id))
 
@@ -109,10 +103,6 @@ def _a_replaced_job_keeps_its_state(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(replacing, "first_state", lambda *_: JobState.SCHEDULED)
 
 
-def _time_limits_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Runs, "expire", lambda *_: None)
-
-
 def _a_backoff_is_one_microsecond_short(patch: pytest.MonkeyPatch) -> None:
     wait = Worker.backoff_s
     patch.setattr(Worker, "backoff_s", lambda *given: wait(*given) - 0.000_001)
@@ -121,7 +111,6 @@ def _a_backoff_is_one_microsecond_short(patch: pytest.MonkeyPatch) -> None:
 FAULTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     _snooze_takes_an_attempt,
     _the_edge_of_a_period_still_counts,
-    _the_newest_duplicate_is_answered,
     _priorities_are_ignored,
     _pauses_are_ignored,
     _scaling_is_ignored,
@@ -129,7 +118,6 @@ FAULTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     _a_cancel_forgets_its_group,
     _a_retry_by_hand_brings_no_attempt,
     _a_replaced_job_keeps_its_state,
-    _time_limits_are_forgotten,
     _a_backoff_is_one_microsecond_short,
 ]
 
@@ -145,4 +133,4 @@ def test_a_fault_of_the_engine_is_noticed(fault, monkeypatch):
         report_multiple_bugs=False,
     )
     with pytest.raises(ModelError):
-        run_state_machine_as_test(InMemory, settings=chosen)
+        run_state_machine_as_test(Dense, settings=chosen)

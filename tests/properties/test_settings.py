@@ -31,8 +31,8 @@ class Broken(JobsMachine):
 
 TestBroken = Broken.TestCase
 TestBroken.settings = settings(
-    TestBroken.settings, derandomize=True, database=None, max_examples=40, print_blob=False, report_multiple_bugs=False,
-    phases=[Phase.generate],
+    TestBroken.settings, derandomize=True, database=None, max_examples=40, print_blob=False,
+    report_multiple_bugs=False, phases=[Phase.generate],
 )
 '''
 
