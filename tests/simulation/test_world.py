@@ -8,10 +8,10 @@ from pgjobs import PgJobs, Queue, worker
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import JobState
+from pgjobs_testing import World
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.cluster import SimulationError
-from pgjobs_testing import World
 
 WORK = {"Work": {"runs": [{"for": "20s"}]}}
 
