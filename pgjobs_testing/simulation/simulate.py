@@ -193,6 +193,8 @@ def _conduct(
                     for verdict in verdicts:
                         if not verdict.held:
                             show.say(alarm_of(verdict, setup, directory))
+                        elif total == 1 and verdict.drawn:
+                            show.say(f"seed {verdict.seed}, drawn: {verdict.drawn}")
                     show.at(campaign.summary)
             except KeyboardInterrupt:
                 interrupted = True
