@@ -118,7 +118,7 @@ def test_an_expression_is_read_as_the_model_reads_it(expression: str):
     assert (read.either_day, read.real_hours) == (entry.either_day, entry.real_hours)
 
 
-def test_the_sweep_of_every_minute_says_what_it_compared():
+def test_clocks_read_every_quarter_of_an_hour_show_what_they_show_every_minute():
     begin = datetime(2025, 3, 30, tzinfo=UTC)
     evenly, minutely = (
         Minutes(ZoneInfo("Europe/London"), begin, begin + timedelta(days=2), step)
