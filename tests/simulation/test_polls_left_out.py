@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,8 @@ from tests.engine.rig import ENDS, ScriptedExecutor
 T = TypeVar("T")
 START = datetime(2025, 1, 1, tzinfo=UTC)
 NODES = ("a", "b", "c")
+Program = list[tuple[str, str, int, float]]
+"""What is done, to which node, a number for its details, and the seconds that pass then."""
 QUEUES = {
     "free": Queue(2),
     "alone": Queue(3, global_concurrency=2),
@@ -194,7 +197,7 @@ class World:
         ]
 
 
-def played(program: list[tuple[str, str, int, float]], *, polls: bool) -> World:
+def played(program: Program, *, polls: bool) -> World:
     world = World(polls)
     for what, node, number, seconds in program:
         world.do(what, node, number)
@@ -229,3 +232,20 @@ def test_the_same_happens_with_and_without_the_polls_that_are_left_out(program):
     every, few = played(program, polls=True), played(program, polls=False)
     assert every.recorder.trace().text() == few.recorder.trace().text()
     assert every.rows() == few.rows()
+
+
+def test_ten_quiet_minutes_of_three_nodes_take_hardly_a_poll():
+    quiet: Program = [("", "a", 0, 45)] * 13
+    every, few = played(quiet, polls=True), played(quiet, polls=False)
+    assert every.recorder.trace().text() == few.recorder.trace().text()
+    assert 3 * 585 <= every.store.counts[Poll]
+    assert (
+        few.store.counts[Poll] <= 3 * 10
+    )  # at the start, and around the jobs that the crontab inserts
+
+
+@pytest.mark.parametrize("what", ["drop", "partition", "suspend", "down", "fail before"])
+def test_whoever_cannot_hear_of_a_job_polls_for_it_at_the_mark_at_which_it_would_have(what):
+    program: Program = [("", "a", 0, 3.5), (what, "a", 1, 0.25), ("insert", "a", 6, 5)]
+    every, few = played(program, polls=True), played(program, polls=False)
+    assert every.recorder.trace().text() == few.recorder.trace().text()
