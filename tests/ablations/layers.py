@@ -32,15 +32,13 @@ class Layer:
 
     def files(self, ablation: Ablation) -> list[str]:
         """The files and classes of its tests that may raise an alarm of this ablation."""
-        tests = [name for name in ablation.tests if name.startswith("test_")]
+        tests = [name for name in ablation.tests if not name.endswith(".yaml")]
         if self.name == "scenarios":
             named = [f"{self.paths[0]}/{name}" for name in ablation.tests if name.endswith(".yaml")]
             return [path for path in named if (ROOT / path).exists()]
         sources = [source for path in self.defined or self.paths for source in _python(path)]
         with_them = [
-            source
-            for source in sources
-            if any(f"def {name}(" in source.read_text() for name in tests)
+            source for source in sources if any(there(name, source.read_text()) for name in tests)
         ]
         if not with_them:
             return []
@@ -55,6 +53,7 @@ LAYERS: tuple[Layer, ...] = (
     Layer("simulation", "memory"),
     Layer("simulation", "postgres"),
     Layer("properties", "memory", ("tests/properties",)),
+    Layer("properties", "postgres", ("tests/properties",)),
     Layer(
         "conformance", "memory", ("tests/stores/test_memory.py",), ("pgjobs_testing/conformance",)
     ),
@@ -70,18 +69,27 @@ LAYERS: tuple[Layer, ...] = (
 )
 
 
+_ON_EITHER = ("simulation", "properties")
+
+
 def layers_of(ablation: Ablation, names: Sequence[str]) -> list[Layer]:
     """The layers named that can see this fault.
 
-    Seeds are played in memory where it shows there: traces on PostgreSQL are the same.
+    Seeds are played in memory where it shows there: traces on PostgreSQL are the same. Properties run on
+    both stores in one go.
     """
     return [
         layer
         for layer in LAYERS
         if layer.name in names
         and layer.store in ablation.stores
-        and not (layer.simulates and layer.store != ablation.stores[0])
+        and not (layer.name in _ON_EITHER and layer.store != ablation.stores[0])
     ]
+
+
+def there(name: str, source: str) -> bool:
+    """Whether a test, or a case that hypothesis makes of a machine, is in this source."""
+    return f"def {name}(" in source or f"\n{name} = " in source
 
 
 def _python(path: str) -> list[Path]:

@@ -20,6 +20,8 @@ SECONDS = {
     "tests": 120.0,
 }
 """How long one trial of a layer may take."""
+OTHERWISE = 50
+"""Seeds that are played where the recorded one kills no more."""
 RACES = 5
 """Trials of a fault that shows when threads or processes meet, which they need not."""
 
@@ -74,13 +76,16 @@ def search(ablation: Ablation, nursery: Nursery, most: int, names: Sequence[str]
 
 
 def replay(ablation: Ablation, kill: Kill, nursery: Nursery) -> Answer:
-    """What the recorded killer says of the ablation now."""
+    """What the recorded killer says of the ablation now.
+
+    Where a seed's world is drawn otherwise by now, it may be another seed that kills.
+    """
     seconds = SECONDS[kill.layer]
     answer: Answer = {}
     with broken(ablation) as place:
         for _ in range(RACES if ablation.races else 1):
             if isinstance(kill.killer, int):
-                played = [kill.killer]
+                played = [kill.killer, *range(1, OTHERWISE + 1)]
                 answer = asking.seeds(
                     place, nursery, kill.store, played, ablation.invariants, seconds
                 )

@@ -160,9 +160,9 @@ _MISTAKEN_SQL = re.compile(
 
 
 def _names(node_id: str) -> set[str]:
-    """What a test is called in the list of alarms: its function, or its scenario file."""
+    """What a test is called in the list of alarms: its function, its class, or its scenario file."""
     path, _, name = node_id.partition("::")
-    return {path.rpartition("/")[2], name.partition("[")[0].rpartition("::")[2]}
+    return {path.rpartition("/")[2], *name.partition("[")[0].split("::")}
 
 
 def _examples(item: pytest.Item) -> int | None:

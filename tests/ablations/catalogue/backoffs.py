@@ -14,7 +14,11 @@ BACKOFFS = (
                 "return Change(event, R, now, scheduled_at=now, error=error)",
             ),
         ),
-        ("test_a_failed_job_runs_again_at_the_very_end_of_each_backoff", "default-backoff.yaml"),
+        (
+            "test_attempts_follow_one_another_as_the_schedule_says",
+            "test_a_failed_job_runs_again_at_the_very_end_of_each_backoff",
+            "default-backoff.yaml",
+        ),
         invariants=("backed_off",),
     ),
     Ablation(
@@ -29,6 +33,7 @@ BACKOFFS = (
             ),
         ),
         (
+            "test_attempts_follow_one_another_as_the_schedule_says",
             "test_growth_without_a_cap_ends_at_the_last_instant",
             "test_an_exponential_backoff_multiplies_and_stops_at_its_cap",
             "test_a_delay_is_never_negative_nor_a_nan_and_can_be_waited",
@@ -47,6 +52,7 @@ BACKOFFS = (
             ),
         ),
         (
+            "test_attempts_follow_one_another_as_the_schedule_says",
             "test_an_exponential_backoff_multiplies_and_stops_at_its_cap",
             "test_no_jitter_takes_a_delay_past_its_cap",
         ),
@@ -68,7 +74,10 @@ BACKOFFS = (
                 "        return base\n",
             ),
         ),
-        ("test_no_jitter_takes_a_delay_past_its_cap",),
+        (
+            "test_attempts_follow_one_another_as_the_schedule_says",
+            "test_no_jitter_takes_a_delay_past_its_cap",
+        ),
         invariants=("backed_off",),
     ),
     Ablation(
@@ -82,7 +91,10 @@ BACKOFFS = (
                 "base *= 1.0 + self.jitter * (2.0 * random() - 1.0)",
             ),
         ),
-        ("test_jitter_adds_up_to_its_share_and_takes_nothing_away",),
+        (
+            "test_attempts_follow_one_another_as_the_schedule_says",
+            "test_jitter_adds_up_to_its_share_and_takes_nothing_away",
+        ),
         invariants=("backed_off",),
     ),
     Ablation(
@@ -96,7 +108,11 @@ BACKOFFS = (
                 "return GUIDE_S[min(attempt, len(GUIDE_S) - 1)]",
             ),
         ),
-        ("test_the_default_is_the_table_of_the_guide", "default-backoff.yaml"),
+        (
+            "test_attempts_follow_one_another_as_the_schedule_says",
+            "test_the_default_is_the_table_of_the_guide",
+            "default-backoff.yaml",
+        ),
         invariants=("backed_off",),
     ),
     Ablation(
@@ -126,6 +142,9 @@ BACKOFFS = (
                 "return saturated(value)",
             ),
         ),
-        ("test_the_answer_of_a_custom_backoff_becomes_seconds",),
+        (
+            "test_attempts_follow_one_another_as_the_schedule_says",
+            "test_the_answer_of_a_custom_backoff_becomes_seconds",
+        ),
     ),
 )

@@ -19,7 +19,12 @@ CLAIMING = (
                 "  ORDER BY scheduled_at, id\n  LIMIT",
             ),
         ),
-        ("test_jobs_are_claimed_by_priority_then_due_instant_then_id", "priorities.yaml"),
+        (
+            "test_what_is_due_starts_in_its_order",
+            "TestInMemory",
+            "test_jobs_are_claimed_by_priority_then_due_instant_then_id",
+            "priorities.yaml",
+        ),
         invariants=("in_order",),
     ),
     Ablation(
@@ -33,7 +38,11 @@ CLAIMING = (
                 "  ORDER BY priority, scheduled_at DESC, id\n  LIMIT",
             ),
         ),
-        ("test_jobs_are_claimed_by_priority_then_due_instant_then_id",),
+        (
+            "test_what_is_due_starts_in_its_order",
+            "test_a_program_does_the_same_on_both_stores",
+            "test_jobs_are_claimed_by_priority_then_due_instant_then_id",
+        ),
         invariants=("in_order",),
     ),
     Ablation(
@@ -117,7 +126,10 @@ CLAIMING = (
                 "self.effective.concurrency",
             ),
         ),
-        ("test_no_more_run_at_a_time_than_the_concurrency_and_no_slot_stays_idle",),
+        (
+            "TestInMemory",
+            "test_no_more_run_at_a_time_than_the_concurrency_and_no_slot_stays_idle",
+        ),
         invariants=("slots",),
     ),
     Ablation(
@@ -159,7 +171,10 @@ CLAIMING = (
                 "return Change(Event.CLAIM, E, now, attempted_by=(node, token))",
             ),
         ),
-        ("test_a_claim_starts_the_next_attempt_of_a_job",),
+        (
+            "TestInMemory",
+            "test_a_claim_starts_the_next_attempt_of_a_job",
+        ),
         invariants=("counted",),
     ),
     Ablation(
@@ -190,7 +205,11 @@ CLAIMING = (
                 "if self._closed:",
             ),
         ),
-        ("test_a_paused_queue_starts_nothing_and_what_runs_goes_on", "pause-and-resume.yaml"),
+        (
+            "TestInMemory",
+            "test_a_paused_queue_starts_nothing_and_what_runs_goes_on",
+            "pause-and-resume.yaml",
+        ),
         invariants=("unpaused",),
     ),
     Ablation(

@@ -274,6 +274,7 @@ LEADING = (
             ),
         ),
         (
+            "test_around_any_change_of_any_clock_the_ticks_are_those_of_the_wall",
             "test_0130_in_new_york_runs_once_in_the_night_in_which_it_comes_twice",
             "cron-new-york-autumn.yaml",
             "test_five_years_are_as_a_clock_on_the_wall_shows_them_minute_by_minute",
@@ -292,6 +293,7 @@ LEADING = (
             ),
         ),
         (
+            "test_around_any_change_of_any_clock_the_ticks_are_those_of_the_wall",
             "test_0230_in_new_york_runs_at_three_in_the_night_in_which_it_does_not_come",
             "cron-new-york-spring.yaml",
             "test_five_years_are_as_a_clock_on_the_wall_shows_them_minute_by_minute",
@@ -310,6 +312,7 @@ LEADING = (
             ),
         ),
         (
+            "test_an_expression_is_read_as_the_model_reads_it",
             "test_either_day_is_enough_when_neither_begins_with_a_star",
             "test_five_years_are_as_a_clock_on_the_wall_shows_them_minute_by_minute",
         ),
@@ -326,7 +329,10 @@ LEADING = (
                 "    if text or min(days) <= max(",
             ),
         ),
-        ("test_a_refusal_names_the_field_the_value_and_what_is_accepted",),
+        (
+            "test_an_expression_is_read_as_the_model_reads_it",
+            "test_a_refusal_names_the_field_the_value_and_what_is_accepted",
+        ),
     ),
     Ablation(
         "memory: age counts from the due instant",

@@ -15,6 +15,7 @@ LIMITS = (
             ),
         ),
         (
+            "test_starts_are_as_early_as_the_rate_lets_them_be",
             "test_one_claim_takes_no_more_than_the_rate_allows_whatever_its_demand",
             "test_no_window_holds_more_than_is_allowed_and_no_start_is_put_off_that_could_be",
         ),
@@ -32,6 +33,7 @@ LIMITS = (
             ),
         ),
         (
+            "test_starts_are_as_early_as_the_rate_lets_them_be",
             "test_a_window_lets_go_exactly_a_period_after_each_start",
             "test_a_start_counts_for_exactly_a_period",
         ),
@@ -49,6 +51,7 @@ LIMITS = (
             ),
         ),
         (
+            "test_starts_are_as_early_as_the_rate_lets_them_be",
             "test_a_window_lets_go_exactly_a_period_after_each_start",
             "test_a_start_counts_for_exactly_a_period",
         ),
@@ -107,7 +110,10 @@ LIMITS = (
                 "    if after := turn.after(max(1, taken)):\n",
             ),
         ),
-        ("test_a_claim_that_finds_nothing_uses_nothing_up",),
+        (
+            "test_starts_are_as_early_as_the_rate_lets_them_be",
+            "test_a_claim_that_finds_nothing_uses_nothing_up",
+        ),
         invariants=("takes",),
     ),
     Ablation(
@@ -231,7 +237,11 @@ LIMITS = (
                 "self._hungry = self._hungry or full",
             ),
         ),
-        ("test_jobs_start_the_instant_at_which_the_window_opens", "rate-window.yaml"),
+        (
+            "test_starts_are_as_early_as_the_rate_lets_them_be",
+            "test_jobs_start_the_instant_at_which_the_window_opens",
+            "rate-window.yaml",
+        ),
         invariants=("ends", "takes"),
     ),
 )

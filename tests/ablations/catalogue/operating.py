@@ -14,7 +14,11 @@ OPERATING = (
                 'fields["max_attempts"] = job.max_attempts',
             ),
         ),
-        ("test_a_retry_by_hand_leaves_one_attempt_at_the_least", "retry-discarded.yaml"),
+        (
+            "TestInMemory",
+            "test_a_retry_by_hand_leaves_one_attempt_at_the_least",
+            "retry-discarded.yaml",
+        ),
         invariants=("can_run",),
     ),
     Ablation(
@@ -42,7 +46,10 @@ OPERATING = (
                 "Event.RETRY: ((S, E, R, C, D, X, P), (A,)),",
             ),
         ),
-        ("test_an_event_leaves_just_the_states_of_the_contract",),
+        (
+            "TestInMemory",
+            "test_an_event_leaves_just_the_states_of_the_contract",
+        ),
         invariants=("lawful", "obeyed"),
     ),
     Ablation(
@@ -56,7 +63,10 @@ OPERATING = (
                 "Event.CANCEL: ((A, S, R, E, C, P), (X,)),",
             ),
         ),
-        ("test_an_event_leaves_just_the_states_of_the_contract",),
+        (
+            "TestInMemory",
+            "test_an_event_leaves_just_the_states_of_the_contract",
+        ),
         invariants=("lawful", "obeyed"),
     ),
     Ablation(
@@ -71,6 +81,7 @@ OPERATING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_a_retry_by_hand_leaves_one_attempt_at_the_least",
             "test_any_change_of_any_rows_equals_the_rule",
         ),
@@ -97,6 +108,7 @@ OPERATING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_claims_that_no_longer_hold_are_lost_in_the_order_asked_for",
             "test_a_job_deleted_while_it_runs_is_told_and_stops_nothing",
             "delete.yaml",
@@ -115,6 +127,7 @@ OPERATING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_a_pause_of_every_queue_replaces_that_of_each",
             "test_a_pause_of_every_queue_replaces_what_single_queues_were_set_to",
         ),
@@ -132,7 +145,10 @@ OPERATING = (
                 'f"{column} = excluded.{column}"',
             ),
         ),
-        ("test_what_is_set_for_a_queue_is_merged_value_by_value",),
+        (
+            "test_the_engine_is_as_the_model_has_it_on_postgresql",
+            "test_what_is_set_for_a_queue_is_merged_value_by_value",
+        ),
         invariants=("poll_is_true", "unpaused"),
     ),
     Ablation(
@@ -208,6 +224,9 @@ OPERATING = (
                 '        if "\\x00\\x00" in value:\n            raise InvalidJobError(\n',
             ),
         ),
-        ("test_a_refusal_names_the_path_and_the_value",),
+        (
+            "test_what_jsonb_cannot_hold_is_refused_by_name",
+            "test_a_refusal_names_the_path_and_the_value",
+        ),
     ),
 )

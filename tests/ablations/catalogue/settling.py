@@ -83,6 +83,7 @@ SETTLING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_a_snoozed_job_comes_back_with_its_attempt",
             "snoozes-and-failures.yaml",
             "test_any_batch_on_any_rows_equals_the_rule",
@@ -104,7 +105,11 @@ SETTLING = (
                 '    fields["max_attempts"] = job.max_attempts + snoozed\n',
             ),
         ),
-        ("test_a_snoozed_job_comes_back_with_its_attempt", "snoozes-and-failures.yaml"),
+        (
+            "TestInMemory",
+            "test_a_snoozed_job_comes_back_with_its_attempt",
+            "snoozes-and-failures.yaml",
+        ),
         invariants=("as_told", "counted"),
     ),
     Ablation(
@@ -119,6 +124,7 @@ SETTLING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_an_outcome_makes_of_a_job_what_the_table_says",
             "graceful-degradation.yaml",
             "retry-discarded.yaml",
@@ -137,7 +143,10 @@ SETTLING = (
                 'fields["errors"] = (*job.errors, *(error_entry(change, job.attempt),) * 2)',
             ),
         ),
-        ("test_errors_are_appended_with_the_attempt_that_failed",),
+        (
+            "TestInMemory",
+            "test_errors_are_appended_with_the_attempt_that_failed",
+        ),
         invariants=("books", "as_told"),
     ),
     Ablation(
@@ -259,6 +268,7 @@ SETTLING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_a_cancel_of_a_running_job_counts_at_once_and_tells_the_run",
             "test_with_every_signal_lost_a_cancel_is_told_within_the_poll_interval",
             "cancel-without-notifications.yaml",
@@ -289,8 +299,11 @@ SETTLING = (
                 "WHERE job.state::text = ANY ({unfinished}) AND false\n    AND job.id",
             ),
         ),
-        ("test_cancel_ends_every_unfinished_job_of_its_group",),
-        invariants=("as_told", "books", "obeyed"),
+        (
+            "test_the_engine_is_as_the_model_has_it_on_postgresql",
+            "test_cancel_ends_every_unfinished_job_of_its_group",
+        ),
+        invariants=("as_told", "books", "lawful", "rescues"),
     ),
     Ablation(
         "a worker's own args are the row's",
@@ -303,7 +316,10 @@ SETTLING = (
                 "        return job\n",
             ),
         ),
-        ("test_a_reader_may_change_what_it_read_without_changing_the_store",),
+        (
+            "TestInMemory",
+            "test_a_reader_may_change_what_it_read_without_changing_the_store",
+        ),
         invariants=("same_args",),
     ),
     Ablation(
@@ -318,6 +334,7 @@ SETTLING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_a_run_is_settled_as_a_failure_at_its_very_deadline",
             "test_a_time_limit_counts_from_the_start_of_the_run",
         ),
@@ -333,6 +350,9 @@ SETTLING = (
                 "            run.told = True\n            self._settle(run, outcome.failed(error)",
             ),
         ),
-        ("test_a_task_gives_its_slot_back_at_the_deadline",),
+        (
+            "TestInMemory",
+            "test_a_task_gives_its_slot_back_at_the_deadline",
+        ),
     ),
 )

@@ -36,7 +36,11 @@ STAGING = (
                 "from pgjobs.rules.schedule import later\n",
             ),
         ),
-        ("test_due_jobs_become_available_in_order_of_their_due_instant", "scheduled.yaml"),
+        (
+            "TestInMemory",
+            "test_due_jobs_become_available_in_order_of_their_due_instant",
+            "scheduled.yaml",
+        ),
         invariants=("poll_is_true", "staged_when_due", "not_early"),
     ),
     Ablation(
@@ -50,7 +54,10 @@ STAGING = (
                 "rows.due[0][0] < now and",
             ),
         ),
-        ("test_due_jobs_become_available_in_order_of_their_due_instant",),
+        (
+            "TestInMemory",
+            "test_due_jobs_become_available_in_order_of_their_due_instant",
+        ),
         invariants=("poll_is_true", "staged_when_due"),
     ),
     Ablation(
@@ -67,7 +74,10 @@ STAGING = (
                 "            break\n",
             ),
         ),
-        ("test_staging_retry_and_rescue_are_never_blocked",),
+        (
+            "TestInMemory",
+            "test_staging_retry_and_rescue_are_never_blocked",
+        ),
         invariants=("poll_is_true", "ends"),
     ),
     Ablation(
@@ -83,7 +93,10 @@ STAGING = (
                 "            break\n",
             ),
         ),
-        ("test_staging_retry_and_rescue_are_never_blocked",),
+        (
+            "TestInMemory",
+            "test_staging_retry_and_rescue_are_never_blocked",
+        ),
         invariants=("poll_is_true", "ends"),
     ),
     Ablation(
@@ -100,7 +113,10 @@ STAGING = (
                 "  ORDER BY scheduled_at, id\n",
             ),
         ),
-        ("test_staging_retry_and_rescue_are_never_blocked",),
+        (
+            "test_the_engine_is_as_the_model_has_it_on_postgresql",
+            "test_staging_retry_and_rescue_are_never_blocked",
+        ),
         invariants=("poll_is_true", "ends"),
     ),
     Ablation(
@@ -115,6 +131,7 @@ STAGING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_staging_leaves_the_instant_at_which_the_job_was_due",
             "test_any_change_of_any_rows_equals_the_rule",
         ),
@@ -180,6 +197,7 @@ STAGING = (
             ),
         ),
         (
+            "TestInMemory",
             "test_with_every_signal_lost_a_pause_is_seen_within_the_poll_interval",
             "pause-and-resume.yaml",
         ),
@@ -213,7 +231,10 @@ STAGING = (
                 "return JobState.AVAILABLE if scheduled_at < now else JobState.SCHEDULED",
             ),
         ),
-        ("test_a_job_due_now_or_earlier_is_available_and_one_due_later_is_scheduled",),
+        (
+            "TestInMemory",
+            "test_a_job_due_now_or_earlier_is_available_and_one_due_later_is_scheduled",
+        ),
         invariants=("lawful", "staged_when_due", "poll_is_true"),
     ),
     Ablation(
@@ -227,7 +248,10 @@ STAGING = (
                 "    except OverflowError:\n        return now\n\n\ndef earlier",
             ),
         ),
-        ("test_schedule_in_counts_from_the_insert_and_never_passes_the_last_instant",),
+        (
+            "TestInMemory",
+            "test_schedule_in_counts_from_the_insert_and_never_passes_the_last_instant",
+        ),
     ),
     Ablation(
         "the next wall time may be one that has passed",

@@ -14,7 +14,12 @@ UNIQUENESS = (
                 "return after is None or since >= after",
             ),
         ),
-        ("test_the_period_is_half_open", "test_a_job_counts_until_the_period_has_passed"),
+        (
+            "test_a_place_is_free_at_exactly_its_period_and_not_one_microsecond_sooner",
+            "TestInMemory",
+            "test_the_period_is_half_open",
+            "test_a_job_counts_until_the_period_has_passed",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -34,7 +39,10 @@ UNIQUENESS = (
                 "        ) AS oldest\n",
             ),
         ),
-        ("test_the_period_is_half_open",),
+        (
+            "test_a_place_is_free_at_exactly_its_period_and_not_one_microsecond_sooner",
+            "test_the_period_is_half_open",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -48,7 +56,12 @@ UNIQUENESS = (
                 "since: datetime = job.inserted_at",
             ),
         ),
-        ("test_the_period_is_half_open", "test_a_job_counts_until_the_period_has_passed"),
+        (
+            "test_a_place_is_free_at_exactly_its_period_and_not_one_microsecond_sooner",
+            "TestInMemory",
+            "test_the_period_is_half_open",
+            "test_a_job_counts_until_the_period_has_passed",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -62,7 +75,10 @@ UNIQUENESS = (
                 'if rule is not None and timestamp == "inserted_at" else None',
             ),
         ),
-        ("test_the_period_is_half_open",),
+        (
+            "test_a_place_is_free_at_exactly_its_period_and_not_one_microsecond_sooner",
+            "test_the_period_is_half_open",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -78,6 +94,8 @@ UNIQUENESS = (
             ),
         ),
         (
+            "test_two_are_duplicates_just_where_jsonb_takes_their_args_for_equal",
+            "TestInMemory",
             "test_args_are_equal_as_jsonb_has_it",
             "test_fingerprints_are_equal_just_when_args_are_equal_as_jsonb",
         ),
@@ -95,6 +113,7 @@ UNIQUENESS = (
             ),
         ),
         (
+            "TestInMemory",
             "test_keys_narrow_the_args_and_tell_an_absent_key_from_null",
             "test_missing_null_and_empty_are_three_things",
         ),
@@ -112,6 +131,7 @@ UNIQUENESS = (
             ),
         ),
         (
+            "test_two_are_duplicates_just_where_jsonb_takes_their_args_for_equal",
             "test_args_are_equal_as_jsonb_has_it",
             "test_fingerprints_are_equal_just_when_args_are_equal_as_jsonb",
         ),
@@ -129,6 +149,7 @@ UNIQUENESS = (
             ),
         ),
         (
+            "test_two_are_duplicates_just_where_jsonb_takes_their_args_for_equal",
             "test_args_are_equal_as_jsonb_has_it",
             "test_what_jsonb_does_not_tell_apart_has_one_fingerprint",
             "test_fingerprints_are_equal_just_when_args_are_equal_as_jsonb",
@@ -146,7 +167,10 @@ UNIQUENESS = (
                 'merged.get("queue", "")',
             ),
         ),
-        ("test_a_queue_that_is_named_is_the_same_as_by_default",),
+        (
+            "TestInMemory",
+            "test_a_queue_that_is_named_is_the_same_as_by_default",
+        ),
         invariants=("fingerprints",),
     ),
     Ablation(
@@ -160,7 +184,10 @@ UNIQUENESS = (
                 "if state not in (JobState.CANCELLED, JobState.DISCARDED, JobState.SUSPENDED)",
             ),
         ),
-        ("test_every_state_has_its_place_among_those_that_count",),
+        (
+            "TestInMemory",
+            "test_every_state_has_its_place_among_those_that_count",
+        ),
     ),
     Ablation(
         "an executing job does not count",
@@ -173,7 +200,7 @@ UNIQUENESS = (
                 "if state not in (JobState.CANCELLED, JobState.DISCARDED, JobState.EXECUTING)",
             ),
         ),
-        ("test_every_state_has_its_place_among_those_that_count", "unique.yaml"),
+        ("TestInMemory", "test_every_state_has_its_place_among_those_that_count", "unique.yaml"),
     ),
     Ablation(
         "memory: a batch skips uniqueness",
@@ -197,7 +224,11 @@ UNIQUENESS = (
                 "def _inserted(rows: Rows, new: NewJob, now: datetime, single: bool) -> Job:",
             ),
         ),
-        ("test_one_by_one_or_at_once_the_same_jobs_are_stored_and_answered",),
+        (
+            "test_one_by_one_or_at_once_the_same_are_duplicates",
+            "TestInMemory",
+            "test_one_by_one_or_at_once_the_same_jobs_are_stored_and_answered",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -211,7 +242,10 @@ UNIQUENESS = (
                 "    if len(effect.jobs) == 1 and effect.jobs[0].unique is not None:\n",
             ),
         ),
-        ("test_one_by_one_or_at_once_the_same_jobs_are_stored_and_answered",),
+        (
+            "test_one_by_one_or_at_once_the_same_are_duplicates",
+            "test_one_by_one_or_at_once_the_same_jobs_are_stored_and_answered",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -225,7 +259,10 @@ UNIQUENESS = (
                 "looked.oldest IS NULL AS fresh",
             ),
         ),
-        ("test_of_duplicates_within_a_batch_the_first_is_stored",),
+        (
+            "test_one_by_one_or_at_once_the_same_are_duplicates",
+            "test_of_duplicates_within_a_batch_the_first_is_stored",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -273,7 +310,11 @@ UNIQUENESS = (
                 "return now - (self.period or timedelta(0))",
             ),
         ),
-        ("test_a_period_of_none_has_no_end", "test_a_period_without_end_never_passes"),
+        (
+            "TestInMemory",
+            "test_a_period_of_none_has_no_end",
+            "test_a_period_without_end_never_passes",
+        ),
         invariants=("unique",),
     ),
     Ablation(
@@ -301,7 +342,10 @@ UNIQUENESS = (
                 "    found = found and Replacement(found.fields, job.state, 0)\n",
             ),
         ),
-        ("test_a_state_that_is_not_named_is_left_alone",),
+        (
+            "TestInMemory",
+            "test_a_state_that_is_not_named_is_left_alone",
+        ),
         invariants=("replaces", "same_args"),
     ),
     Ablation(
@@ -316,6 +360,7 @@ UNIQUENESS = (
             ),
         ),
         (
+            "TestInMemory",
             "test_the_state_follows_scheduled_at_and_a_later_claim_obeys",
             "test_the_state_follows_scheduled_at_only_where_the_job_waits",
         ),
@@ -333,6 +378,7 @@ UNIQUENESS = (
             ),
         ),
         (
+            "TestInMemory",
             "test_max_attempts_never_fall_below_what_the_job_has_used",
             "test_any_batch_on_any_rows_is_answered_as_if_inserted_one_by_one_in_memory",
         ),
@@ -349,7 +395,10 @@ UNIQUENESS = (
                 "job = next((job for job in reversed(found) if rule and rule.counts(job, now)), None)",
             ),
         ),
-        ("test_of_several_duplicates_the_oldest_is_answered",),
+        (
+            "TestInMemory",
+            "test_of_several_duplicates_the_oldest_is_answered",
+        ),
         invariants=("unique",),
     ),
 )
