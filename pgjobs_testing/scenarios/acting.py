@@ -12,7 +12,9 @@ from pgjobs.rules.job import Job
 from pgjobs.worker import Registry
 from pgjobs_testing.scenarios import scripted
 from pgjobs_testing.scenarios.draining import Drains
-from pgjobs_testing.scenarios.model import FAULTS, InsertSpec, RestartSpec, Scenario, StepSpec
+from pgjobs_testing.scenarios.model import Scenario
+from pgjobs_testing.scenarios.steps import FAULTS, RestartSpec, StepSpec
+from pgjobs_testing.scenarios.work import InsertSpec
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.line import Line
 from pgjobs_testing.simulation.traps import Trap

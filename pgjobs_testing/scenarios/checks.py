@@ -12,11 +12,15 @@ from typing import Any
 
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs.worker import Worker
-from pgjobs_testing.scenarios import faults, model
+from pgjobs_testing.scenarios import faults
+from pgjobs_testing.scenarios.duties import NOT_IN_A_CRONTAB
+from pgjobs_testing.scenarios.expectations import EXPECTED_OF_A_JOB, SUBJECTS
 from pgjobs_testing.scenarios.mistakes import at_path, did_you_mean, found, listed
-from pgjobs_testing.scenarios.model import ACTIONS, OUTCOMES, SUBJECTS, resolved
+from pgjobs_testing.scenarios.model import resolved
 from pgjobs_testing.scenarios.source import Source, TreePath
+from pgjobs_testing.scenarios.steps import ACTIONS
 from pgjobs_testing.scenarios.values import END, START, moment
+from pgjobs_testing.scenarios.work import OUTCOMES, WorkerSpec
 
 Found = Iterator[tuple[TreePath, dict[str, Any]]]
 
@@ -142,7 +146,7 @@ class _Checks:
             self._reference(path, what, self._workers, "worker")
             return
         self._reference((*path, "worker"), what.get("worker"), self._workers, "worker")
-        for key in model.NOT_IN_A_CRONTAB:
+        for key in NOT_IN_A_CRONTAB:
             if key in what:
                 said = f"{at_path(path)}: found {key!r}, which would mean one job of them all"
                 self._source.report((*path, key), said, key=True)
@@ -152,7 +156,7 @@ class _Checks:
         if "use" not in worker:
             return
         for key in worker:
-            if key != "use" and key in model.WorkerSpec.model_fields:
+            if key != "use" and key in WorkerSpec.model_fields:
                 said = (
                     f"{at_path(path)}: found {key} beside use; a real worker has its own: "
                     f"{'leave it out' if key in _OF_THE_CODE else 'give it where a job is inserted'}"
@@ -242,7 +246,7 @@ class _Checks:
             self._source.report(path, f"{at_path(path)}: {said}")
 
     def _check_expectation(self, path: TreePath, given: dict[str, Any]) -> None:
-        others = ("at", "is", "order", *model.EXPECTED_OF_A_JOB)
+        others = ("at", "is", "order", *EXPECTED_OF_A_JOB)
         subject = self._exactly_one(path, given, SUBJECTS, "an expectation is about one of", others)
         self._check_instants(path, given)
         for key in SUBJECTS:
@@ -257,7 +261,7 @@ class _Checks:
         self._reference((*path, "node"), given.get("node"), self._nodes, "node")
         if subject is None:
             return
-        of_job = [key for key in model.EXPECTED_OF_A_JOB if key in given]
+        of_job = [key for key in EXPECTED_OF_A_JOB if key in given]
         mine = of_job if subject == "job" else _OF_SUBJECT[subject]
         if subject == "job":
             if not of_job:

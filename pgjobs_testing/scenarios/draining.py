@@ -14,8 +14,8 @@ from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs.worker import Registry
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.scenarios.model import DrainSpec
 from pgjobs_testing.scenarios.scripted import Script
+from pgjobs_testing.scenarios.steps import DrainSpec
 from pgjobs_testing.timeline import Recorder
 
 

@@ -12,14 +12,10 @@ from pgjobs.ports import Store
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.jsonb import contains
 from pgjobs_testing.scenarios import failure
+from pgjobs_testing.scenarios.expectations import EXPECTED_OF_A_JOB, ExpectationSpec, FilterSpec
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
-from pgjobs_testing.scenarios.model import (
-    EXPECTED_OF_A_JOB,
-    ExpectationSpec,
-    FilterSpec,
-    Scenario,
-)
+from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.timeline import Recorder, elapsed
 

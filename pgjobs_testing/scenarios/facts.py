@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.scenarios.model import Scenario, StepSpec
+from pgjobs_testing.scenarios.model import Scenario
+from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.invariants import Facts
 from pgjobs_testing.simulation.overseer import Overseer

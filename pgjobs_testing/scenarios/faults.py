@@ -13,8 +13,8 @@ from typing import Any
 
 from pgjobs.rules.schedule import later
 from pgjobs_testing.scenarios.mistakes import at_path, found
-from pgjobs_testing.scenarios.model import ACTIONS, FAULTS
 from pgjobs_testing.scenarios.source import Source, TreePath
+from pgjobs_testing.scenarios.steps import ACTIONS, FAULTS
 from pgjobs_testing.scenarios.values import span
 
 BY_NAME = ("partition", "heal")

@@ -25,14 +25,16 @@ from pgjobs_testing.flow import VirtualExecutor
 from pgjobs_testing.scenarios import failure, scripted
 from pgjobs_testing.scenarios.acting import Actor
 from pgjobs_testing.scenarios.draining import Drains
+from pgjobs_testing.scenarios.expectations import ExpectationSpec
 from pgjobs_testing.scenarios.expecting import Witness
 from pgjobs_testing.scenarios.facts import NO_MORE, Most, faults_end, overseer
 from pgjobs_testing.scenarios.failure import Failure
 from pgjobs_testing.scenarios.mistakes import Place
-from pgjobs_testing.scenarios.model import ExpectationSpec, Scenario, StepSpec
+from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.source import Source
 from pgjobs_testing.scenarios.staff import Staff
 from pgjobs_testing.scenarios.stage import Stage
+from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.line import Line

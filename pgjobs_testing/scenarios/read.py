@@ -16,7 +16,8 @@ from pgjobs_testing.scenarios.mistakes import (
     did_you_mean,
     found,
 )
-from pgjobs_testing.scenarios.model import Part, Scenario
+from pgjobs_testing.scenarios.model import Scenario
+from pgjobs_testing.scenarios.parts import Part
 from pgjobs_testing.scenarios.real import Imports
 from pgjobs_testing.scenarios.source import (
     Source,

@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from pgjobs_testing.scenarios.descriptions import DESCRIPTIONS
-from pgjobs_testing.scenarios.model import (
-    ACTIONS,
-    EXPECTED_OF_A_JOB,
-    OUTCOMES,
-    SUBJECTS,
-    Scenario,
-)
+from pgjobs_testing.scenarios.expectations import EXPECTED_OF_A_JOB, SUBJECTS
+from pgjobs_testing.scenarios.model import Scenario
+from pgjobs_testing.scenarios.steps import ACTIONS
+from pgjobs_testing.scenarios.work import OUTCOMES
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 

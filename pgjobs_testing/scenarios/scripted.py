@@ -24,13 +24,8 @@ from pgjobs.rules.schedule import later
 from pgjobs.worker import REGISTRY, Registry, Worker
 from pgjobs_testing import doing
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.scenarios.model import (
-    InsertSpec,
-    RunSpec,
-    Scenario,
-    UniqueSpec,
-    WorkerSpec,
-)
+from pgjobs_testing.scenarios.model import Scenario
+from pgjobs_testing.scenarios.work import InsertSpec, RunSpec, UniqueSpec, WorkerSpec
 from pgjobs_testing.simulation.traps import CutOffError
 
 

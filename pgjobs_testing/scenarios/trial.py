@@ -13,8 +13,9 @@ from pgjobs.rules.errors import PgJobsError
 from pgjobs.worker import Registry
 from pgjobs_testing.scenarios import scripted
 from pgjobs_testing.scenarios.mistakes import at_path
-from pgjobs_testing.scenarios.model import InsertSpec, Scenario, WorkerSpec
+from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.source import Source, TreePath
+from pgjobs_testing.scenarios.work import InsertSpec, WorkerSpec
 
 
 def check(source: Source, scenario: Scenario) -> None:

@@ -23,9 +23,10 @@ from pgjobs.rules.schedule import duration, later
 from pgjobs.worker import Worker
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.facts import Most
-from pgjobs_testing.scenarios.model import Scenario, StepSpec
+from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.options import options_of
 from pgjobs_testing.scenarios.play import Play
+from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.values import START
 from pgjobs_testing.scenarios.writing import queue_as_data
 from pgjobs_testing.simulation.cluster import SimulationError
