@@ -26,6 +26,7 @@ Found = Iterator[tuple[TreePath, dict[str, Any]]]
 
 _OF_SUBJECT = {"count": ("is",), "jobs": ("order",)}
 _OF_THE_CODE = ("runs", "backoff", "timeout")
+_OF_A_RUN = frozenset({"ignores", "insert", "insert_all", *OUTCOMES})
 _BACKOFFS = ("constant", "linear", "exponential")
 
 
@@ -190,6 +191,9 @@ class _Checks:
             if "hang" in run and key in run:
                 said = f"{at_path(path)}: found {key} beside hang; a run that hangs has no end"
                 self._source.report((*path, key), said, key=True)
+        if "ignores" in run and "for" not in run and not run.keys() - _OF_A_RUN:
+            said = f"{at_path(path)}: found ignores without for; accepted: with how long it goes on"
+            self._source.report((*path, "ignores"), said, key=True)
 
     def _check_insert(self, path: TreePath, insert: dict[str, Any]) -> None:
         self._reference((*path, "worker"), insert.get("worker"), self._workers, "worker")

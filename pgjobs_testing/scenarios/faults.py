@@ -15,10 +15,14 @@ from pgjobs.rules.schedule import later
 from pgjobs_testing.scenarios.mistakes import at_path, found
 from pgjobs_testing.scenarios.source import Source, TreePath
 from pgjobs_testing.scenarios.steps import ACTIONS, FAULTS
-from pgjobs_testing.scenarios.values import span
+from pgjobs_testing.scenarios.values import PLUGINS, span
+from pgjobs_testing.simulation.traps import FAILURES, LATE
 
 BY_NAME = ("partition", "heal")
 BY_MAPPING = ("stop", "suspend", "skew", "drift", "slow", "fail")
+_POINTS = ("before", "after")
+_SWITCHES = {"drop_notifications": "dropped", "double_notifications": "doubled"}
+_AT_ONCE = tuple(how for how in FAILURES if how != LATE)
 
 At = Callable[[Any], datetime | None]
 Reference = Callable[[TreePath, Any, Collection[str], str], None]
@@ -46,7 +50,9 @@ class _Walk:
         self._source, self._at, self._reference = source, at, reference
         self._nodes = {name: _State() for name in nodes}
         self._database_down: int | None = None
-        self._dropped: int | None = None
+        self._switched: dict[str, int | None] = {}
+        plugins = source.data.get("plugins")
+        self._plugins = list(plugins) if isinstance(plugins, dict) else []
 
     def all(self) -> None:
         steps = self._source.data.get("steps")
@@ -63,12 +69,41 @@ class _Walk:
 
     def _fault(self, n: int, action: str, step: dict[str, Any]) -> None:
         value = step[action]
+        if isinstance(value, dict):
+            self._fits(n, action, value)
         if action == "database":
             self._database(n, value)
-        elif action == "drop_notifications":
-            self._notifications(n, value)
-        elif action not in ("delay_notifications", "double_notifications"):
+        elif action in _SWITCHES:
+            self._switch(n, action, value)
+        elif action != "delay_notifications":
             self._to_a_node(n, action, step)
+
+    def _fits(self, n: int, action: str, given: dict[str, Any]) -> None:
+        """What the keys of one fault are to one another, and to the plugins of the file."""
+        path: TreePath = ("steps", n, action)
+        if action == "crash":
+            self._one_point(path, given)
+        elif action == "fail" and "by" in given and given.get("how") in _AT_ONCE:
+            said = f"found by, and it fails {given['how']}; accepted: by where how is late"
+            self._source.report((*path, "by"), f"{at_path(path)}: {said}", key=True)
+        elif action == "restart":
+            path = (*path, "plugins")
+            named = given.get("plugins")
+            pairs = enumerate(named) if isinstance(named, list) else [(None, named)]
+            for m, name in pairs:
+                if name in PLUGINS:  # else a model says what is wrong with it
+                    where = path if m is None else (*path, m)
+                    self._reference(where, name, self._plugins, "plugin of the file")
+
+    def _one_point(self, path: TreePath, crash: dict[str, Any]) -> None:
+        """It crashes before an effect, or after one; at once is said by the name alone."""
+        given = [key for key in crash if key in _POINTS]
+        if len(given) == 1 or (not given and crash.keys() - {"node"}):
+            return  # an unknown key may be the one, misspelt
+        told = " and ".join(given) or "neither before nor after"
+        said = f"found {told}; accepted: one of before and after, or the node's name alone"
+        place = (*path, given[1]) if given else path
+        self._source.report(place, f"{at_path(path)}: {said}", key=True)
 
     def _to_a_node(self, n: int, action: str, step: dict[str, Any]) -> None:
         path: TreePath = ("steps", n, action)
@@ -105,7 +140,6 @@ class _Walk:
         if state.down is not None:
             self._wrong(n, action, f"{name} is down", state.down)
         elif action == "crash" and isinstance(step["crash"], dict):
-            self._crash_at_a_point(n, step["crash"])
             state.doomed = n
         elif action == "crash":
             self._nodes[name] = _State(down=n, cut=state.cut)
@@ -123,14 +157,6 @@ class _Walk:
             state.suspended = n
             state.until = None if now is None or length is None else later(now, length)
 
-    def _crash_at_a_point(self, n: int, crash: dict[str, Any]) -> None:
-        given = [key for key in ("before", "after") if key in crash]
-        if len(given) != 1:
-            told = " and ".join(given) or "neither"
-            path: TreePath = ("steps", n, "crash")
-            said = f"found {told}; accepted: one of before and after, or the node's name alone"
-            self._source.report(path, f"{at_path(path)}: {said}")
-
     def _database(self, n: int, value: Any) -> None:
         if value == "down" and self._database_down is not None:
             self._wrong(n, "database", "the database is down already", self._database_down)
@@ -138,12 +164,13 @@ class _Walk:
             self._wrong(n, "database", "the database is up")
         self._database_down = n if value == "down" else None
 
-    def _notifications(self, n: int, value: Any) -> None:
-        if value is True and self._dropped is not None:
-            self._wrong(n, "drop_notifications", "they are dropped already", self._dropped)
-        elif value is False and self._dropped is None:
-            self._wrong(n, "drop_notifications", "none are dropped")
-        self._dropped = n if value is True else None
+    def _switch(self, n: int, action: str, value: Any) -> None:
+        done, since = _SWITCHES[action], self._switched.get(action)
+        if value is True and since is not None:
+            self._wrong(n, action, f"they are {done} already", since)
+        elif value is False and since is None:
+            self._wrong(n, action, f"none are {done}")
+        self._switched[action] = n if value is True else None
 
     def _unending(self) -> None:
         """A node that cannot reach the store tries for ever, and so the file says until when."""
@@ -176,6 +203,6 @@ _AFTER = dict.fromkeys(ACTIONS, _CLIENT) | {
     "partition": "a node that is not cut off",
     "heal": "a node after its partition",
     "fail": "a node that is up",
-    "drop_notifications": "true and false in turn",
+    **dict.fromkeys(_SWITCHES, "true and false in turn"),
     "database": "down and up in turn",
 }

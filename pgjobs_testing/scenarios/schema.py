@@ -13,6 +13,7 @@ from pgjobs_testing.scenarios.expectations import EXPECTED_OF_A_JOB, SUBJECTS
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import ACTIONS
 from pgjobs_testing.scenarios.work import OUTCOMES
+from pgjobs_testing.simulation.traps import LATE
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
@@ -78,7 +79,7 @@ def _ends() -> dict[str, Any]:
     barred: dict[str, Any] = {}
     for n, end in enumerate(OUTCOMES):
         others = OUTCOMES[:n] + OUTCOMES[n + 1 :]
-        barred |= _bars(end, *others, *(("for", "insert") if end == "hang" else ()))
+        barred |= _bars(end, *others, *(("for", "insert", "insert_all") if end == "hang" else ()))
     return barred
 
 
@@ -90,9 +91,11 @@ _RULES: dict[str, dict[str, Any]] = {
         "then": {"required": ["until"]},
     },
     "StepSpec": _one_of(ACTIONS),
+    "CrashSpec": _one_of(("before", "after")),
+    "FailSpec": {"dependencies": {"by": {"properties": {"how": {"const": LATE}}}}},
     "BackoffSpec": _one_of(("constant", "linear", "exponential")),
     "WorkerSpec": {"if": {"required": ["use"]}, "then": {"maxProperties": 1}},
-    "RunSpec": {"dependencies": _ends()},
+    "RunSpec": {"dependencies": {**_ends(), "ignores": ["for"]}},
     "InsertSpec": {"dependencies": _bars("scheduled_at", "schedule_in")},
     "ExpectationSpec": {
         **_one_of(SUBJECTS),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from pgjobs.rules.options import NAME_LIMIT
 from pgjobs_testing.scenarios.parts import MANY, Part
 from pgjobs_testing.scenarios.values import (
+    NAME_SCHEMA,
     Concurrency,
     Drift,
     Duration,
@@ -85,23 +88,29 @@ class DrainSpec(Part):
 
 
 class OfANode(Part):
-    """What befalls a node: its name, or that with more."""
+    """What befalls a node: its name, or that with more. ``accepted`` is how a mistake puts it."""
 
+    accepted: ClassVar[str] = "a node's name"
     node: Name
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        return {"node": value} if isinstance(value, str) else value
+        if isinstance(value, str) and 0 < len(value) <= NAME_LIMIT:
+            return {"node": value}
+        if isinstance(value, dict | BaseModel):
+            return value
+        raise PydanticCustomError("accepted", "{accepted}", {"accepted": cls.accepted, "hint": ""})
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string", "minLength": 1}, handler(core_schema)]}
+        return {"anyOf": [NAME_SCHEMA, handler(core_schema)]}
 
 
 class CrashSpec(OfANode):
     """A process that is gone at once, or right before or after its next effect of one kind."""
 
+    accepted = "a node's name, or a mapping such as {node: a, after: claim}"
     before: Maybe[EffectName] = None
     after: Maybe[EffectName] = None
 
@@ -109,6 +118,7 @@ class CrashSpec(OfANode):
 class RestartSpec(OfANode):
     """A new process; with ``plugins`` it has these of the file's alone, as another version would."""
 
+    accepted = "a node's name, or a mapping such as {node: a, plugins: [stalled]}"
     plugins: Maybe[PluginNames] = None
 
 

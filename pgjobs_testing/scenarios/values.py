@@ -365,7 +365,7 @@ _DATE_SCHEMA = {
     "pattern": rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[Tt ].*{_ZONE_PATTERN}$",
 }
 _INSTANT_SCHEMA = {"anyOf": [_DURATION_SCHEMA, _DATE_SCHEMA], "description": AN_INSTANT}
-_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT}
+NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT}
 _STATE_SCHEMA = {"type": "string", "enum": list(_STATES)}
 _WHOLE_SCHEMA = {"type": "integer", "minimum": 0}
 
@@ -381,7 +381,7 @@ class _Present:
 
 Maybe = Annotated[T | None, BeforeValidator(_present), _Present()]
 """A key that may be left out; None is what it then has, and never what it may be given."""
-Name = Annotated[str, PlainValidator(_name), WithJsonSchema(_NAME_SCHEMA)]
+Name = Annotated[str, PlainValidator(_name), WithJsonSchema(NAME_SCHEMA)]
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 TextOrNothing = Annotated[
     str | None, PlainValidator(_text_or_nothing), WithJsonSchema({"type": ["string", "null"]})
@@ -425,14 +425,14 @@ State = Annotated[JobState, PlainValidator(_state), WithJsonSchema(_STATE_SCHEMA
 States = Annotated[
     tuple[JobState, ...], PlainValidator(one_or_more(_state)), _listed(_STATE_SCHEMA)
 ]
-Names = Annotated[tuple[str, ...], PlainValidator(one_or_more(_name)), _listed(_NAME_SCHEMA)]
+Names = Annotated[tuple[str, ...], PlainValidator(one_or_more(_name)), _listed(NAME_SCHEMA)]
 Wholes = Annotated[
     tuple[int, ...], PlainValidator(one_or_more(_whole(0, 2**31 - 1))), _listed(_WHOLE_SCHEMA)
 ]
 NameOrNothing = Annotated[
     str | None,
     PlainValidator(lambda value: None if value is None else _name(value)),
-    WithJsonSchema({"anyOf": [_NAME_SCHEMA, {"type": "null"}]}),
+    WithJsonSchema({"anyOf": [NAME_SCHEMA, {"type": "null"}]}),
 ]
 PeriodOrNone = Annotated[
     timedelta | None,

@@ -7,7 +7,7 @@ bounded, and equal worlds are made smaller alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,10 +160,26 @@ def _named(step: Data) -> list[Any]:
 
 
 def _plugins(data: Data) -> Iterator[Data]:
-    yield from _without(data, "plugins")
+    yield from map(_restarting, _without(data, "plugins"))
     for name in data.get("plugins", ()):
         for smaller in _without(data["plugins"], name):
-            yield {**data, "plugins": smaller}
+            yield _restarting({**data, "plugins": smaller})
+
+
+def _restarting(data: Data) -> Data:
+    """Processes that begin anew have plugins of the file alone."""
+    return {
+        **data,
+        "steps": [_with_plugins(step, data.get("plugins", ())) for step in data["steps"]],
+    }
+
+
+def _with_plugins(step: Data, known: Collection[str]) -> Data:
+    restart = step.get("restart")
+    if not isinstance(restart, dict) or "plugins" not in restart:
+        return step
+    left = [name for name in restart["plugins"] if name in known]
+    return {**step, "restart": {**restart, "plugins": left}}
 
 
 def _workers(data: Data) -> Iterator[Data]:

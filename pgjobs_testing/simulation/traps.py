@@ -35,7 +35,8 @@ ANY = "any"
 NAMES = {kind: name for name, kinds in EFFECTS.items() for kind in kinds}
 
 CRASHES = ("crash before", "crash after")
-FAILURES = ("before", "after", "late", "conflict", "deadlock", "refused")
+LATE = "late"
+FAILURES = ("before", "after", LATE, "conflict", "deadlock", "refused")
 """How an effect fails: before it begins; after its commit; it commits when its node has long given it up;
 rolled back by the server for a serialization failure or a deadlock; refused for what it says."""
 

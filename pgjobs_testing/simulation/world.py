@@ -34,6 +34,7 @@ from pgjobs_testing.simulation.dice import Dice
 from pgjobs_testing.simulation.drawing.faults import Episodes
 from pgjobs_testing.simulation.nowhere import NOWHERE
 from pgjobs_testing.simulation.spelling import spelt
+from pgjobs_testing.simulation.traps import LATE
 from pgjobs_testing.simulation.verdict import FAULTS
 from pgjobs_testing.timeline import Trace, elapsed
 
@@ -232,9 +233,12 @@ class World:
         self._do({"slow": {"node": node, "by": _span(by)}})
 
     def fail(self, node: str, effect: str, how: str, times: int = 1, by: Span = 5) -> None:
-        """What befalls the node's next effects: before, after, late, conflict, deadlock, refused."""
-        fail = {"node": node, "effect": effect, "how": how, "times": times, "by": _span(by)}
-        self._do({"fail": fail})
+        """What befalls the node's next effects: before, after, late, conflict, deadlock, refused.
+
+        ``by`` is how much later one commits whose ``how`` is ``late``.
+        """
+        fail = {"node": node, "effect": effect, "how": how, "times": times}
+        self._do({"fail": {**fail, "by": _span(by)} if how == LATE else fail})
 
     # What befalls what they share
 

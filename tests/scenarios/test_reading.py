@@ -17,6 +17,10 @@ AN_INSTANT = f"{A_DURATION} after the start, or a date and time with its zone"
 A_NAME = "a text of 1 to 127 characters"
 STATES = "available, scheduled, executing, retryable, completed, discarded, cancelled, suspended"
 ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, pause_all, resume_all, hold, drain, crash, restart, stop, suspend, partition, heal, skew, drift, slow, fail, drop_notifications, delay_notifications, double_notifications, database"
+EFFECTS = (
+    "claim, settle, poll, find, beat, leave, lead, resign, rescue, prune, watermarks, tick, any"
+)
+HOWS = "before, after, late, conflict, deadlock, refused"
 STEP = "name: n\nworkers: {W: {}}\nsteps:\n  - {at: 0s, insert: {as: x, worker: W}}\n"
 
 
@@ -120,6 +124,8 @@ def test_what_is_no_plain_yaml_is_a_mistake(text, expected):
         ("expect: [{at: 1s, jobs: {queue: defautl}, order: []}]", "5:33: expect[0].jobs.queue: no queue is named 'defautl'; did you mean 'default'?"),
         ("expect: [{at: 1s, job: x, is: 1, attempt: 1}]", "5:27: expect[0]: 'is' does not go with 'job'"),
         ("expect: [{at: 1s, job: x, count: {}, is: 1}]", "5:27: expect[0]: found job and count; an expectation is about one of: job, count, jobs"),
+        ("invariants: yes", "5:13: invariants: found 'yes'; accepted: true or false"),
+        ("invariant: true", "5:1: found the unknown key 'invariant'; did you mean 'invariants'?"),
         ("expect: [{at: 1s}]", "5:10: expect[0]: an expectation is about one of: job, count, jobs"),
         ("expect: [{at: 1s, job: }]", "5:23: expect[0].job: found nothing; accepted: a value, or the key left out"),
     ],
@@ -147,6 +153,11 @@ def test_a_mistake_at_the_top_names_what_is_accepted(line, expected):
         ("{runs: [{raise: ValueErorr}]}", "2:30: workers.W.runs[0].raise: found 'ValueErorr'; accepted: the name of a built-in exception, or that and its message: \"ValueError: why\"; did you mean 'ValueError'?"),
         ("{runs: [{raise: print}]}", "2:30: workers.W.runs[0].raise: found 'print'; accepted: the name of a built-in exception, or that and its message: \"ValueError: why\""),
         ("{runs: [{insert: {worker: V}}]}", "2:40: workers.W.runs[0].insert.worker: no worker is named 'V'; known are W"),
+        ("{runs: [{ignores: yes, for: 1s}]}", "2:32: workers.W.runs[0].ignores: found 'yes'; accepted: true or false"),
+        ("{runs: [{ignores: true}]}", "2:23: workers.W.runs[0]: found ignores without for; accepted: with how long it goes on"),
+        ("{runs: [{hang: true, ignores: true}]}", "2:35: workers.W.runs[0]: found ignores without for; accepted: with how long it goes on"),
+        ("{runs: [{ignore: true, for: 1s}]}", "2:23: found the unknown key 'ignore' in workers.W.runs[0]; did you mean 'ignores'?"),
+        ("{runs: [{ignores: true, fro: 1s}]}", "2:38: found the unknown key 'fro' in workers.W.runs[0]; did you mean 'for'?"),
         ("{meta: {a: .nan}}", "2:21: workers.W.meta: found a mapping; accepted: an object that JSON can hold (meta.a is nan, which JSON cannot hold; use null or a string)"),
     ],
 )  # fmt: skip
@@ -187,6 +198,30 @@ def test_a_mistake_of_a_worker_names_what_is_accepted(worker, expected):
             "5:10: steps[1].at: found '2024-12-31T23:59:59Z' after a later step; accepted: steps in order",
             "5:10: steps[1].at: found an instant before the start",
         ]),
+        ("{at: 1s, crash: {node: a}}", ["5:14: steps[1].crash: found neither before nor after; accepted: one of before and after, or the node's name alone"]),
+        ("{at: 1s, crash: {node: a, before: claim, after: settle}}", ["5:46: steps[1].crash: found before and after; accepted: one of before and after, or the node's name alone"]),
+        ("{at: 1s, crash: {node: a, after: clam}}", [f"5:38: steps[1].crash.after: found 'clam'; accepted: one of {EFFECTS}; did you mean 'claim'?"]),
+        ("{at: 1s, crash: {node: a, afer: claim}}", ["5:31: found the unknown key 'afer' in steps[1].crash; did you mean 'after'?"]),
+        ("{at: 1s, crash: {after: claim}}", ["5:21: the key 'node' is missing in steps[1].crash"]),
+        ("{at: 1s, crash: {node: aa, after: claim}}", ["5:28: steps[1].crash.node: no node is named 'aa'; did you mean 'a'?"]),
+        ("{at: 1s, crash: [a]}", ["5:21: steps[1].crash: found a list; accepted: a node's name, or a mapping such as {node: a, after: claim}"]),
+        ("{at: 1s, restart: 7}", ["5:23: steps[1].restart: found 7; accepted: a node's name, or a mapping such as {node: a, plugins: [stalled]}"]),
+        ("{at: 1s, fail: a}", ["5:20: steps[1].fail: found 'a'; accepted: a mapping"]),
+        ("{at: 1s, fail: {node: a}}", ["5:20: the key 'effect' is missing in steps[1].fail", "5:20: the key 'how' is missing in steps[1].fail"]),
+        ("{at: 1s, fail: {node: a, effect: setle, how: late}}", [f"5:38: steps[1].fail.effect: found 'setle'; accepted: one of {EFFECTS}; did you mean 'settle'?"]),
+        ("{at: 1s, fail: {node: a, effect: any, how: lat}}", [f"5:48: steps[1].fail.how: found 'lat'; accepted: one of {HOWS}; did you mean 'late'?"]),
+        ("{at: 1s, fail: {node: a, effect: any, how: lost}}", [f"5:48: steps[1].fail.how: found 'lost'; accepted: one of {HOWS}"]),
+        ("{at: 1s, fail: {node: a, effect: any, how: after, by: 5s}}", ["5:55: steps[1].fail: found by, and it fails after; accepted: by where how is late"]),
+        ("{at: 1s, fail: {node: a, effect: any, how: late, times: 1001}}", ["5:61: steps[1].fail.times: found 1001; accepted: a whole number from 1 to 1000"]),
+        ("{at: 1s, fail: {node: b, effect: any, how: late}}", ["5:27: steps[1].fail.node: no node is named 'b'; known are a"]),
+        ("{at: 1s, slow: {node: a, by: -1s}}", [f"5:34: steps[1].slow.by: found '-1s'; accepted: {A_DURATION}"]),
+        ("{at: 1s, slow: {node: aa, by: 1s}}", ["5:27: steps[1].slow.node: no node is named 'aa'; did you mean 'a'?"]),
+        ("{at: 1s, drift: {node: a, ppm: 0.5}}", ["5:36: steps[1].drift.ppm: found 0.5; accepted: a whole number from -100000 to 100000"]),
+        ("{at: 1s, drift: {node: a, pmm: 5}}", ["5:21: the key 'ppm' is missing in steps[1].drift", "5:31: found the unknown key 'pmm' in steps[1].drift; did you mean 'ppm'?"]),
+        ("{at: 1s, delay_notifications: 5}", [f"5:35: steps[1].delay_notifications: found 5; accepted: {A_DURATION}; give a unit, as in 5s"]),
+        ("{at: 1s, double_notifications: 2}", ["5:36: steps[1].double_notifications: found 2; accepted: true or false"]),
+        ("{at: 1s, double_notifications: false}", ["5:14: steps[1]: found double_notifications: false, but none are doubled; accepted: true and false in turn"]),
+        ("{at: 1s, duble_notifications: true}", ["5:14: found the unknown key 'duble_notifications' in steps[1]; did you mean 'double_notifications'?"]),
         ("7", ["5:5: steps[1]: found 7; accepted: a mapping"]),
     ],
 )  # fmt: skip
@@ -205,6 +240,9 @@ def test_a_mistake_of_a_step_names_what_is_accepted(step, expected):
         ("stop: {node: a}", "stop: {node: a}", "found stop, but a is stopping already, since line 5; accepted: a node that is up, not suspended and not stopping"),
         ("partition: a", "partition: a", "found partition: 'a', but a is cut off already, since line 5; accepted: a node that is not cut off"),
         ("drop_notifications: true", "drop_notifications: true", "found drop_notifications: true, but they are dropped already, since line 5; accepted: true and false in turn"),
+        ("double_notifications: true", "double_notifications: true", "found double_notifications: true, but they are doubled already, since line 5; accepted: true and false in turn"),
+        ("crash: a", "crash: {node: a, after: claim}", "found crash, but a is down, since line 5; accepted: a node that is up"),
+        ("crash: a", "fail: {node: a, effect: claim, how: after}", "found fail, but a is down, since line 5; accepted: a node that is up"),
         ("database: down", "database: down", "found database: 'down', but the database is down already, since line 5; accepted: down and up in turn"),
         ("database: down", "insert: {worker: W}", "found insert, but the database is down, since line 5; accepted: it before the database is down, or once it is up again"),
         ("database: down", "cancel: x", "found cancel: 'x', but the database is down, since line 5; accepted: it before the database is down, or once it is up again"),
@@ -213,6 +251,40 @@ def test_a_mistake_of_a_step_names_what_is_accepted(step, expected):
 def test_a_fault_that_cannot_be_after_another_says_since_when(first, then, expected):
     text = f"{STEP}  - {{at: 1s, {first}}}\n  - {{at: 5s, {then}}}\nuntil: 1h\n"
     assert [f"6:14: steps[2]: {expected}"] == mistakes(text)
+
+
+@pytest.mark.parametrize(
+    "then",
+    ["crash: a", "crash: {node: a, before: beat}", "stop: {node: a}", "restart: a", "fail: {node: a, effect: any, how: late}"],
+)  # fmt: skip
+def test_a_node_that_is_to_crash_at_a_point_may_be_up_or_down(then):
+    text = f"{STEP}  - {{at: 1s, crash: {{node: a, after: claim}}}}\n  - {{at: 5s, {then}}}\n"
+    assert [] == mistakes(text)
+
+
+@pytest.mark.parametrize(
+    "then", ["slow: {node: a, by: 1s}", "drift: {node: a, ppm: -5}", "skew: {node: a, by: 1s}"]
+)
+def test_lines_and_clocks_are_of_the_machine_and_there_while_its_process_is_not(then):
+    assert [] == mistakes(f"{STEP}  - {{at: 1s, crash: a}}\n  - {{at: 5s, {then}}}\n")
+
+
+@pytest.mark.parametrize(
+    "plugins, told",
+    [
+        ("[stalled]", []),
+        ("stalled", []),
+        ("[]", []),
+        ("[pruner]", ["6:43: steps[2].restart.plugins[0]: no plugin of the file is named 'pruner'; known are stalled"]),
+        ("[stalled, cron]", ["6:52: steps[2].restart.plugins[1]: no plugin of the file is named 'cron'; known are stalled"]),
+        ("cron", ["6:42: steps[2].restart.plugins: no plugin of the file is named 'cron'; known are stalled"]),
+        ("[corn]", ["6:42: steps[2].restart.plugins: found 'corn'; accepted: one of stalled, pruner, cron; did you mean 'cron'?"]),
+        ("7", ["6:42: steps[2].restart.plugins: found 7; accepted: one of stalled, pruner, cron"]),
+    ],
+)  # fmt: skip
+def test_a_process_begins_anew_with_plugins_of_the_file(plugins, told):
+    text = f"{STEP}  - {{at: 1s, crash: a}}\n  - {{at: 5s, restart: {{node: a, plugins: {plugins}}}}}\nplugins: {{stalled: {{}}}}\n"
+    assert told == mistakes(text)
 
 
 def test_a_suspension_is_over_at_the_instant_at_which_it_ends():

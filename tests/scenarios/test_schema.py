@@ -86,14 +86,15 @@ def test_examples_are_accepted_where_they_stand():
             "expect: [{at: 1s, is: 1}]", "expect: [{at: 1s, jobs: {}}]", "expect: [{at: 1s, job: x, is: 1, attempt: 1}]",
             "expect: [{at: 1s, job: x, count: {}, is: 1}]", "expect: [{at: 1s}]", "expect: [{at: 1s, job: , state: completed}]",
             "expect: [{at: 1s, count: {state: [done]}, is: 0}]", "expect: [{at: 1s, count: {}, is: -1}]",
-            "expect: [{at: 1s, count: {}, is: 1, state: completed}]", "trace: 7",
+            "expect: [{at: 1s, count: {}, is: 1, state: completed}]", "trace: 7", "invariants: yes",
         )),
         *(f"name: n\nworkers: {{W: {worker}}}\nsteps: [{{at: 0s, insert: {{worker: W}}}}]\n" for worker in (
             "{max_attempts: 32768}", "{bakoff: guide}", "{backoff: guid}", "{backoff: {jitter: 0.1}}", "{backoff: {linear: 1s, constant: 1s}}",
             "{backoff: {linear: 60s, jitter: 30}}", "{timeout: 0s}", "{runs: []}", "{runs: [okay]}", "{runs: [{for: 2}]}", "{runs: [{error: 503}]}",
             "{runs: [{error: e, snooze: 1s}]}", "{runs: [{hang: true, for: 1s}]}", "{runs: [{hang: false}]}", "{use: shop.jobs}",
             "{use: 'shop.jobs:w', queue: q}", "{unique: {fields: [arg]}}", "{unique: {period: 0s}}", "{replace: {done: true}}", "{replace: {available: [arg]}}",
-            "{unique: }", "7",
+            "{unique: }", "7", "{runs: [{ignores: true}]}", "{runs: [{ignores: true, hang: true}]}", "{runs: [{ignores: 1, for: 1s}]}",
+            "{runs: [{hang: true, insert_all: [{worker: W}]}]}",
         )),
         *(f"{STEP}  - {step}\n" for step in (
             "{at: 1s}", "{at: 1s, insrt: {}}", "{pause: default}", "{at: 1s, pause: a, resume: a}", "{at: 1s, scale: {queue: default}}",
@@ -101,6 +102,14 @@ def test_examples_are_accepted_where_they_stand():
             "{at: 1s, stop: {node: a, grace: 5}}", "{at: 1s, suspend: {node: a}}", "{at: 1s, skew: {node: a, by: minus 5s}}",
             "{at: 1s, drop_notifications: yes}", "{at: 1s, database: off}", "{at: 1s, insert: {}}", "{at: 1s, insert_all: {worker: W}}", "7",
             "{at: 1s, crash: a, restart: a}", "{at: end, pause: a}",
+            "{at: 1s, crash: {node: a}}", "{at: 1s, crash: {after: claim}}", "{at: 1s, crash: {node: a, after: clam}}", "{at: 1s, crash: [a]}",
+            "{at: 1s, crash: {node: a, before: claim, after: settle}}", "{at: 1s, crash: {node: a, after: }}", "{at: 1s, crash: ''}",
+            f"{{at: 1s, crash: {'a' * 128}}}", "{at: 1s, restart: 7}", "{at: 1s, restart: {node: a, plugins: [corn]}}", "{at: 1s, restart: {plugins: []}}",
+            "{at: 1s, fail: a}", "{at: 1s, fail: {node: a, effect: claim}}", "{at: 1s, fail: {node: a, effect: clam, how: after}}",
+            "{at: 1s, fail: {node: a, effect: any, how: lost}}", "{at: 1s, fail: {node: a, effect: any, how: after, by: 5s}}",
+            "{at: 1s, fail: {node: a, effect: any, how: late, by: -5s}}", "{at: 1s, fail: {node: a, effect: any, how: late, times: 0}}",
+            "{at: 1s, slow: {node: a}}", "{at: 1s, slow: {node: a, by: -1s}}", "{at: 1s, drift: {node: a, ppm: 0.5}}", "{at: 1s, drift: {node: a, ppm: 100001}}",
+            "{at: 1s, delay_notifications: true}", "{at: 1s, delay_notifications: 5}", "{at: 1s, double_notifications: 2}",
         )),
     ],
 )  # fmt: skip
@@ -117,7 +126,18 @@ def test_it_refuses_what_the_reader_refuses_for_a_reason_that_a_schema_can_say(t
         f"{STEP}start: 2025-01-01 00:00:00+01:00\nuntil: 2025-06-01T00:00:00.5Z\n",
         f"{STEP}expect: [{{at: end, job: x, error: null, conflict: null, node: null, discarded_at: null}}]\n",
         "name: n\nplugins: {pruner: {}}\nuntil: 1h\n",
+        f"{STEP}invariants: true\n",
+        *(f"{STEP}  - {{at: 1s, {step}}}\n" for step in (
+            "crash: a", "crash: {node: a, before: any}", "crash: {node: a, after: watermarks}", "fail: {node: a, effect: any, how: refused, times: 1000}",
+            "fail: {node: a, effect: resign, how: late}", "fail: {node: a, effect: resign, how: late, by: 0s}", "slow: {node: a, by: 0s}",
+            "drift: {node: a, ppm: -100000}", "delay_notifications: 0s", "double_notifications: true",
+        )),
+        *(f"{STEP}  - {{at: 1s, crash: a}}\n  - {{at: 2s, restart: {restart}}}\nplugins: {{stalled: {{}}}}\n" for restart in (
+            "a", "{node: a}", "{node: a, plugins: stalled}", "{node: a, plugins: []}",
+        )),
+        "name: n\nworkers: {W: {runs: [{for: 0s, ignores: true}, {for: 1s, ignores: false, error: e}]}}\nsteps: [{at: 0s, insert: {worker: W}}]\n",
     ],
-)
+)  # fmt: skip
 def test_it_accepts_what_the_reader_accepts(text):
     assert [] == refusals(text)
+    assert [] == [told for told in mistakes(text) if "imports" not in told]
