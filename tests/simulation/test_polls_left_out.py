@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pgjobs.adapters.local import LocalStore
@@ -226,7 +226,15 @@ PROGRAMS = st.lists(
 )
 
 
+SET_ASLEEP: Program = [
+    *(("", "b", 0, 16), ("suspend", "c", 5, 0), ("skew", "c", 8, 0)),
+    *(("skew", "b", 14, 45), ("slow", "c", 17, 60)),
+]
+"""A node wakes to a clock that was set, and has nothing to do before the first slow answer."""
+
+
 @given(PROGRAMS)
+@example(SET_ASLEEP)
 @settings(max_examples=60)
 def test_the_same_happens_with_and_without_the_polls_that_are_left_out(program):
     every, few = played(program, polls=True), played(program, polls=False)
