@@ -61,6 +61,12 @@ class Patience:
         self._failures = 0
         self.until = None
 
+    def cut_short(self) -> bool:
+        """Ask at once, for the store answers others again; another failure waits as long as it would have.
+        Whether there was a pause."""
+        paused, self.until = self.until is not None, None
+        return paused
+
     def allows(self, now: datetime) -> bool:
         """Whether the store may be asked at ``now``."""
         return self.until is None or now >= self.until

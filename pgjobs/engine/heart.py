@@ -24,7 +24,10 @@ TOO_OLD = 2
 
 
 class Heart:
-    """The duty that beats. ``elide``: once is enough, where nobody else could take it for dead."""
+    """The duty that beats. ``elide``: once is enough, where nobody else could take it for dead.
+
+    ``beaten`` is called each time that the store has a heartbeat.
+    """
 
     def __init__(
         self,
@@ -34,8 +37,9 @@ class Heart:
         patience: Patience,
         every: timedelta,
         elide: bool,
+        beaten: Callable[[], None],
     ) -> None:
-        self._node = node
+        self._node, self._beaten = node, beaten
         self._submit, self._renew = submit, renew
         self._patience = patience
         self._every = every
@@ -68,10 +72,10 @@ class Heart:
             return None
         return self._steady if self._elide else later(self._steady, TOO_OLD * self._every)
 
-    def leave(self) -> None:
-        """The node has stopped: say so, once."""
-        if self._beat is None:
-            self.left = True
+    def leave(self, *, silently: bool) -> None:
+        """The node has stopped: say so, once; ``silently``, only beat no more."""
+        if self._beat is None or silently:
+            self.left = self._leaving = True
         elif not self._leaving:
             self._leaving = True
             self._submit(Leave(self._node))
@@ -105,6 +109,7 @@ class Heart:
             if self._beat is None or self._beating - self._beat > TOO_OLD * self._every:
                 self._steady = self._beating
             self._beat, self._beating = self._beating, None
+            self._beaten()
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
         if isinstance(effect, Leave):

@@ -117,6 +117,7 @@ class Node:
             self._patience("heart", beat.total_seconds()),
             beat,
             elide,
+            self._beaten,
         )
         self.stager = Stager(
             lambda effect: self._submit(effect, self.stager),
@@ -350,6 +351,10 @@ class Node:
             if not self.recurring.broke(owner, error, now):
                 raise
 
+    def _beaten(self) -> None:
+        """The store is there: do not wait out the long pause of a poll that met an outage."""
+        self.stager.hurry()
+
     def _tell(self, owner: Duty, done: Done, error: Exception, now: datetime) -> None:
         if not isinstance(error, StoreError):
             log.error("node %s: an error in its store", self.name, exc_info=error)
@@ -450,9 +455,13 @@ class Node:
             self._give_up()
 
     def _leave(self) -> None:
-        """Say farewell, once nothing is left to be done."""
+        """Say farewell, once nothing is left to be done.
+
+        Where a claim may come true yet, the heartbeat is left to grow old instead, so that what it takes
+        is rescued: a node that nobody has heard of is thought to be of another kind, and waited for.
+        """
         if self._idle and not self.heart.left:
-            self.heart.leave()
+            self.heart.leave(silently=self.strays.doubtful)
 
     def _give_up(self) -> None:
         """The store has not answered for long: stop without it."""

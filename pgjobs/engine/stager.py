@@ -94,6 +94,11 @@ class Stager:
             self._due = due
             self._woken()
 
+    def hurry(self) -> None:
+        """The store answers this node's heartbeat: a poll that waits after a failure comes now."""
+        if self._patience.cut_short():
+            self._woken()
+
     def suspect(self, now: datetime) -> None:
         """The store may have changed without a signal: do not leave out the next poll."""
         if not self._floors and self._last is not None:

@@ -42,6 +42,11 @@ class Strays:
         self._due: datetime | None = None
         self._asked: datetime | None = None
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether a claim may come true yet."""
+        return bool(self._until)
+
     def doubt(self, token: str, now: datetime) -> None:
         """The claim under ``token`` was not there when it was looked for."""
         if len(self._until) >= MOST:

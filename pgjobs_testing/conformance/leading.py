@@ -73,6 +73,16 @@ def executing(node: str = "gone", token: str = "t", **given: Any) -> Job:  # noq
 class Leading:
     """Tests of heartbeats, leases, ``Rescue``, ``Prune``, ``Watermarks`` and ``Tick``."""
 
+    def test_a_heartbeat_that_commits_late_makes_no_node_older(self, store: Store) -> None:
+        beat(store, "a", NOW)
+        beat(store, "a", NOW - SECOND)
+        assert [heard.beat_at for heard in store.run(Heartbeats())] == [NOW]
+
+    def test_a_renewal_that_commits_late_makes_no_lease_shorter(self, store: Store) -> None:
+        first = store.run(Lead("default", "a", NOW, timedelta(seconds=30)))
+        assert first == store.run(Lead("default", "a", NOW - SECOND, timedelta(seconds=30)))
+        assert first == store.run(Leases())["default"]
+
     def test_a_heartbeat_is_replaced_by_the_next(self, store: Store) -> None:
         assert store.run(Heartbeats()) == []
         beat(store, "b")

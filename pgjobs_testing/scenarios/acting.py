@@ -92,6 +92,8 @@ class Actor:
             self._drive(client.resume(step.resume))
         elif step.scale is not None:
             self._drive(client.scale(step.scale.queue, step.scale.concurrency))
+        elif step.reset is not None:
+            self._drive(client.reset(step.reset))
         elif step.drain is not None:
             self._drains.drain(step.drain, self._cluster.store)
         elif action == "pause_all":

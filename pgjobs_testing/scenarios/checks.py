@@ -218,7 +218,7 @@ class _Checks:
             self._exactly_one(path, step, ACTIONS, "a step does one of", ("at",))
             for action in ("cancel", "retry", "delete"):
                 self._check_target((*path, action), step.get(action))
-            for action in ("pause", "resume"):
+            for action in ("pause", "resume", "reset"):
                 self._reference((*path, action), step.get(action), self._queues, "queue")
             for action in ("scale", "drain"):
                 if isinstance(step.get(action), dict):

@@ -71,6 +71,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         ),
         "unique": ("How duplicates are recognised when a job is inserted.", {"period": "1h"}),
         "replace": _JOB["replace"],
+        "missing": ("Whether no node has it: its jobs fail, as those of an unknown worker.",),
         "runs": (
             "What each run of a job does: one entry a start, snoozed ones included; the last repeats.",
             ["ok"],
@@ -149,6 +150,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "pause": ("This queue is paused on every node.", "default"),
         "resume": ("This queue goes on.", "default"),
         "scale": ("This queue gets another concurrency.", {"queue": "default", "concurrency": 5}),
+        "reset": ("What was set by hand for this queue is forgotten.", "default"),
         "pause_all": ("Every queue is paused.",),
         "resume_all": ("Every queue goes on.",),
         "crash": (

@@ -177,7 +177,7 @@ class Play:
         make = Make(
             queues,
             rng,
-            registry,
+            scripted.served(scenario.workers, registry),
             executor,
             plugins=own,
             others=others,

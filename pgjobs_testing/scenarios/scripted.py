@@ -44,6 +44,14 @@ def registry(workers: Mapping[str, WorkerSpec], *, real: bool = False) -> Regist
     return made
 
 
+def served(workers: Mapping[str, WorkerSpec], known: Registry) -> Registry:
+    """The workers that nodes have, of those ``known`` to who inserts."""
+    missing = [name for name, spec in workers.items() if spec.missing]
+    if not missing:
+        return known
+    return Registry({name: each for name, each in known.by_name.items() if name not in missing})
+
+
 def scripted_names(workers: Mapping[str, WorkerSpec]) -> list[str]:
     """The names of those workers that the file scripts."""
     return [name for name, spec in workers.items() if spec.use is None]

@@ -58,6 +58,7 @@ ACTIONS = (
     "pause",
     "resume",
     "scale",
+    "reset",
     "pause_all",
     "resume_all",
     "hold",
@@ -179,6 +180,7 @@ class StepSpec(Part):
     pause: Maybe[Name] = None
     resume: Maybe[Name] = None
     scale: Maybe[ScaleSpec] = None
+    reset: Maybe[Name] = None
     pause_all: Given | None = None
     resume_all: Given | None = None
     hold: Maybe[Flag] = None

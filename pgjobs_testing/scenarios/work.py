@@ -138,7 +138,8 @@ class BackoffSpec(Part):
 class WorkerSpec(Part):
     """A scripted worker: the options of ``pgjobs.worker``, and what each run does; or a real one.
 
-    A real worker, named by ``use``, has its own options and does what its code does.
+    A real worker, named by ``use``, has its own options and does what its code does. One that is
+    ``missing`` is known to who inserts, and to no node: an older version serves the queues.
     """
 
     use: Maybe[RealWorker] = None
@@ -151,6 +152,7 @@ class WorkerSpec(Part):
     backoff: BackoffSpec = Field(default_factory=BackoffSpec)
     unique: Maybe[UniqueSpec] = None
     replace: Maybe[ReplaceSpec] = None
+    missing: Flag = False
     runs: list[RunSpec] = Field(default_factory=lambda: [RunSpec()], min_length=1, max_length=MANY)
 
     @property

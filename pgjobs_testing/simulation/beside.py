@@ -14,7 +14,9 @@ from pgjobs_testing.simulation.ledger import Ledger
 
 
 def _beat(ledger: Ledger, effect: Beat, _: Any) -> None:
-    ledger.beats[effect.node] = Heartbeat(effect.node, effect.started_at, effect.now, effect.every)
+    before = ledger.beats.get(effect.node)
+    at = effect.now if before is None else max(effect.now, before.beat_at)
+    ledger.beats[effect.node] = Heartbeat(effect.node, effect.started_at, at, effect.every)
 
 
 def _left(ledger: Ledger, effect: Leave, _: Any) -> None:

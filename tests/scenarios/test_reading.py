@@ -16,7 +16,7 @@ A_DURATION = "a duration such as 250ms, 2s, 90s, 5m, 1h, 7d or 1h30m"
 AN_INSTANT = f"{A_DURATION} after the start, or a date and time with its zone"
 A_NAME = "a text of 1 to 127 characters"
 STATES = "available, scheduled, executing, retryable, completed, discarded, cancelled, suspended"
-ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, pause_all, resume_all, hold, drain, crash, restart, stop, suspend, partition, heal, skew, drift, slow, fail, drop_notifications, delay_notifications, double_notifications, database"
+ACTIONS = "insert, insert_all, cancel, retry, delete, pause, resume, scale, reset, pause_all, resume_all, hold, drain, crash, restart, stop, suspend, partition, heal, skew, drift, slow, fail, drop_notifications, delay_notifications, double_notifications, database"
 EFFECTS = (
     "claim, settle, poll, find, beat, leave, lead, resign, rescue, prune, watermarks, tick, any"
 )

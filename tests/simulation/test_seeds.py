@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from pgjobs.adapters.memory import MemoryStore
-from pgjobs.engine.duty import Patience
+from pgjobs_testing.clock import SeededRng
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.drawing.world import drawn
@@ -78,16 +79,14 @@ def test_the_digest_of_a_seed_does_not_depend_on_the_hash_seed():
 def test_a_world_played_twice_stops_at_the_first_draw_that_differs(monkeypatch):
     twice = Options(jobs=40, hours=0.4, twice=True)
     assert play_seed(5, twice, MemoryStore()) == play_seed(5, SMALL, MemoryStore())
-    lose, lost = Patience.lose, []
+    token, drawn_so_far = SeededRng.token, count()
 
-    def forgetful(self, now):
-        """A pause that is drawn from a stream of its own in every second play."""
-        lost.append(now)
-        if len(lost) > 3:
-            self._random = lambda: 0.25
-        lose(self, now)
+    def of_no_seed(self, label):
+        """After a while, tokens that something else than the seed decides."""
+        n = next(drawn_so_far)
+        return token(self, label) if n < 20 else f"{token(self, label)} {n}"
 
-    monkeypatch.setattr(Patience, "lose", forgetful)
+    monkeypatch.setattr(SeededRng, "token", of_no_seed)
     said = play_seed(5, twice, MemoryStore())
     assert said.alarm is not None
     assert "determined: draw " in said.alarm

@@ -19,7 +19,9 @@ from pgjobs.rules.job import Job
 
 
 def beat(tables: Tables, effect: leading.Beat) -> None:
-    tables.nodes[effect.node] = Heartbeat(effect.node, effect.started_at, effect.now, effect.every)
+    old = tables.nodes.get(effect.node)
+    at = effect.now if old is None else max(effect.now, old.beat_at)
+    tables.nodes[effect.node] = Heartbeat(effect.node, effect.started_at, at, effect.every)
 
 
 def leave(tables: Tables, effect: leading.Leave) -> None:
@@ -37,7 +39,7 @@ def lead(tables: Tables, effect: leading.Lead) -> Lease:
     if old is None:
         new = Lease(effect.node, 1, until)
     elif old.node == effect.node:
-        new = Lease(effect.node, old.token, until)
+        new = Lease(effect.node, old.token, max(until, old.until))
     elif old.until <= effect.now:
         new = Lease(effect.node, old.token + 1, until)
     else:

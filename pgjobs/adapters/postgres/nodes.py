@@ -12,13 +12,14 @@ from pgjobs.rules.errors import LeaseLostError
 
 
 def beat(effect: leading.Beat, names: Names) -> Plan[None]:
+    """One that commits long after its node gave it up makes no node older than it is."""
     given = Parameters()
     sql = f"""
 INSERT INTO {names.nodes} AS node (name, started_at, beat_at, every)
 VALUES ({given.text(effect.node)}, {given.instant(effect.started_at)},
   {given.instant(effect.now)}, {given.span(effect.every)})
 ON CONFLICT (name) DO UPDATE SET started_at = excluded.started_at,
-  beat_at = excluded.beat_at, every = excluded.every"""
+  beat_at = greatest(node.beat_at, excluded.beat_at), every = excluded.every"""
     return single(sql, given, lambda _: None, often=True)
 
 
@@ -46,7 +47,8 @@ def lead(effect: leading.Lead, names: Names) -> Plan[Lease]:
 WITH taken AS (
   INSERT INTO {names.leases} AS held (name, node, token, until)
   VALUES ({name}, {given.text(effect.node)}, 1, {now} + {given.span(effect.span)})
-  ON CONFLICT (name) DO UPDATE SET node = excluded.node, until = excluded.until,
+  ON CONFLICT (name) DO UPDATE SET node = excluded.node, until = CASE
+      WHEN held.node = excluded.node THEN greatest(held.until, excluded.until) ELSE excluded.until END,
     token = held.token + CASE WHEN held.node = excluded.node THEN 0 ELSE 1 END
   WHERE held.node = excluded.node OR held.until <= {now}
   RETURNING node, token, until

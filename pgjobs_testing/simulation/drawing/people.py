@@ -41,12 +41,16 @@ def _of_queues(dice: Dice, queues: list[str], until_s: float) -> list[dict[str, 
     while at < until_s:
         end = min(until_s, at + dice.long("control", 1, LONG_AFTER_S))
         queue = dice.one("control", queues)
-        kind = dice.one("control", ["pause", "scale", "pause_all"])
+        kind = dice.one("control", ["pause", "scale", "pause_all", "scale and reset"])
         if kind == "pause":
             steps += [{"at": at, "pause": queue}, {"at": end, "resume": queue}]
         elif kind == "scale":
             concurrency = dice.whole("control", 1, 8)
             steps.append({"at": at, "scale": {"queue": queue, "concurrency": concurrency}})
+        elif kind == "scale and reset":
+            concurrency = dice.whole("control", 1, 8)
+            steps.append({"at": at, "scale": {"queue": queue, "concurrency": concurrency}})
+            steps.append({"at": end, "reset": queue})
         else:
             steps += [{"at": at, "pause_all": True}, {"at": end, "resume_all": True}]
         at = end + dice.long("control", 30, until_s)

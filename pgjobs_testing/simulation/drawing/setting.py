@@ -11,6 +11,8 @@ from pgjobs_testing.simulation.verdict import Options
 QUEUES, WORKERS = 4, 5
 LEAF = "Leaf"
 """The worker whose jobs other jobs insert."""
+STRANGER = "Stranger"
+"""The worker that no node has."""
 HOUR_S = 3_600.0
 UNIQUE_STATES = (
     ["available", "scheduled", "executing", "retryable"],
@@ -55,6 +57,9 @@ def workers(dice: Dice, queues: list[str], options: Options) -> dict[str, Any]:
             if dice.chance(label, 0.4):
                 worker["replace"] = {"scheduled": ["args", "priority"], "available": True}
         made[f"W{n}"] = worker
+    if "poison" in options.faults:
+        queue = dice.one("poison", queues)
+        made[STRANGER] = {"queue": queue, "max_attempts": 2, "missing": True}
     made[LEAF] = {"queue": queues[0], "unique": {"period": "1m"}, "runs": [{"for": "1s"}]}
     return made
 

@@ -72,6 +72,6 @@ def _in_order(
 _OF_CLIENTS = frozenset(
     {
         *("insert", "insert_all", "cancel", "retry", "delete"),
-        *("pause", "resume", "scale", "pause_all", "resume_all"),
+        *("pause", "resume", "scale", "reset", "pause_all", "resume_all"),
     }
 )

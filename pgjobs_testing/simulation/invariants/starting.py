@@ -79,7 +79,7 @@ def in_its_own_name(sight: Sight, passage: Passage) -> None:
 def beats_first(sight: Sight) -> None:
     """A node claims nothing before its first heartbeat, nor while its last is old (edge 11; bugs 68, 79)."""
     effect = sight.effect
-    if sight.node == CLIENT:
+    if sight.late or sight.node == CLIENT:
         return
     beat = sight.ledger.beats.get(sight.node)
     if beat is None:
