@@ -1,6 +1,6 @@
 """How a machine learns what happens: its stores and its workers tell their facts to one list.
 
-A store is watched at ``tell``, through which every effect passes once it is done. A worker is
+A store is watched where it carries effects out, and so knows their order. A worker is
 replaced in the registry by a copy that tells when its code is entered, and what it answers.
 """
 
@@ -23,7 +23,7 @@ class Watching:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._facts: list[Fact] = []
-        self._release: list[Callable[[], None]] = []
+        self._release: list[Callable[[], object]] = []
 
     def tell(self, fact: Fact) -> None:
         self._facts.append(fact)
@@ -35,14 +35,24 @@ class Watching:
 
     def store(self, store: LocalStore) -> None:
         """Watch a store until ``close``."""
-        told = store.tell
+        carry_out, run_within = store.carry_out, store.run_within
 
-        def tell(effect: Effect[Any], answer: Any) -> None:
+        def told(effect: Effect[Any]) -> Any:
+            answer = carry_out(effect)
             self._facts += facts_of(effect, answer, self._clock.now())
-            told(effect, answer)
+            return answer
 
-        store.tell = tell  # type: ignore[method-assign]  # of this one store, and given back
-        self._release.append(lambda: vars(store).pop("tell"))
+        def told_within(effect: Effect[Any], connection: object) -> Any:
+            before = len(self._facts)
+            answer = run_within(effect, connection)
+            if len(self._facts) == before:  # a caller's transaction passes carry_out by
+                self._facts += facts_of(effect, answer, self._clock.now())
+            return answer
+
+        vars(store).update(carry_out=told, run_within=told_within)
+        self._release.append(
+            lambda: [vars(store).pop(name) for name in ("carry_out", "run_within")]
+        )
 
     def workers(self, own: Mapping[str, Worker[..., Any]]) -> None:
         """Watch ``own`` workers and all that are registered, until ``close``."""
