@@ -22,7 +22,7 @@ SEED = 20_250_330
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_five_years_are_as_a_clock_on_the_wall_shows_them_minute_by_minute(zone: str):
-    chosen = [*CHOSEN, *drawn(SEED, zone, 2)]
+    chosen = [*CHOSEN, *drawn(SEED, zone, 1)]
     wrong = [(text, count) for text, _, count in differing(zone, chosen, 15) if count]
     assert [] == wrong
 

@@ -23,12 +23,12 @@ from pgjobs_testing.properties.model import ModelError
 from tests.properties.machines import Counting, Dense, InMemory, OnPostgres
 
 TestInMemory = InMemory.TestCase
-TestInMemory.settings = chosen_settings(max_examples=60)
+TestInMemory.settings = chosen_settings(max_examples=40)
 
 
 @pytest.mark.usefixtures("server")
 def test_the_engine_is_as_the_model_has_it_on_postgresql():
-    run_state_machine_as_test(OnPostgres, settings=chosen_settings(max_examples=12))
+    run_state_machine_as_test(OnPostgres, settings=chosen_settings(max_examples=8))
 
 
 def test_everything_happens_in_a_run_of_the_machine():
