@@ -90,10 +90,6 @@ def _a_window_lets_one_more_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ratelimit, "permits", lambda *given: permits(*given) + 1)
 
 
-def _a_cancel_forgets_its_group(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(lifecycle, "fingerprint_of", lambda _: None)
-
-
 def _a_retry_by_hand_brings_no_attempt(patch: pytest.MonkeyPatch) -> None:
     retry = lifecycle.retry
     patch.setattr(lifecycle, "retry", lambda now: replace(retry(now), revive=False))
@@ -115,7 +111,6 @@ FAULTS: list[Callable[[pytest.MonkeyPatch], None]] = [
     _pauses_are_ignored,
     _scaling_is_ignored,
     _a_window_lets_one_more_start,
-    _a_cancel_forgets_its_group,
     _a_retry_by_hand_brings_no_attempt,
     _a_replaced_job_keeps_its_state,
     _a_backoff_is_one_microsecond_short,
