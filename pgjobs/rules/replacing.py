@@ -3,7 +3,7 @@
 The fields named for its state take the new job's values. The state follows ``scheduled_at`` while
 the job waits (``available``, ``scheduled``, ``retryable``). A job that is executing, suspended or
 finished keeps its state whatever is replaced: nothing is revived, and no run is taken back, by an
-insert. The fingerprint stays, because it is the one that matched.
+insert. The fingerprint stays, because it is the one that matched, and so does what the engine counts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from pgjobs.rules.schedule import due_at, first_state
 
 FIELDS: Final = ("args", "meta", "max_attempts", "priority", "queue", "scheduled_at", "tags")
 """What may be replaced, and what True stands for."""
+
+COUNTERS: Final = ("snoozed", "released")
+"""What the engine itself counts in ``meta`` of a job: new meta leave it as it is."""
 
 Replace = tuple[tuple[JobState, tuple[str, ...]], ...]
 """For each state, the fields that are replaced in it."""
@@ -65,7 +68,7 @@ def replaced(job: Job, new: NewJob, now: datetime) -> Job | None:
         return None
     values: dict[str, Any] = {
         "args": copied(dict(new.args)),
-        "meta": copied(dict(new.meta)),
+        "meta": copied({**new.meta, **{key: job.meta[key] for key in COUNTERS if key in job.meta}}),
         "max_attempts": min(MAX_ATTEMPTS, max(new.max_attempts, job.attempt + found.spare)),
         "priority": new.priority,
         "queue": new.queue,

@@ -212,7 +212,7 @@ class Model:
         for name in fields:
             setattr(row, name, getattr(new, name))
         if "max_attempts" in fields:
-            spare = 1 if row.state in WAITS else 0
+            spare = 1 if row.state in (*WAITS, "executing") else 0
             row.max_attempts = min(32_767, max(row.max_attempts, row.attempt + spare))
         if "scheduled_at" in fields and row.state in WAITS:
             later = "retryable" if row.state == "retryable" else "scheduled"

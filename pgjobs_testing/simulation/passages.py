@@ -121,6 +121,9 @@ def _replaced(row: Job, new: NewJob, now: datetime) -> Job:
     names = dict(new.replace).get(row.state, ())
     waits = row.state in WAITING
     fields = {name: getattr(new, name) for name in names}
+    if "meta" in fields:
+        counted = {key: row.meta[key] for key in ("snoozed", "released") if key in row.meta}
+        fields["meta"] = {**new.meta, **counted}
     if "max_attempts" in fields:
         least = row.attempt + (1 if waits or row.state is JobState.EXECUTING else 0)
         fields["max_attempts"] = min(MAX_ATTEMPTS, max(new.max_attempts, least))

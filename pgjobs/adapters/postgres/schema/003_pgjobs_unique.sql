@@ -114,7 +114,10 @@ BEGIN
         UPDATE {schema}.oban_jobs AS job SET
             state = (given.change ->> 'state')::{schema}.oban_job_state,
             args = CASE WHEN given.change -> 'fields' ? 'args' THEN given.args ELSE job.args END,
-            meta = CASE WHEN given.change -> 'fields' ? 'meta' THEN given.meta ELSE job.meta END,
+            meta = CASE WHEN given.change -> 'fields' ? 'meta' THEN given.meta || coalesce((
+                SELECT jsonb_object_agg(counter.key, job.meta -> counter.key)
+                FROM unnest('{snoozed,released}'::text[]) AS counter(key)
+                WHERE job.meta ? counter.key), '{}') ELSE job.meta END,
             tags = CASE WHEN given.change -> 'fields' ? 'tags' THEN given.tags::text[]
                 ELSE job.tags END,
             queue = CASE WHEN given.change -> 'fields' ? 'queue' THEN given.queue
