@@ -10,7 +10,8 @@ from pgjobs.engine.drain import DrainPlan
 from pgjobs.rules.outcome import summary
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs_testing.scenarios.told import Ran, Step
-from pgjobs_testing.scenarios.values import builtin_exception, span
+from pgjobs_testing.scenarios.values import PLUGINS, builtin_exception, span
+from pgjobs_testing.simulation.traps import LATE
 from pgjobs_testing.timeline import Moment
 
 MOMENT = timedelta(milliseconds=1)
@@ -24,6 +25,9 @@ ON_A_NODE = {
     "partition": "partition",
     "heal": "heal",
     "skew": "skew",
+    "drift": "drift",
+    "slow": "slow",
+    "trap": "trap",
 }
 """Steps of faults, by their names in a timeline."""
 
@@ -76,19 +80,45 @@ def drain_options(plan: DrainPlan, now: datetime) -> dict[str, Any]:
     return made
 
 
-def fault_step(moment: Moment) -> Step:
-    key, node = ON_A_NODE[moment.event], moment.node
+def fault_step(moment: Moment) -> Step | None:
+    """The step that did this to a node; None where an earlier one has: a trap that sprang."""
+    key, node, said = ON_A_NODE[moment.event], moment.node, moment.detail
+    if key == "crash" and said:
+        return None
+    if key == "trap":
+        return _trap_step(moment)
+    value: Any = node
     if key == "stop":
-        return Step(
-            moment.at, key, {"node": node, "grace": _span(moment.detail.removeprefix("grace "))}
-        )
-    if key == "suspend":
-        return Step(
-            moment.at, key, {"node": node, "for": _span(moment.detail.removeprefix("for "))}
-        )
-    if key == "skew":
-        return Step(moment.at, key, {"node": node, "by": _span(moment.detail.removeprefix("by "))})
-    return Step(moment.at, key, node)
+        value = {"node": node, "grace": _span(said.removeprefix("grace "))}
+    elif key == "suspend":
+        value = {"node": node, "for": _span(said.removeprefix("for "))}
+    elif key in ("skew", "slow"):
+        value = {"node": node, "by": _span(said.removeprefix("by "))}
+    elif key == "drift":
+        value = {"node": node, "ppm": int(said.removesuffix(" ppm"))}
+    elif key == "restart" and said:
+        named = said.removeprefix("with ").split(", ")
+        value = {"node": node, "plugins": [name for name in named if name in PLUGINS]}
+    return Step(moment.at, key, value)
+
+
+def delay_told(detail: str) -> timedelta:
+    """By how much signals are late."""
+    return _span(detail.removeprefix("notifications by "))
+
+
+def _trap_step(moment: Moment) -> Step:
+    what, *rest = moment.detail.split()
+    if what == "crash":
+        when, effect = rest
+        return Step(moment.at, "crash", {"node": moment.node, when: effect})
+    effect, how, *rest = rest
+    fail: dict[str, Any] = {"node": moment.node, "effect": effect, "how": how}
+    if rest[-1:] == ["times"]:
+        fail["times"] = int(rest[-2])
+    if how == LATE:
+        fail["by"] = _span(rest[1])
+    return Step(moment.at, "fail", fail)
 
 
 def _span(text: str) -> timedelta:

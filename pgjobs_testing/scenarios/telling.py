@@ -14,6 +14,7 @@ from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue
 from pgjobs_testing.scenarios.moments import (
     ON_A_NODE,
+    delay_told,
     drain_options,
     end_of_run,
     failure,
@@ -34,6 +35,8 @@ _ON_ALL: dict[str, tuple[str, object]] = {
     "deliver": ("drop_notifications", False),
     "down": ("database", "down"),
     "up": ("database", "up"),
+    "double": ("double_notifications", True),
+    "single": ("double_notifications", False),
 }
 
 
@@ -140,7 +143,8 @@ class _Teller:
         elif moment.node == CLIENT:
             self._by_hand(moment)
         elif event in ON_A_NODE and not known:
-            self._told.steps.append(fault_step(moment))
+            step = fault_step(moment)
+            self._told.steps += [] if step is None else [step]
         elif event == "rescue":
             self._open.pop(known, None)
             self._told.jobs[known].last = moment.job
@@ -217,6 +221,10 @@ class _Teller:
         if event in _ON_ALL:
             key, value = _ON_ALL[event]
             steps.append(Step(moment.at, key, value))
+        elif event == "delay":
+            steps.append(Step(moment.at, "delay_notifications", delay_told(moment.detail)))
+        elif event == "missing":
+            self._say(f"a client was told that {moment.detail} is gone, which is left out")
         elif event in BY_HAND:
             told = self._told.jobs.setdefault(
                 moment.ordinal, Told(moment.ordinal, moment.job.worker if moment.job else "")

@@ -144,8 +144,9 @@ class Cluster:
 
     @property
     def busy(self) -> bool:
-        """Whether a run has an end or a limit to come, or a node a stop, a suspension or an outcome."""
-        return any(
+        """Whether a run has an end or a limit to come, or a node a stop, a suspension or an outcome; or a
+        statement, that its node has given up, a late commit."""
+        return self.store.late > 0 or any(
             machine.wakes_at is not None
             or member.executor.next_due() is not None
             or member.node.runs.next_due() is not None
@@ -204,7 +205,7 @@ class Cluster:
         machine.incarnation += 1
         if plugins is not None:
             machine.plugins = plugins
-        self._recorder.note("restart", name)
+        self._recorder.note("restart", name, "" if plugins is None else _with(plugins))
         self._start(name, machine)
 
     def stop(self, name: str, grace: timedelta) -> None:
@@ -256,6 +257,7 @@ class Cluster:
         machine = self._machine(name)
         if machine.line is not None:
             machine.line.traps.append(trap)
+            self._recorder.note("trap", name, trap.told)
 
     # What is done to what they share
 
@@ -348,3 +350,9 @@ class Cluster:
         if machine.wakes_at is not None:
             raise SimulationError(f"node {name} is suspended and cannot {what} before it goes on")
         return machine
+
+
+def _with(plugins: Sequence[Plugin]) -> str:
+    """A process's plugins in the words of a timeline."""
+    names = ", ".join(type(each).__name__.lower() for each in plugins)
+    return f"with {names}" if names else "without plugins"

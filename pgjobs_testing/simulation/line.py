@@ -18,7 +18,15 @@ from pgjobs.ports import Done, Signal
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.schedule import later
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.simulation.traps import ANY, CRASHES, CutOffError, Trap, error_of
+from pgjobs_testing.simulation.traps import (
+    ANY,
+    CRASH_AFTER,
+    CRASHES,
+    LATE,
+    CutOffError,
+    Trap,
+    error_of,
+)
 from pgjobs_testing.simulation.watching import AlarmError, Watch
 
 T = TypeVar("T")
@@ -33,6 +41,7 @@ CLIENT = "-"
 class Exchange(LocalStore):
     """A store that can be down, and whose signals can be lost, late or doubled; ``inside`` does the work.
 
+    ``late`` is how many statements are yet to commit that their nodes have given up.
     ``alarm`` is the first that ``watch`` raised: from then on every effect raises it, whoever swallows it.
     """
 
@@ -41,6 +50,7 @@ class Exchange(LocalStore):
         self.inside = inside
         self.down = self.mute = self.doubled = False
         self.delay = timedelta(0)
+        self.late = 0
         self.watch: Watch | None = None
         self.alarm: AlarmError | None = None
         self.acting = CLIENT
@@ -108,15 +118,14 @@ class Line(LocalSession):
             return
         trap = self._sprung(effect)
         if trap is not None and trap.how in CRASHES:
-            if trap.how == "crash after":
-                self._outcome(effect)
-            self._die(trap)
+            self._crash(effect, trap)
         elif self.cut:
             self._give(self._failed(effect, self._cut_off()))
-        elif trap is None:
+        elif trap is None or self._exchange.down:
             self._give(self._outcome(effect))
-        elif trap.how == "late":
+        elif trap.how == LATE:
             self._give(self._failed(effect, error_of(trap.how, effect)))
+            self._exchange.late += 1
             self._exchange.after(trap.by, lambda: self._ignored(effect))
         elif trap.how == "after":
             done = self._outcome(effect)
@@ -168,14 +177,25 @@ class Line(LocalSession):
     def _sprung(self, effect: Effect[Any]) -> Trap | None:
         for trap in self.traps:
             if trap.takes(effect):
-                trap.times -= 1
+                if trap.how not in CRASHES:
+                    trap.times -= 1
                 if not trap.times:
                     self.traps.remove(trap)
                 return trap
         return None
 
+    def _crash(self, effect: Effect[Any], trap: Trap) -> None:
+        """The process is gone: before the effect, or after its commit, for which it lives on till then."""
+        if trap.how == CRASH_AFTER:
+            done = self._failed(effect, self._cut_off()) if self.cut else self._outcome(effect)
+            if done.error is not None:
+                self._give(done)
+                return
+        self._die(trap)
+
     def _die(self, trap: Trap) -> None:
         self.dead = True
+        self.traps.clear()
         self.died(trap)
 
     def _outcome(self, effect: Effect[Any]) -> Done:
@@ -187,6 +207,7 @@ class Line(LocalSession):
 
     def _ignored(self, effect: Effect[Any]) -> None:
         """A statement whose client is gone ends all the same."""
+        self._exchange.late -= 1
         self._outcome(effect)
         self._missed += 1
 

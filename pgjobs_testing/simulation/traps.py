@@ -14,6 +14,7 @@ from typing import Any
 from pgjobs.effects import Claim, ClaimWithin, Effect, Find, Poll, Settle
 from pgjobs.leading import Beat, Lead, Leave, Prune, Rescue, Resign, Tick, Watermarks
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
+from pgjobs_testing.timeline import elapsed
 
 EFFECTS: dict[str, tuple[type[Effect[Any]], ...]] = {
     "claim": (Claim, ClaimWithin),
@@ -34,7 +35,8 @@ EFFECTS: dict[str, tuple[type[Effect[Any]], ...]] = {
 ANY = "any"
 NAMES = {kind: name for name, kinds in EFFECTS.items() for kind in kinds}
 
-CRASHES = ("crash before", "crash after")
+CRASH_AFTER = "crash after"
+CRASHES = ("crash before", CRASH_AFTER)
 LATE = "late"
 FAILURES = ("before", "after", LATE, "conflict", "deadlock", "refused")
 """How an effect fails: before it begins; after its commit; it commits when its node has long given it up;
@@ -65,6 +67,16 @@ class Trap:
     def takes(self, effect: Effect[Any]) -> bool:
         """Whether this effect is meant."""
         return self.times > 0 and (self.effect == ANY or self.effect == NAMES.get(type(effect)))
+
+    @property
+    def told(self) -> str:
+        """It in the words of a timeline: ``crash after claim``, ``fail settle late by 5s 3 times``."""
+        if self.how in CRASHES:
+            return f"{self.how} {self.effect}"
+        late = f" by {elapsed(self.by)}" if self.how == LATE else ""
+        return (
+            f"fail {self.effect} {self.how}{late}{f' {self.times} times' if self.times > 1 else ''}"
+        )
 
 
 def error_of(how: str, effect: Effect[Any]) -> StoreError:
