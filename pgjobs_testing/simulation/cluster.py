@@ -24,7 +24,7 @@ from pgjobs.worker import Registry
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.flow import Flow, Member, Program, VirtualExecutor
 from pgjobs_testing.simulation.line import Exchange, Line
-from pgjobs_testing.simulation.traps import CRASHES, Trap
+from pgjobs_testing.simulation.traps import CRASHES, Trap, name_of
 from pgjobs_testing.simulation.view import NodeClock
 from pgjobs_testing.timeline import Recorder, elapsed
 
@@ -291,6 +291,7 @@ class Cluster:
         line.cut, line.slow = machine.cut, machine.slow
         line.drifts = machine.clock.drift != 0
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
+        line.committed = lambda effect: self._recorder.note("commits", name, f"a late {name_of(effect)}")
         executor = make.executor(line)
         ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
         if not (make.elide or make.polls):

@@ -112,6 +112,7 @@ class Line(LocalSession):
         self.slow = timedelta(0)
         self.traps: list[Trap] = []
         self.died: Callable[[Trap], None] = lambda _: None
+        self.committed: Callable[[Effect[Any]], None] = lambda _: None
 
     def submit(self, effect: Effect[Any]) -> None:
         if self.dead:
@@ -208,7 +209,8 @@ class Line(LocalSession):
     def _ignored(self, effect: Effect[Any]) -> None:
         """A statement whose client is gone ends all the same."""
         self._exchange.late -= 1
-        self._outcome(effect)
+        if self._outcome(effect).error is None:
+            self.committed(effect)
         self._missed += 1
 
     def _failed(self, effect: Effect[Any], error: StoreError) -> Done:

@@ -79,9 +79,14 @@ class Trap:
         )
 
 
+def name_of(effect: Effect[Any]) -> str:
+    """The effect in the words of a scenario."""
+    return NAMES.get(type(effect), type(effect).__name__)
+
+
 def error_of(how: str, effect: Effect[Any]) -> StoreError:
     """The error that the node gets."""
-    name = NAMES.get(type(effect), type(effect).__name__)
+    name = name_of(effect)
     if how == "refused":
         return RefusedError(f"the simulation refuses the {name}")
     why = {

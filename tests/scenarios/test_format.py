@@ -9,29 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from pgjobs.adapters.memory import MemoryStore
-from pgjobs_testing.scenarios.read import read_text
-from pgjobs_testing.scenarios.real import Imports
-from pgjobs_testing.scenarios.replay import Replay, replay, store_difference
 from tests.scenarios.reading import mistakes, told
 
 pytestmark = pytest.mark.usefixtures("shop_instance")
-
-
-@pytest.fixture
-def holds(scenario_store):
-    """Plays a text on both stores, where it must hold and give one trace."""
-
-    def both(text: str) -> Replay:
-        scenario, source = read_text(textwrap.dedent(text), "f", Imports(allowed=True))
-        first = replay(scenario, source, MemoryStore())
-        second = replay(scenario, source, scenario_store, store_name="postgres")
-        assert [] == [failure.text(source) for failure in first.failures]
-        assert [] == [failure.text(source) for failure in second.failures]
-        assert store_difference(first, second, source) is None
-        return first
-
-    return both
 
 
 def test_the_example_of_the_format_holds(holds):
