@@ -1,9 +1,18 @@
 """What faults and several nodes mean in a scenario, and how the timeline tells of them."""
+# ruff: noqa: E501 - a line of a scenario is best read as one
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs.effects import Delete
+from pgjobs.engine.strays import Strays
+from pgjobs.leading import Beat
+from pgjobs.rules import lifecycle
+from pgjobs.rules.selection import Selection
 from pgjobs_testing.scenarios import play as playing
 from pgjobs_testing.scenarios.read import read_text
 from tests.scenarios.reading import played, told
@@ -184,3 +193,280 @@ def test_equal_seeds_give_equal_traces_with_faults_too(seed):
 """
     digests = [played(text, seed=each).trace.digest() for each in (seed, seed, seed + 1)]
     assert digests[0] == digests[1] != digests[2]
+
+
+ONE = "name: n\nworkers: {W: {runs: [{for: 5s}]}}\n"
+
+
+def test_a_slow_answer_comes_late_and_what_it_tells_took_place_in_time(holds):
+    result = holds(
+        f"""{ONE}steps:
+  - {{at: 5500ms, slow: {{node: a, by: 300ms}}}}
+  - {{at: 5600ms, insert: {{as: x, worker: W}}}}
+  - {{at: 20500ms, slow: {{node: a, by: 0s}}}}
+  - {{at: 20600ms, insert: {{as: y, worker: W}}}}
+until: 40s
+expect:
+  - {{at: 5600ms, job: x, state: executing, attempted_at: 5600ms}}
+  - {{at: 10800ms, job: x, state: executing}}
+  - {{at: 10900ms, job: x, state: completed, completed_at: 10900ms}}
+  - {{at: end, job: y, state: completed, attempted_at: 20600ms, completed_at: 25600ms}}
+"""
+    )
+    found = [line.split()[:4] for line in lines(result) if "#" in line]
+    assert ["5.6s", "-", "insert", "#1"] in found
+    assert ["5.9s", "a", "start", "#1"] in found  # its run takes five seconds from here
+    assert ["11.2s", "a", "completed", "#1"] in found
+    assert {"5.5s a slow by 0.3s", "20.5s a slow by 0s"} <= {*lines(result)}
+
+
+def test_a_slow_line_outlives_the_process(holds):
+    result = holds(
+        f"""{ONE}steps:
+  - {{at: 0s, slow: {{node: a, by: 2s}}}}
+  - {{at: 1s, crash: a}}
+  - {{at: 2s, restart: a}}
+  - {{at: 10s, insert: {{as: x, worker: W}}}}
+until: 40s
+expect: [{{at: end, job: x, state: completed, attempt: 1}}]
+"""
+    )
+    starts = [line for line in lines(result) if " start #1" in line]
+    assert ["12s a start #1 attempt 1 of W"] == starts
+
+
+@pytest.mark.parametrize(
+    "ppm, due",
+    [
+        (100_000, "1m30.909091s"),
+        (-100_000, "1m51.111112s"),
+        (500, "1m39.950025s"),
+        (1, "1m39.999901s"),
+    ],
+)
+def test_a_clock_that_drifts_brings_what_is_due_by_it_at_the_microsecond(holds, ppm, due):
+    result = holds(
+        f"""{ONE}steps:
+  - {{at: 0s, drift: {{node: a, ppm: {ppm}}}}}
+  - {{at: 0s, insert: {{as: x, worker: W, schedule_in: 100s}}}}
+until: 3m
+expect: [{{at: end, job: x, state: completed, attempted_at: 100s}}]
+"""
+    )
+    assert f"{due} a start #1 attempt 1 of W" in lines(result)
+    assert f"0s a drift {ppm} ppm" in lines(result)
+
+
+def test_a_drift_goes_on_from_what_the_clock_shows_and_a_skew_sets_it(holds):
+    holds(
+        f"""{ONE}steps:
+  - {{at: 0s, drift: {{node: a, ppm: 100000}}}}
+  - {{at: 100s, drift: {{node: a, ppm: 0}}}}
+  - {{at: 200500ms, insert: {{as: ahead, worker: W}}}}
+  - {{at: 300s, skew: {{node: a, by: 1m}}}}
+  - {{at: 400500ms, insert: {{as: set, worker: W}}}}
+until: 10m
+expect:
+  - {{at: end, job: ahead, attempted_at: 210500ms}}
+  - {{at: end, job: set, attempted_at: 460500ms}}
+"""
+    )
+
+
+@pytest.mark.parametrize("by, start", [("300ms", "0.8s"), ("3s", "1s")])
+def test_a_delayed_signal_is_heard_late_and_a_poll_may_come_before(holds, by, start):
+    result = holds(
+        f"""{ONE}steps:
+  - {{at: 0s, delay_notifications: {by}}}
+  - {{at: 500ms, insert: {{as: x, worker: W}}}}
+  - {{at: 10s, delay_notifications: 0s}}
+  - {{at: 10500ms, insert: {{as: y, worker: W}}}}
+until: 30s
+expect: [{{at: end, count: {{state: completed, attempt: 1}}, is: 2}}]
+"""
+    )
+    assert f"{start} a start #1 attempt 1 of W" in lines(result)
+    assert "10.5s a start #2 attempt 1 of W" in lines(result)
+    assert f"0s - delay notifications by {by.replace('300ms', '0.3s')}" in lines(result)
+
+
+def test_a_cancel_whose_signal_is_delayed_is_seen_by_the_next_poll(holds):
+    result = holds(
+        f"""{ONE}steps:
+  - {{at: 0s, delay_notifications: 10s}}
+  - {{at: 0s, insert: {{as: x, worker: W}}}}
+  - {{at: 1500ms, cancel: x}}
+until: 30s
+expect: [{{at: 1500ms, job: x, state: cancelled}}]
+"""
+    )
+    assert "2s a late #1 attempt 1, 'CancelledError'" in lines(result)
+
+
+def of_jobs(replayed):
+    """The lines of its jobs."""
+    return [line for line in lines(replayed) if "#" in line]
+
+
+def test_doubled_signals_change_nothing_that_happens(holds):
+    steps = [
+        "{at: 0s, double_notifications: true}",
+        "{at: 500ms, insert: {as: x, worker: W}}",
+        "{at: 1500ms, cancel: x}",
+        "{at: 2s, double_notifications: false}",
+        "{at: 2500ms, insert: {as: y, worker: W}}",
+    ]
+    end = "until: 30s\nexpect: [{at: end, job: y, state: completed, attempt: 1}]\n"
+    doubled, single = (
+        holds(f"{ONE}steps:\n" + "".join(f"  - {each}\n" for each in found) + end)
+        for found in (steps, [each for each in steps if "double" not in each])
+    )
+    assert {"0s - double notifications", "2s - single notifications"} <= {*lines(doubled)}
+    assert of_jobs(single) == of_jobs(doubled)
+
+
+DEAF = "name: n\nqueues: {default: {concurrency: 1}}\nworkers: {W: {max_attempts: 1, %s runs: [{for: 10s, ignores: %s}, ok]}}\n"
+JOBS = "steps:\n  - {at: 0s, insert_all: [{as: x, worker: W}, {as: y, worker: W}]}\n"
+
+
+@pytest.mark.parametrize("ignores, next_start", [("true", "10s"), ("false", "1s")])
+def test_a_run_that_ignores_a_cancel_holds_its_slot_to_its_end(holds, ignores, next_start):
+    result = holds(
+        DEAF % ("", ignores) + JOBS + "  - {at: 1s, cancel: x}\nexpect:\n  - {at: 1s, job: x, state: cancelled}\n"
+        "  - {at: end, job: x, state: cancelled, attempt: 1}\n  - {at: end, job: y, state: completed}\n"
+    )  # fmt: skip
+    assert f"{next_start} a start #2 attempt 1 of W" in lines(result)
+    assert [next_start] == [line.split()[0] for line in of_jobs(result) if " late #1" in line]
+
+
+@pytest.mark.parametrize("ignores, next_start", [("true", "10s"), ("false", "4s")])
+def test_a_run_that_ignores_its_time_limit_is_settled_at_it_all_the_same(
+    holds, ignores, next_start
+):
+    result = holds(
+        DEAF % ("timeout: 4s,", ignores) + JOBS + "expect:\n"
+        "  - {at: 4s, job: x, state: discarded, error: time limit, discarded_at: 4s}\n"
+        "  - {at: end, job: x, state: discarded, discarded_at: 4s}\n"
+    )
+    assert f"{next_start} a start #2 attempt 1 of W" in lines(result)
+
+
+@pytest.mark.parametrize("ignores, stopped", [("true", "10s"), ("false", "3s")])
+def test_a_run_that_ignores_a_stop_keeps_its_node_until_it_ends(holds, ignores, stopped):
+    result = holds(
+        DEAF % ("", ignores) + JOBS + "  - {at: 1s, stop: {node: a, grace: 2s}}\nuntil: 30s\n"
+    )
+    assert f"{stopped} a stop default" in lines(result)
+
+
+def test_a_process_begins_anew_with_other_plugins_which_stay_with_its_node(holds):
+    def restart(at: int, more: str = "") -> str:
+        node = f"{{node: a, plugins: {more}}}" if more else "a"
+        return f"  - {{at: {at}s, crash: a}}\n  - {{at: {at + 1}s, restart: {node}}}\n"
+
+    result = holds(
+        f"""name: n
+plugins: {{pruner: {{max_age: 0s}}, cron: {{crontab: [["* * * * *", W]]}}}}
+workers: {{W: {{}}}}
+steps:
+{restart(90, "[pruner]")}{restart(190)}{restart(290, "[]")}{restart(390, "cron")}{restart(590, "[cron, pruner]")}until: 12m30s
+"""
+    )
+    inserts = [line.split()[0] for line in of_jobs(result) if " insert " in line]
+    assert ["1m", "7m", "8m", "9m", "10m11s", "11m", "12m"] == inserts  # at 10m nobody leads
+    prunes = [line.split()[0] for line in lines(result) if " prune " in line]
+    assert ["1m1s", "10m11s"] == prunes[:2]  # only where the pruner is
+    told = [line.partition("restart")[2].strip() for line in lines(result) if " restart" in line]
+    assert ["with pruner", "", "without plugins", "with cron", "with pruner, cron"] == told
+
+
+# Invariants
+
+BROKEN = "name: n\nworkers: {W: {max_attempts: 2, backoff: {constant: 10s}, runs: [{error: e}, ok]}}\nsteps: [{at: 0s, insert: {as: x, worker: W}}]\ninvariants: true\n"
+
+
+def test_a_file_that_breaks_no_invariant_holds_and_tells_what_happened_in_it(holds):
+    result = holds(BROKEN)
+    assert result.alarm is None
+    assert dict(result.marks) == dict(played(BROKEN).marks)
+
+
+def test_a_broken_invariant_stops_the_play_and_is_told_on_both_stores(monkeypatch, scenario_store):
+    settle = lifecycle.settle
+    monkeypatch.setattr(
+        lifecycle, "settle", lambda job, ended, now, delay_s=0.0: settle(job, ended, now, 0.0)
+    )
+    for store in (None, scenario_store):
+        (failed,) = (result := played(BROKEN, store)).failures
+        assert result.alarm is not None
+        assert "backed_off" == result.alarm.invariant
+        assert failed.what.startswith(f"stopped at 0s: {result.alarm}")
+        if store is not None:
+            store.clear()
+        assert played(BROKEN.replace("invariants: true\n", ""), store).alarm is None  # nobody looks
+
+
+LATE = """name: n
+workers: {W: {runs: [{for: 1s}]}}
+queues: {default: {concurrency: 1}}
+steps:
+  - {at: 0s, fail: {node: a, effect: claim, how: late, by: 5s}}
+  - {at: 0s, insert_all: [{worker: W}, {worker: W}, {worker: W}, {worker: W}, {worker: W}, {worker: W}, {worker: W}]}
+  - {at: 4s, pause_all: true}
+  - {at: 5s, resume_all: true}
+invariants: true
+"""
+
+
+def test_at_the_end_all_must_be_at_rest_where_the_last_step_is_long_ago(
+    monkeypatch, scenario_store
+):
+    monkeypatch.setattr(Strays, "doubt", lambda self, token, now: None)
+    for store in (None, scenario_store):
+        early = played(f"{LATE}until: 20s\n", store)
+        assert () == early.failures
+        if store is not None:
+            store.clear()
+        late = played(f"{LATE}until: 1h\n", store)
+        assert late.alarm is not None
+        assert ("no_orphan", (5,)) == (late.alarm.invariant, late.alarm.jobs)
+
+
+def test_a_row_that_changes_behind_the_engine_is_seen_when_the_store_is_compared(
+    monkeypatch, scenario_store
+):
+    text = f"{ONE}steps: [{{at: 0s, insert: {{as: x, worker: W}}}}, {{at: 1s, drop_notifications: true}}]\nuntil: UNTIL\ninvariants: true\n"
+    for store in (MemoryStore(), scenario_store):
+        carry_out = store.carry_out
+
+        def meddling(effect, carry_out=carry_out):
+            if isinstance(effect, Beat) and effect.now.second == 10:
+                carry_out(Delete(Selection(), 10))
+            return carry_out(effect)
+
+        monkeypatch.setattr(store, "carry_out", meddling)
+        result = played(text.replace("UNTIL", "11m"), store)
+        assert result.alarm is not None
+        assert timedelta(minutes=10) == result.alarm.at - result.scenario.start
+        assert ("books", (1,)) == (result.alarm.invariant, result.alarm.jobs)
+
+
+def test_where_invariants_are_watched_a_client_is_told_that_a_job_is_gone(holds):
+    text = f"""{ONE}steps:
+  - {{at: 0s, insert: {{as: x, worker: W}}}}
+  - {{at: 7s, delete: x}}
+  - {{at: 8s, retry: x}}
+  - {{at: 9s, cancel: y}}
+  - {{at: 10s, insert: {{as: z, worker: Makes}}}}
+"""
+    text = text.replace(
+        "workers: {", "workers: {Makes: {runs: [{for: 5s, insert: {as: y, worker: W}}]}, "
+    )
+    result = holds(
+        f"{text}invariants: true\nexpect: [{{at: end, count: {{state: completed}}, is: 2}}]\n"
+    )
+    assert ["8s - missing the job to retry", "9s - missing the job to cancel"] == [
+        line for line in lines(result) if "missing" in line
+    ]
+    (failed,) = told(text)
+    assert "f:6:5: stopped at 8s: JobNotFoundError" in failed
