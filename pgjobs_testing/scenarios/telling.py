@@ -147,7 +147,7 @@ class _Teller:
             self._told.steps += [] if step is None else [step]
         elif event == "rescue":
             self._open.pop(known, None)
-            self._told.jobs[known].last = moment.job
+            self._known(moment).last = moment.job
 
     def _inserted(self, moment: Moment) -> None:
         job = moment.job
@@ -166,12 +166,20 @@ class _Teller:
         elif moment.by:
             self._say(f"#{moment.by} inserted #{moment.ordinal} beside its run: told as a step")
 
+    def _known(self, moment: Moment) -> Told:
+        """What is known of a job; one whose insert nobody lived to tell of is of a crontab."""
+        worker = "" if moment.job is None else moment.job.worker
+        unheard = moment.event in ("start", "rescue")
+        return self._told.jobs.setdefault(
+            moment.ordinal, Told(moment.ordinal, worker, recurs=unheard)
+        )
+
     def _started(self, moment: Moment) -> None:
         job = moment.job
         assert job is not None
         run = Ran(moment.at, job.attempt, moment.node)
         self._open[moment.ordinal] = run
-        told = self._told.jobs[moment.ordinal]
+        told = self._known(moment)
         told.runs.append(run)
         told.last = job
         if not self._let:  # a run that a drained one's insert began is not the drain's
@@ -180,7 +188,7 @@ class _Teller:
     def _ended(self, moment: Moment) -> None:
         job = moment.job
         assert job is not None
-        told = self._told.jobs[moment.ordinal]
+        told = self._known(moment)
         told.last = job
         run = self._open.pop(moment.ordinal, None)
         if run is None:
@@ -200,7 +208,7 @@ class _Teller:
 
     def _late(self, moment: Moment) -> None:
         job = moment.job
-        runs = self._told.jobs[moment.ordinal].runs
+        runs = self._known(moment).runs
         for run in reversed(runs):
             if job is not None and run.attempt == job.attempt and run.ended is None:
                 error = late_error(moment.detail)
@@ -226,9 +234,7 @@ class _Teller:
         elif event == "missing":
             self._say(f"a client was told that {moment.detail} is gone, which is left out")
         elif event in BY_HAND:
-            told = self._told.jobs.setdefault(
-                moment.ordinal, Told(moment.ordinal, moment.job.worker if moment.job else "")
-            )
+            told = self._known(moment)
             told.last = None if event == "delete" else moment.job
             steps.append(Step(moment.at, event, job=moment.ordinal))
             if event != "retry":

@@ -45,6 +45,8 @@ SCALARS: tuple[Any, ...] = (
         "ValueError: why",
         "ExceptionGroup",
     ),
+    *("claim", "settle", "watermarks", "any", "before", "after", "late", "conflict", "refused"),
+    *("stalled", "cron", 100_000, -100_000, 1_000, 1_001),
     *("KeyboardInterrupt", "SystemExit", "os:system", "tests.scenarios.shop:nightly", "é" * 200),
     *(
         "x" * 127,
@@ -155,12 +157,16 @@ KEYS = (
         "grace",
         "by",
     ),
+    *("fail", "slow", "drift", "delay_notifications", "double_notifications", "before", "after"),
+    *("effect", "how", "times", "ppm", "hold", "drain"),
     *("job", "count", "jobs", "is", "order", "state", "attempt", "snoozed", "conflict", "replaced"),
     *(
         "pause_all",
         "resume_all",
         "completed_at",
         "inserted_at",
+        "invariants",
+        "ignores",
         "[key]",
         "__class__",
         "model_config",
@@ -400,6 +406,40 @@ def _endless(rng: Random) -> bytes:
     ).encode()
 
 
+def _faulty(rng: Random) -> bytes:
+    """Every fault at its extremes, for days, and all of it watched."""
+    effect = rng.choice(("claim", "settle", "poll", "beat", "lead", "tick", "any"))
+    how = rng.choice(
+        ("before", "after", "late, by: 0s", "late, by: 999999999d", "conflict", "refused")
+    )
+    when = rng.choice(("before", "after"))
+    ppm = rng.choice((0, 1, -100_000, 100_000))
+    span = rng.choice(("0s", "0.000001s", "1s", "1h", "999999999d"))
+    faults = [
+        f"fail: {{node: a, effect: {effect}, how: {how}, times: {rng.choice((1, 1_000))}}}",
+        f"drift: {{node: a, ppm: {ppm}}}",
+        f"slow: {{node: a, by: {span}}}",
+        f"delay_notifications: {span}",
+        "double_notifications: true",
+    ]
+    rng.shuffle(faults)
+    faults.insert(rng.randrange(6), f"crash: {{node: a, {when}: {effect}}}")
+    faults += [f"restart: {{node: a, plugins: {rng.choice(('[]', '[cron]', 'stalled'))}}}"]
+    faults = faults[rng.randrange(4) : rng.choice((4, 7, 7))]
+    steps = ", ".join(f"{{at: {n}s, {fault}}}" for n, fault in enumerate(faults))
+    run = rng.choice(
+        ("{for: 1h, ignores: true}", "{for: 999999999d, ignores: true}", "{error: e}", "ok")
+    )
+    timeout = rng.choice(("", "timeout: 1s, "))
+    until = rng.choice(("", "until: 1h\n", "until: 2d\n", "until: 2900000d\n"))
+    plugins = "stalled: {}, cron: {crontab: [['@daily', W]]}"
+    return (
+        f"name: n\nnodes: [{rng.choice(('a', 'a, b'))}]\nplugins: {{{plugins}}}\n"
+        f"workers: {{W: {{{timeout}runs: [{run}]}}}}\ninvariants: {rng.choice(('true', 'false'))}\n"
+        f"steps: [{{at: 0s, insert_all: [{{worker: W}}, {{worker: W}}]}}, {steps}]\n{until}"
+    ).encode()
+
+
 def _watched(rng: Random) -> bytes:
     """Hundreds of expectations that fail."""
     about = rng.choice(
@@ -444,6 +484,8 @@ WHOLE: tuple[Callable[[Random], bytes], ...] = (
         _crowd,
         _endless,
         _endless,
+        _faulty,
+        _faulty,
         _watched,
     ),
 )
