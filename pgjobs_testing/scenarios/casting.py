@@ -168,7 +168,7 @@ class Cast:
         """What two runs have in common that can be told by one entry."""
         took = None if run.ended is None else run.ended - run.started
         inserts = tuple(self._insert_key(asked) for asked in run.inserts)
-        return (took, _limit(run) is not None, run.outcome, inserts)
+        return (took, _limit(run) is not None, run.outcome, inserts, run.ignores)
 
     def _insert_key(self, asked: Asked) -> Key:
         wanted = json.dumps(options_of(asked.new), default=flow, sort_keys=True)
@@ -236,13 +236,16 @@ def _as_span(seconds: float) -> timedelta:
 
 def _limit(run: Ran) -> timedelta | None:
     """The time limit that ended a run; None where it ended otherwise."""
+    if run.limit is not None:
+        return run.limit
     told = run.outcome[:1] == ("error",) and str(run.outcome[1:]).find(TIMED_OUT) >= 0
     took = timedelta(0) if run.ended is None else run.ended - run.started
     return took if told and took else None
 
 
 def _takes(run: Ran) -> timedelta:
-    return timedelta(0) if run.ended is None else run.ended - run.started
+    """How long a run took that a time limit would have ended sooner."""
+    return timedelta(0) if run.ended is None or run.ignores else run.ended - run.started
 
 
 def _free(worker: str, n: int, taken: Iterable[str]) -> str:

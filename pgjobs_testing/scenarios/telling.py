@@ -28,6 +28,7 @@ from pgjobs_testing.timeline import CLIENT, Call, Moment, Setting, Trace
 INSERTED = ("insert", "conflict", "replace")
 BY_HAND = ("cancel", "retry", "delete")
 TOLD_TO_STOP = "CancelledError"
+TIMED_OUT = "JobTimeoutError"
 ENDS = ("completed", "retryable", "scheduled", "cancelled", "discarded")
 
 _ON_ALL: dict[str, tuple[str, object]] = {
@@ -143,6 +144,7 @@ class _Teller:
         elif moment.node == CLIENT:
             self._by_hand(moment)
         elif event in ON_A_NODE and not known:
+            self._gone_at_a_settle(moment)
             step = fault_step(moment)
             self._told.steps += [] if step is None else [step]
         elif event == "rescue":
@@ -195,6 +197,7 @@ class _Teller:
             return
         run.ended = end_of_run(run, moment)
         error = job.last_error or ""
+        run.told = error.startswith(TIMED_OUT)
         if job.state == JobState.RETRYABLE:
             run.delay = job.scheduled_at - run.ended
             run.outcome = failure(error)
@@ -210,14 +213,28 @@ class _Teller:
         job = moment.job
         runs = self._known(moment).runs
         for run in reversed(runs):
-            if job is not None and run.attempt == job.attempt and run.ended is None:
+            if job is None or run.attempt != job.attempt:
+                continue
+            if run.ended is None or run.told:
                 error = late_error(moment.detail)
                 if not error.startswith(TOLD_TO_STOP):
-                    run.ended = end_of_run(run, moment)
+                    run.limit = None if run.ended is None else run.ended - run.started
+                    run.ended, run.ignores = end_of_run(run, moment), run.told
                     run.outcome = ("error", error) if error else ()
                 if self._open.get(moment.ordinal) is run:
                     del self._open[moment.ordinal]
                 break
+
+    def _gone_at_a_settle(self, moment: Moment) -> None:
+        """A process that was gone around a settle had a run that ended; which, is known where it had one."""
+        if moment.event != "crash" or not moment.detail.endswith(" settle"):
+            return
+        runs = [each for each in self._open.items() if each[1].node == moment.node]
+        if len(runs) == 1:
+            ((ordinal, run),) = runs
+            run.ended = moment.at
+            if moment.detail.startswith("after"):
+                self._say(f"how #{ordinal} ended, which its node did not live to tell: told as ok")
 
     def _staged(self, ordinal: int) -> None:
         told = self._told.jobs[ordinal]
@@ -237,8 +254,8 @@ class _Teller:
             told = self._known(moment)
             told.last = None if event == "delete" else moment.job
             steps.append(Step(moment.at, event, job=moment.ordinal))
-            if event != "retry":
-                self._open.pop(moment.ordinal, None)
+            if event != "retry" and (run := self._open.pop(moment.ordinal, None)) is not None:
+                run.told = True
         elif event == "rollback" and moment.ordinal in self._told.jobs:
             self._told.jobs[moment.ordinal].last = None
             self._say(f"the insert of #{moment.ordinal} was rolled back: told as a delete")

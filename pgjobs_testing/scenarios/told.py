@@ -32,6 +32,8 @@ class Ran:
 
     ``outcome`` is the key of a scripted run and its value; empty where it went well. ``delay`` is the
     wait after a failure of this attempt. ``due`` is set where the start is not known and may lie later.
+    ``told`` to stop, it may have gone on to its end all the same: it ``ignores`` that. ``limit`` is the
+    time limit that it was told of.
     """
 
     started: datetime
@@ -41,6 +43,9 @@ class Ran:
     outcome: tuple[str, Any] | tuple[()] = ()
     delay: timedelta | None = None
     due: datetime | None = None
+    told: bool = False
+    ignores: bool = False
+    limit: timedelta | None = None
     inserts: list[Asked] = field(default_factory=list)
 
 

@@ -196,6 +196,8 @@ class _Writer:
         if run.ended is None:
             return {"hang": True}
         took = run.ended - run.started
+        if run.ignores:
+            return {"for": took, "ignores": True, **dict([run.outcome] if run.outcome else [])}
         if part.timeout is not None and took == part.timeout and run.outcome[:1] == ("error",):
             return {"hang": True}
         entry: dict[str, Any] = {"for": took} if took else {}

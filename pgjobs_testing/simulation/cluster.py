@@ -291,7 +291,9 @@ class Cluster:
         line.cut, line.slow = machine.cut, machine.slow
         line.drifts = machine.clock.drift != 0
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
-        line.committed = lambda effect: self._recorder.note("commits", name, f"a late {name_of(effect)}")
+        line.committed = lambda effect: self._recorder.note(
+            "commits", name, f"a late {name_of(effect)}"
+        )
         executor = make.executor(line)
         ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
         if not (make.elide or make.polls):

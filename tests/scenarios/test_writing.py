@@ -278,4 +278,96 @@ def test_queues_that_a_drain_s_runs_filled_start_in_the_order_of_the_test():
 def test_the_trace_of_a_shipped_scenario_becomes_one_that_plays_the_same_trace(path):
     scenario, source = read(path)
     trace = replay(scenario, source, MemoryStore()).trace
-    check(trace)
+    text = trace.to_scenario()
+    for said in UNTOLD.get(path.stem, ()):
+        assert f"{EXACT}: {said}\n" in text
+        text = text.replace(f"{EXACT}: {said}\n", "")
+    check(trace, text)
+
+
+UNTOLD = {
+    "crash-around-a-settle": ["how #1 ended, which its node did not live to tell: told as ok"],
+}
+"""What the trace of a shipped scenario does not tell."""
+
+
+def faulty(steps, workers="W: {runs: [{for: 5s}]}", more=""):
+    """The trace of a scenario with these steps, after which a minute passes, and what is written of it."""
+    steps = "".join(f"  - {each}\n" for each in steps)
+    text = f"name: n\nnodes: [a, b]\nworkers: {{{workers}}}\nsteps:\n{steps}until: 2m\n{more}"
+    scenario, source = read_text(text)
+    trace = replay(scenario, source, MemoryStore()).trace
+    return trace, trace.to_scenario()
+
+
+X = "{at: 0s, insert: {as: job1, worker: W}}"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "crash: {node: b, before: claim}",
+        "crash: {node: a, after: beat}",
+        "crash: {node: a, before: any}",
+        "fail: {node: a, effect: settle, how: after}",
+        "fail: {node: a, effect: claim, how: late, times: 3, by: 1.5s}",
+        "fail: {node: b, effect: any, how: refused, times: 2}",
+        "slow: {node: a, by: 0.3s}",
+        "drift: {node: b, ppm: -500}",
+        "delay_notifications: 0.4s",
+        "double_notifications: true",
+    ],
+)
+def test_a_fault_is_written_as_the_step_that_it_was(step):
+    again = "{at: 1s, " + step + "}"
+    trace, text = faulty([X, again, "{at: 30s, insert: {as: job2, worker: W}}"])
+    assert f"  - {again}\n" in check(trace, text)
+
+
+def test_the_end_of_a_fault_of_all_is_written():
+    steps = [
+        "{at: 1s, delay_notifications: 0s}",
+        "{at: 1s, double_notifications: true}",
+        "{at: 2s, double_notifications: false}",
+    ]
+    trace, text = faulty([X, *steps])
+    assert all(f"  - {each}\n" in text for each in steps)
+    check(trace, text)
+
+
+@pytest.mark.parametrize("plugins", ["[stalled]", "[]", "[stalled, pruner]", ""])
+def test_a_restart_is_written_with_its_plugins(plugins):
+    restart = f"{{node: a, plugins: {plugins}}}" if plugins else "a"
+    steps = [X, "{at: 10s, crash: a}", f"{{at: 20s, restart: {restart}}}"]
+    trace, text = faulty(steps, more="plugins: {stalled: {}, pruner: {max_age: 1h}}\n")
+    assert f"  - {steps[-1]}\n" in check(trace, text)
+
+
+@pytest.mark.parametrize("end", ["", ", error: sorry"])
+@pytest.mark.parametrize("told", ["cancel: job1", "timeout"])
+def test_a_run_that_did_not_listen_is_written_as_one_that_ignores(told, end):
+    timeout = "timeout: 4s, " if told == "timeout" else ""
+    steps = [X] if timeout else [X, f"{{at: 4s, {told}}}"]
+    trace, text = faulty(
+        steps, f"W: {{{timeout}max_attempts: 1, runs: [{{for: 9s, ignores: true{end}}}]}}"
+    )
+    assert f"      - {{for: 9s, ignores: true{end}}}\n" in check(trace, text)
+
+
+def test_a_client_that_was_told_of_a_missing_job_is_not_told_exactly():
+    steps = [X, "{at: 9s, delete: job1}", "{at: 10s, retry: job1}"]
+    _, text = faulty(steps, more="invariants: true\n")
+    assert text.startswith(
+        f"{EXACT}: a client was told that the job to retry is gone, which is left out\n"
+    )
+    assert "retry" not in text.partition("name:")[2]
+    played(text)
+
+
+def test_a_run_whose_outcome_died_with_its_process_is_written_and_one_that_counted_is_not_told_exactly():
+    for when in ("before", "after"):
+        steps = [X, f"{{at: 1s, crash: {{node: a, {when}: settle}}}}"]
+        trace, text = faulty(steps, more="plugins: {stalled: {interval: 5s, rescue_after: 30s}}\n")
+        assert f"  - {steps[1]}\n" in text
+        assert (when == "after") == text.startswith(f"{EXACT}: how #1 ended")
+        assert [] == differences(story(trace), story(played(text).trace))
