@@ -6,7 +6,8 @@ It is a scenario that is written while it is played: each method is a step of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -16,7 +17,7 @@ from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.client import drive
 from pgjobs.plugins import Plugin, Pruner, Stalled
-from pgjobs.rules.errors import ConfigurationError, nearest
+from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import duration, later
@@ -26,39 +27,47 @@ from pgjobs_testing.scenarios.facts import Most
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.options import options_of
 from pgjobs_testing.scenarios.play import Play
+from pgjobs_testing.scenarios.steps import FAULTS as OF_FILES
 from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.values import START
 from pgjobs_testing.scenarios.writing import queue_as_data
 from pgjobs_testing.simulation.cluster import SimulationError
 from pgjobs_testing.simulation.dice import Dice
 from pgjobs_testing.simulation.drawing.faults import Episodes
+from pgjobs_testing.simulation.given import (
+    faults_given,
+    kinds_given,
+    nodes_given,
+    spelt_out,
+    understood,
+)
 from pgjobs_testing.simulation.nowhere import NOWHERE
 from pgjobs_testing.simulation.spelling import spelt
 from pgjobs_testing.simulation.traps import LATE
-from pgjobs_testing.simulation.verdict import FAULTS
 from pgjobs_testing.timeline import Trace, elapsed
 
 Span = float | timedelta
 """Seconds, or a timedelta."""
 
 PLUGINS = (Stalled(), Pruner())
-OF_NODES = tuple(
-    each for each in FAULTS if each not in ("operator", "control", "workers", "poison")
-)
-"""The faults that a world draws by itself while it advances; the others are what a test does."""
 
 
 class World:
     """Nodes, time and faults, as a context manager.
 
-    The call in which an invariant breaks raises ``AlarmError``. ``seed`` decides every jitter, and the faults
-    that ``advance`` draws: ``faults`` is "none" (the default), "all", or names out of ``OF_NODES``. ``nodes``
-    is how many, or their names, in the order in which they act. ``store`` is one in memory by default.
-    ``queues`` are as for ``PgJobs``; one that is not listed is served, ten jobs at a time.
+    The call in which an invariant breaks raises ``AlarmError``; every error that leaves the block has the
+    world as a scenario file for its note. ``seed`` decides every jitter, and the faults that ``advance``
+    draws: ``faults`` is "none" (the default), "all", or names out of ``OF_NODES``. ``nodes`` is how many
+    (a, b and so on), or their names, in the order in which they act. ``store`` is empty, and one in memory by
+    default; in a test ``jobs.store`` is that of its mode. ``queues`` are as for ``PgJobs``; one that is not
+    listed is served, ten jobs at a time.
 
     ``workers`` are scripted ones, as a scenario file has them; workers of the process run besides, in virtual
     time, and an application's own ``PgJobs`` works on the world's store inside the block. ``skew``, ``delay``
-    and ``run`` are how far clocks are off, and how long answers and runs take, at most.
+    and ``run`` are how far clocks are off, and how long answers and runs take, at most: by these the
+    invariants know what is too late. Spans are seconds or a ``timedelta``.
+
+    ``ConfigurationError`` for what cannot be, ``SimulationError`` for what a node cannot do as it is now.
     """
 
     def __init__(
@@ -77,8 +86,9 @@ class World:
         delay: Span = 15,
         run: Span = 60,
     ) -> None:
-        self._faults = _faults(faults)
-        self._nodes = [chr(97 + n) for n in range(nodes)] if isinstance(nodes, int) else [*nodes]
+        self._faults = faults_given(faults)
+        self._nodes = nodes_given(nodes)
+        kinds_given(store, plugins)
         served = {
             name: Queue(each) if isinstance(each, int) else each
             for name, each in (queues or {}).items()
@@ -94,13 +104,13 @@ class World:
             "invariants": True,
         }
         placeholder = [{"at": "0s", "hold": False}]
-        read = {**self._data, "start": start.isoformat(), "steps": placeholder}
+        read = {**self._data, "start": str(start), "steps": placeholder}
         most = [
             duration(each, name) for name, each in (("skew", skew), ("delay", delay), ("run", run))
         ]
         self._most = Most(most[0], most[1], most[2], timedelta(minutes=1))
         self._play = Play(
-            Scenario.model_validate(_spelt_out(read)),
+            understood(Scenario, spelt_out(read)),
             NOWHERE,
             MemoryStore() if store is None else store,
             seed,
@@ -111,8 +121,8 @@ class World:
         )
         self._seed, self._plugins = seed, plugins
         self._steps: list[dict[str, Any]] = []
-        self._untold: list[str] = []
-        self._advances = self._inserted = 0
+        self._advances = 0
+        self._inserted: list[int] = []
         self._within = ExitStack()
 
     def __enter__(self) -> World:
@@ -142,7 +152,10 @@ class World:
         return self._play.clock
 
     def advance(self, span: Span) -> Trace:
-        """Let ``span`` pass, with the faults that are drawn for it; returns what happened."""
+        """Let ``span`` pass, with the faults that are drawn for it; returns what happened.
+
+        Each of these ends before ``span`` does: in a short one there is room for few.
+        """
         first, target = len(self._play.recorder), later(self.clock.now(), duration(span, "advance"))
         for at, step in self._drawn(target):
             self._play.advance(at)
@@ -153,7 +166,8 @@ class World:
     def settle(self) -> Trace:
         """End every fault, let time pass in which all must come to rest, and look whether it has.
 
-        Nodes that are down stay down: no job may need them.
+        Nodes that are down stay down: no job may need them. A run that still goes on is at rest.
+        ``AlarmError`` where it has not.
         """
         first = len(self._play.recorder)
         self._heal_everything()
@@ -173,15 +187,13 @@ class World:
         known = self._play.registry.find(worker) if isinstance(worker, str) else worker
         new: NewJob = known.new(dict(args or {}), **options)
         job: Job = drive(self._play.cluster.store, self._play.client.insert(new))
-        self._inserted += 1
+        self._inserted.append(job.id)
         step = {
-            "as": f"j{self._inserted}",
+            "as": f"j{len(self._inserted)}",
             "worker": new.worker,
             "args": new.args,
             **options_of(new),
         }
-        if new.worker not in self._data["workers"]:
-            self._untold.append(f"job {job.id} is of {new.worker}, a worker of code")
         self._done({"insert": step})
         return job
 
@@ -197,7 +209,12 @@ class World:
         """The process is gone: at once, or right ``before`` or ``after`` its next effect of a kind.
 
         Effects: claim, settle, poll, find, beat, leave, lead, resign, rescue, prune, watermarks, tick, any.
+        One that is not reached by the node's ``restart`` takes place then.
         """
+        if before and after:
+            raise ConfigurationError(
+                f"a crash is before {before} or after {after}: one of them at a time"
+            )
         point = {key: each for key, each in (("before", before), ("after", after)) if each}
         self._do({"crash": {"node": node, **point} if point else node})
 
@@ -206,7 +223,7 @@ class World:
         self._do({"restart": node})
 
     def stop(self, node: str, grace: Span = 15) -> None:
-        """Ask the process to stop; its runs may go on for ``grace``."""
+        """Ask the process to stop, as a SIGTERM does; its runs may go on for ``grace``."""
         self._do({"stop": {"node": node, "grace": _span(grace)}})
 
     def pause(self, node: str, span: Span) -> None:
@@ -271,19 +288,23 @@ class World:
         return {} if self._play.overseer is None else dict(self._play.overseer.marks)
 
     def scenario(self) -> str:
-        """The scenario file that plays what was done here; its first lines say what it cannot tell."""
+        """The scenario file that plays what was done here; its first lines say what it cannot tell.
+
+        That is the code of workers and plugins, and jobs that code inserted. What else an application did
+        through its ``PgJobs`` is no step either.
+        """
         data = dict(self._data)
         plugins = self._plugins_as_data()
         until = elapsed(self.clock.now() - self._data["start"])
         steps = self._steps or [{"at": "0s", "hold": False}]
-        notes = [f"Not told exactly: {each}" for each in self._untold]
+        notes = [f"Not told exactly: {each}" for each in self._untold()]
         return spelt({**data, "plugins": plugins, "steps": steps, "until": until}, notes)
 
     # Its means
 
     def _do(self, step: dict[str, Any]) -> None:
         """Do a step at this instant, and what follows from it; ``SimulationError`` where it cannot be."""
-        self._play.act(StepSpec.model_validate({"at": "0s", **step}))
+        self._play.act(understood(StepSpec, {"at": "0s", **step}))
         self._done(step)
 
     def _try(self, step: dict[str, Any]) -> None:
@@ -323,12 +344,26 @@ class World:
             self.drop_notifications(False)
         if cluster.store.doubled:
             self.double_notifications(False)
-        self.delay_notifications(0)
+        if self._last("delay_notifications", None) not in (None, "0s"):
+            self.delay_notifications(0)
         for node in self._nodes:
-            self.skew(node, 0)
-            self.slow(node, 0)
+            if self._last("skew", node) not in (None, "0s"):
+                self.skew(node, 0)
+            if self._last("slow", node) not in (None, "0s"):
+                self.slow(node, 0)
             if cluster.is_cut(node):
                 self.heal(node)
+
+    def _last(self, kind: str, node: str | None) -> str | None:
+        """By how much a step of a kind changed a node, or what all share, when it last did."""
+        for step in reversed(self._steps):
+            if kind in step:
+                value = step[kind]
+                if node is None:
+                    return str(value)
+                if value["node"] == node:
+                    return str(value["by"])
+        return None
 
     def _within_bounds(self, what: str, asked: timedelta, most: timedelta) -> None:
         if asked > most:
@@ -351,38 +386,27 @@ class World:
                     "limit": each.limit,
                     "interval": _span(each.interval),
                 }
-            else:
-                self._untold.append(f"{type(each).__name__} is a plugin of code")
         return made
+
+    def _untold(self) -> Iterator[str]:
+        """What the file cannot hold."""
+        if len(self._nodes) == 1 and not any(step.keys() & OF_FILES for step in self._steps):
+            yield "one node that nothing befalls is replayed without elections and idle polls"
+        for each in self._plugins:
+            if type(each) not in _KINDS:
+                yield f"{type(each).__name__} is a plugin of code"
+        own = frozenset(self._inserted)
+        given, made = Counter[str](), Counter[str]()
+        for moment in self._play.recorder.trace().of("insert"):
+            job = moment.job
+            if job is not None and job.worker not in self._data["workers"]:
+                (given if job.id in own else made)[job.worker] += 1
+        yield from (f"{name}, of {n} inserts, is a worker of code" for name, n in given.items())
+        yield from (f"code inserted {name} {n} times" for name, n in made.items())
 
 
 _KINDS: dict[type[Any], str] = {Stalled: "stalled", Pruner: "pruner"}
 
 
-def _faults(given: str | Sequence[str]) -> tuple[str, ...]:
-    """The faults that are meant; ``ConfigurationError`` for one that is none."""
-    if given == "all":
-        return OF_NODES
-    if given == "none":
-        return ()
-    names = [each.strip() for each in given.split(",")] if isinstance(given, str) else [*given]
-    for name in names:
-        if name not in OF_NODES:
-            accepted = ", ".join(("all", "none", *OF_NODES))
-            raise ConfigurationError(
-                f"unknown fault {name!r}{nearest(name, OF_NODES)}; accepted: {accepted}"
-            )
-    return tuple(name for name in OF_NODES if name in names)
-
-
 def _span(value: Span) -> str:
     return elapsed(duration(value, "a duration"))
-
-
-def _spelt_out(value: Any) -> Any:
-    """Data as a file would hold it: durations as texts."""
-    if isinstance(value, timedelta):
-        return elapsed(value)
-    if isinstance(value, Mapping):
-        return {key: _spelt_out(each) for key, each in value.items()}
-    return [_spelt_out(each) for each in value] if isinstance(value, list | tuple) else value

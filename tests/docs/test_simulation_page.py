@@ -54,7 +54,7 @@ def alarms() -> dict[str, dict[str, set[int]]]:
 
 def _raised_in(judge: ast.AST) -> list[str]:
     return [
-        call.args[0].value
+        str(call.args[0].value)
         for call in ast.walk(judge)
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)

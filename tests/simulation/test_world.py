@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from pgjobs import PgJobs, Queue, worker
 from pgjobs.adapters.memory import MemoryStore
+from pgjobs.plugins import LeaderTasks, Stalled
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import JobState
 from pgjobs_testing import World
@@ -76,6 +79,87 @@ def test_real_workers_run_in_virtual_time_and_insert_through_their_own_applicati
         world.advance(60)
         assert JobState.COMPLETED is world.job(parents).state
         assert [1, {"of": 5}, 2, {"of": 5}] == seen
+
+
+def test_the_file_says_what_it_cannot_hold_each_time_alike():
+    app = PgJobs("postgresql://nowhere", name="worlds")
+
+    @worker(name="Coded")
+    def coded(job):
+        """Runs."""
+
+    with World(nodes=1, plugins=[Stalled(), LeaderTasks([])], workers=WORK) as world:
+        world.insert("Work")
+        world.insert(coded)
+        app.insert(coded.new())
+        app.insert(coded.new())
+        first = world.scenario()
+        assert first == world.scenario()
+    assert [
+        "# Not told exactly: one node that nothing befalls is replayed without elections and idle polls",
+        "# Not told exactly: LeaderTasks is a plugin of code",
+        "# Not told exactly: Coded, of 1 inserts, is a worker of code",
+        "# Not told exactly: code inserted Coded 2 times",
+    ] == [line for line in first.splitlines() if line.startswith("#")]
+
+
+def test_a_duplicate_has_a_name_of_its_own_in_the_file():
+    work = {"Work": {"unique": {"keys": ["n"]}, "runs": [{"for": "1s"}]}}
+    with World(nodes=2, workers=work) as world:
+        first, second = world.insert("Work", {"n": 1}), world.insert("Work", {"n": 1})
+        world.insert("Work", {"n": 2})
+        assert first.id == second.id
+        scenario, source = read_text(world.scenario())
+        told = world.timeline.text()
+    assert told == replay(scenario, source, MemoryStore(), bounded=False).trace.text()
+
+
+def test_what_ended_before_is_not_ended_again():
+    with World(nodes=2, workers=WORK) as world:
+        world.slow("a", 2)
+        world.skew("b", 3)
+        world.skew("b", 0)
+        world.delay_notifications(1)
+        world.settle()
+        done = [(moment.node, moment.event, moment.detail) for moment in world.timeline]
+        ends = [each for each in done if each[2].endswith("by 0s")]
+    assert [
+        ("b", "skew", "by 0s"),
+        ("-", "delay", "notifications by 0s"),
+        ("a", "slow", "by 0s"),
+    ] == ends
+
+
+def test_nodes_beyond_the_alphabet_have_names():
+    with World(nodes=28) as world:
+        assert ["z", "n26", "n27"] == [each.node for each in world.timeline.of("start")][-3:]
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"nodes": 0}, "found the nodes 0, none"),
+        ({"nodes": ["a", "a"]}, "'a' twice"),
+        ({"store": "memory"}, "found the store 'memory'"),
+        ({"plugins": [3]}, "found the plugin 3"),
+        ({"faults": "operator"}, "does not draw 'operator'"),
+        ({"workers": {"Work": {"runz": []}}}, "workers.Work.runz: there is no such key"),
+        ({"start": datetime(2025, 1, 1)}, "expected|accepted"),  # noqa: DTZ001 - that is the mistake
+    ],
+)
+def test_a_world_that_cannot_be_is_refused_in_words(given, said):
+    with pytest.raises(ConfigurationError, match=said):
+        World(**given)
+
+
+def test_a_point_that_there_is_not_is_refused_in_words():
+    with World(nodes=1, workers=WORK) as world:
+        with pytest.raises(ConfigurationError, match=r"found 'clam'.*did you mean 'claim'"):
+            world.crash("a", before="clam")
+        with pytest.raises(ConfigurationError, match="one of them at a time"):
+            world.crash("a", before="claim", after="claim")
+        with pytest.raises(ConfigurationError, match="found 'aftr'"):
+            world.fail("a", "claim", "aftr")
 
 
 def test_the_same_seed_draws_the_same_faults_and_another_seed_others():

@@ -18,6 +18,7 @@ from pgjobs_testing.simulation.drawing.jobs import inserts
 from pgjobs_testing.simulation.drawing.people import by_hand
 from pgjobs_testing.simulation.drawing.setting import plugins, queues, workers
 from pgjobs_testing.simulation.drawing.times import duration
+from pgjobs_testing.simulation.given import name_of
 from pgjobs_testing.simulation.verdict import Options
 
 INSERTING, FAULTY = 0.55, 0.7
@@ -28,7 +29,7 @@ def drawn(seed: int, options: Options) -> dict[str, Any]:
     """The scenario of ``seed``: equal for equal seeds and options, on every Python."""
     dice = Dice(seed)
     span_s = options.hours * 3_600
-    names = [chr(ord("a") + n) if n < 26 else f"n{n}" for n in range(options.nodes)]
+    names = [name_of(n) for n in range(options.nodes)]
     nodes = dice.shuffled("order", names)
     served = queues(dice)
     staff = workers(dice, list(served), options)
