@@ -54,13 +54,15 @@ class Campaigns:
         processes: int = 0,
         time: float | timedelta | None = None,
     ) -> Summary:
-        """Play ``seeds`` (a number of them, from that of the test on, or the seeds themselves).
+        """Play ``seeds`` (a number of them, from that of the test on, or the seeds themselves) of ``world``.
 
         ``nodes``, ``jobs``, virtual ``hours``, ``faults`` and ``store`` are as the options of
         ``pgjobs-testing simulate``; a test in mode ``postgres`` plays there. With ``time``, in seconds,
         seeds are played upward for so long. ``processes`` above 0 are started; there ``world`` must be
         importable.
-        ``AssertionError`` with every alarm, at most ``MOST_ALARMS``; a scenario of each is written.
+        Returns the sum of what was seen. ``AssertionError`` with every alarm, at most ``MOST_ALARMS``, or
+        where a large campaign never saw a mark that it must; the smallest scenario of each alarm is in the
+        test's ``tmp_path``.
         """
         __tracebackhide__ = True
         options = options_of(nodes, jobs, hours, faults, store or self.store)

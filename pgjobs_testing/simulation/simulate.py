@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pgjobs_testing.simulation.verdict import FAULTS
+
 if TYPE_CHECKING:
     from pgjobs.ports import Clock
     from pgjobs_testing.simulation.playing import Setup
@@ -44,7 +46,7 @@ HELD, ALARM, WRONG = 0, 1, 2
     default="all",
     show_default=True,
     metavar="all|none|LIST",
-    help="What may go wrong: names separated by commas.",
+    help=f"What may go wrong: names separated by commas, out of {', '.join(FAULTS)}.",
 )
 @click.option(
     "--store",
