@@ -15,7 +15,7 @@ from pgjobs_testing.simulation.traps import ANY
 from pgjobs_testing.simulation.verdict import Options
 
 GAP_S = 30.0
-"""Mean time between the beginnings of two episodes: dense, so that what takes several at once is met."""
+"""Half the longest time from one episode to the next: dense, so that what takes several at once is met."""
 POINTS = ("claim", "settle", "poll", "beat", "lead", "rescue", "prune", "tick", ANY)
 FAILING = (*POINTS, "find", "watermarks", *("claim", "settle", "tick") * 3)
 LEASE_S = 30.0
