@@ -124,6 +124,7 @@ class World:
         self._advances = 0
         self._inserted: list[int] = []
         self._within = ExitStack()
+        self._open = False
 
     def __enter__(self) -> World:
         stage = self._play.stage
@@ -132,6 +133,7 @@ class World:
         self._within.callback(self._play.end)
         self._play.begin()
         self._play.advance(self.clock.now())
+        self._open = True
         return self
 
     def __exit__(
@@ -142,6 +144,7 @@ class World:
     ) -> None:
         if error is not None:
             error.add_note(f"The world, to be replayed as a scenario file:\n\n{self.scenario()}")
+        self._open = False
         self._within.close()
 
     # Time
@@ -156,6 +159,7 @@ class World:
 
         Each of these ends before ``span`` does: in a short one there is room for few.
         """
+        self._check_open()
         first, target = len(self._play.recorder), later(self.clock.now(), duration(span, "advance"))
         for at, step in self._drawn(target):
             self._play.advance(at)
@@ -169,6 +173,7 @@ class World:
         Nodes that are down stay down: no job may need them. A run that still goes on is at rest.
         ``AlarmError`` where it has not.
         """
+        self._check_open()
         first = len(self._play.recorder)
         self._heal_everything()
         oversight = self._play.overseer
@@ -184,6 +189,7 @@ class World:
         self, worker: str | Worker[Any, Any], args: Mapping[str, Any] | None = None, **options: Any
     ) -> Job:
         """Insert a job, as a client does; ``options`` are those of ``worker.new``."""
+        self._check_open()
         known = self._play.registry.find(worker) if isinstance(worker, str) else worker
         new: NewJob = known.new(dict(args or {}), **options)
         job: Job = drive(self._play.cluster.store, self._play.client.insert(new))
@@ -304,8 +310,15 @@ class World:
 
     def _do(self, step: dict[str, Any]) -> None:
         """Do a step at this instant, and what follows from it; ``SimulationError`` where it cannot be."""
+        self._check_open()
         self._play.act(understood(StepSpec, {"at": "0s", **step}))
         self._done(step)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise SimulationError(
+                "this world does not play: use it inside of `with World(...) as world:`"
+            )
 
     def _try(self, step: dict[str, Any]) -> None:
         try:

@@ -130,6 +130,18 @@ def test_what_ended_before_is_not_ended_again():
     ] == ends
 
 
+def test_a_world_plays_inside_its_block_alone():
+    world = World(nodes=1, workers=WORK)
+    for act in (lambda: world.advance(1), lambda: world.insert("Work"), lambda: world.crash("a")):
+        with pytest.raises(SimulationError, match="inside of `with World"):
+            act()
+    with world:
+        job = world.insert("Work")
+    assert JobState.EXECUTING is world.job(job).state
+    with pytest.raises(SimulationError, match="inside of `with World"):
+        world.settle()
+
+
 def test_nodes_beyond_the_alphabet_have_names():
     with World(nodes=28) as world:
         assert ["z", "n26", "n27"] == [each.node for each in world.timeline.of("start")][-3:]
