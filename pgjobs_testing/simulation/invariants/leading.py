@@ -57,9 +57,10 @@ def led(old: Lease | None, effect: Lead) -> Lease:
     until = effect.now + effect.span
     if old is None:
         return Lease(effect.node, 1, until)
-    if old.node != effect.node and effect.now < old.until:
-        return old
-    return Lease(effect.node, old.token + (old.node != effect.node), until)
+    if old.node == effect.node:
+        # A renewal that comes late sets no lease back.
+        return Lease(effect.node, old.token, max(until, old.until))
+    return old if effect.now < old.until else Lease(effect.node, old.token + 1, until)
 
 
 def once_a_tick(sight: Sight) -> None:
