@@ -10,10 +10,10 @@ import click
 from pgjobs_testing.servers import choose
 from tests.ablations import records, table
 from tests.ablations.ablation import Ablation
-from tests.ablations.asking import Nursery
+from tests.ablations.asking import Nursery, broken
 from tests.ablations.catalogue import ABLATIONS
 from tests.ablations.layers import LAYERS
-from tests.ablations.search import Found, search
+from tests.ablations.search import Control, Found, search
 
 NAMES = tuple(dict.fromkeys(layer.name for layer in LAYERS))
 
@@ -46,9 +46,10 @@ def main(
     ]
     killed = 0
     server = choose(postgres, None, os.environ).server()
-    with server, Nursery(server.create_database, server.dsn) as nursery:
+    with server, Nursery(server.create_database, server.dsn) as nursery, broken(None) as place:
+        control = Control(nursery, place)
         for n, ablation in enumerate(chosen, 1):
-            found = search(ablation, nursery, seeds, layers or NAMES)
+            found = search(ablation, nursery, control, seeds, layers or NAMES)
             click.echo(f"{n:3}/{len(chosen)} {_told(ablation, found)}")
             kills.pop(ablation.name, None)
             if found.kill is not None:

@@ -6,7 +6,7 @@ store, the scenarios, and at last the engine's own tests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,23 +30,19 @@ class Layer:
         """Whether it plays seeds."""
         return not self.paths
 
-    def files(self, ablation: Ablation) -> list[str]:
-        """The files and classes of its tests that may raise an alarm of this ablation."""
-        tests = [name for name in ablation.tests if not name.endswith(".yaml")]
-        if self.name == "scenarios":
-            named = [f"{self.paths[0]}/{name}" for name in ablation.tests if name.endswith(".yaml")]
-            return [path for path in named if (ROOT / path).exists()]
-        sources = [source for path in self.defined or self.paths for source in _python(path)]
-        with_them = [
-            source for source in sources if any(there(name, source.read_text()) for name in tests)
-        ]
-        if not with_them:
-            return []
-        return (
-            list(self.paths)
-            if self.defined
-            else [str(each.relative_to(ROOT)) for each in with_them]
-        )
+    def tests(self, ablation: Ablation) -> Iterator[tuple[list[str], list[str]]]:
+        """Where each of its tests that may raise an alarm of this ablation is, and what it is called."""
+        for name in ablation.tests:
+            if name.endswith(".yaml"):
+                if self.name == "scenarios":
+                    yield [f"{self.paths[0]}/{name}"], [name]
+                continue
+            sources = [source for path in self.defined or self.paths for source in _python(path)]
+            found = [source for source in sources if there(name, source.read_text("utf-8"))]
+            if found and self.defined:
+                yield [*self.paths], [name]
+            elif found:
+                yield [str(source.relative_to(ROOT)) for source in found], [name]
 
 
 LAYERS: tuple[Layer, ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time  # noqa: TID251 - how long a kill takes is measured
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,23 +56,69 @@ class Found:
     seconds: float
 
 
-def search(ablation: Ablation, nursery: Nursery, most: int, names: Sequence[str]) -> Found:
+class Control:
+    """The engine as it is: an alarm that goes off there as well has killed nothing."""
+
+    def __init__(self, nursery: Nursery, place: Path) -> None:
+        self._nursery, self._place = nursery, place
+        self._silent: dict[tuple[str, int | str], bool] = {}
+
+    def silent(self, layer: Layer, killer: int | str) -> bool:
+        """Whether a seed or a test has nothing to say against it."""
+        known = layer.store, killer
+        if known not in self._silent:
+            self._silent[known] = self._asked(layer, killer)
+        return self._silent[known]
+
+    def _asked(self, layer: Layer, killer: int | str) -> bool:
+        nursery, place, seconds = self._nursery, self._place, SECONDS[layer.name]
+        if isinstance(killer, int):
+            answer = asking.seeds(place, nursery, layer.store, [killer], (), seconds)
+            return answer.get("tried") == 1 and not unexpected(answer)
+        answer = asking.tests(place, nursery, [killer], None, seconds, hangs=False)
+        return answer.get("code") == 0 and not unexpected(answer)
+
+
+def search(
+    ablation: Ablation, nursery: Nursery, control: Control, most: int, names: Sequence[str]
+) -> Found:
     """The first kill, layer by layer; ``most`` seeds are played by each layer that plays seeds."""
     others: list[str] = []
     begun = time.monotonic()
     with broken(ablation) as place:
         for layer in layers_of(ablation, names):
-            for _ in range(RACES if ablation.races else 1):
-                at = time.monotonic()
-                answer = _tried(layer, ablation, nursery, place, most)
+            for at, answer in _trials(layer, ablation, nursery, place, most):
                 seconds = time.monotonic() - at
-                if answer is None:
-                    break
                 others += [f"{layer.name}/{layer.store}: {what}" for what in unexpected(answer)]
-                if answer.get("killer") is not None:
+                killer = answer.get("killer")
+                if killer is None:
+                    continue
+                if control.silent(layer, killer):
                     kill = _kill(layer, answer, seconds)
                     return Found(kill, tuple(others), time.monotonic() - begun)
+                others.append(f"{layer.name}/{layer.store}: {killer} says so of any engine")
+                break
     return Found(None, tuple(others), time.monotonic() - begun)
+
+
+def _trials(
+    layer: Layer, ablation: Ablation, nursery: Nursery, place: Path, most: int
+) -> Iterator[tuple[float, Answer]]:
+    """What a layer says of an ablation, and when it was asked: once, or for each of its tests and races."""
+    seconds = SECONDS[layer.name]
+    if layer.simulates:
+        if ablation.invariants:
+            played = range(1, most + 1)
+            at = time.monotonic()
+            yield (
+                at,
+                asking.seeds(place, nursery, layer.store, played, ablation.invariants, seconds),
+            )
+        return
+    for files, tests in layer.tests(ablation):
+        for _ in range(RACES if ablation.races else 1):
+            at = time.monotonic()
+            yield at, asking.tests(place, nursery, files, tests, seconds, ablation.hangs)
 
 
 def replay(ablation: Ablation, kill: Kill, nursery: Nursery) -> Answer:
@@ -97,22 +143,6 @@ def replay(ablation: Ablation, kill: Kill, nursery: Nursery) -> Answer:
             if answer.get("killer") is not None:
                 break
     return answer
-
-
-def _tried(
-    layer: Layer, ablation: Ablation, nursery: Nursery, place: Path, most: int
-) -> Answer | None:
-    """What a layer says of an ablation; None where it has nothing for it."""
-    seconds = SECONDS[layer.name]
-    if layer.simulates:
-        if not ablation.invariants:
-            return None
-        played = range(1, most + 1)
-        return asking.seeds(place, nursery, layer.store, played, ablation.invariants, seconds)
-    files = layer.files(ablation)
-    if not files:
-        return None
-    return asking.tests(place, nursery, files, ablation.tests, seconds, ablation.hangs)
 
 
 def _kill(layer: Layer, answer: Answer, seconds: float) -> Kill:

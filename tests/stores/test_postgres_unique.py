@@ -10,10 +10,11 @@ from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.statements import plan
 from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.adapters.postgres.unique import SLOTS
-from pgjobs.effects import Insert, Settle
+from pgjobs.effects import Delete, Insert, Settle
 from pgjobs.rules import lifecycle, outcome
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.job import COLUMNS, Cancel
+from pgjobs.rules.selection import Selection
 from pgjobs.rules.unique import Unique
 from pgjobs_testing.conformance.given import NOW, claim, every, ids, insert, new
 from pgjobs_testing.conformance.uniqueness import unique
@@ -87,10 +88,14 @@ def test_an_insert_gives_every_column(dsn):
 
 @pytest.mark.parametrize("level", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 @pytest.mark.parametrize("ending", ["commit", "rollback"])
+@pytest.mark.parametrize("known", [False, True], ids=["new slot", "slot that is there"])
 def test_a_duplicate_waits_for_the_first_to_end_and_never_trusts_a_ghost(
-    postgres, dsn, level, ending
+    postgres, dsn, level, ending, known
 ):
     effect = Insert((unique(how=Unique(period=None)),), NOW)
+    if known:  # a lock on a row that is there is another one than on a row that is being made
+        postgres.run(effect)
+        postgres.run(Delete(Selection(), 1))
     found = []
     with (
         psycopg.connect(dsn) as winner,

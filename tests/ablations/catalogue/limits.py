@@ -72,7 +72,7 @@ LIMITS = (
             "test_a_clock_that_is_behind_starts_jobs_at_the_last_start",
             "test_a_clock_that_is_behind_starts_at_the_last_start",
         ),
-        invariants=("windows",),
+        invariants=("as_told", "windows"),
     ),
     Ablation(
         "memory: each node has a window of its own",

@@ -49,7 +49,7 @@ RESCUING = (
             "test_jobs_of_a_silent_node_are_rescued_and_those_of_a_beating_one_never",
             "crash-last-attempt.yaml",
         ),
-        invariants=("at_its_last_attempt", "can_run"),
+        invariants=("as_told", "at_its_last_attempt", "can_run"),
     ),
     Ablation(
         "SQL: a job at its last attempt is not rescued",
@@ -79,19 +79,19 @@ RESCUING = (
         ("test_jobs_that_are_not_to_be_rescued_fill_no_page",),
     ),
     Ablation(
-        "rescue waits for a free slot",
+        "memory: rescue waits for a free slot",
         71,
-        "What a leader does is done only while one of its queues has room, which lost jobs may fill.",
+        "What is rescued counts against the very limit that lost jobs fill: from four on, none is.",
         (
             Edit(
-                "engine/node.py",
-                "        self.recurring.step(now)\n",
-                "        if any(queue.demand for queue in self.queues.values()):\n"
-                "            self.recurring.step(now)\n",
+                "adapters/memory/nodes.py",
+                "    lost = first(_lost(tables, effect), effect.limit)\n",
+                "    room = max(0, 4 - len(tables.jobs.executing))\n"
+                "    lost = first(_lost(tables, effect), min(room, effect.limit))\n",
             ),
         ),
-        ("test_rescue_needs_no_free_slot",),
-        invariants=("no_orphan",),
+        ("test_jobs_that_are_not_to_be_rescued_fill_no_page", "test_rescue_needs_no_free_slot"),
+        invariants=("no_orphan", "rescues"),
     ),
     Ablation(
         "a rescue gives the attempt back",

@@ -235,7 +235,7 @@ STAGING = (
             "TestInMemory",
             "test_a_job_due_now_or_earlier_is_available_and_one_due_later_is_scheduled",
         ),
-        invariants=("lawful", "staged_when_due", "poll_is_true"),
+        invariants=("as_told", "lawful"),
     ),
     Ablation(
         "a wait is counted from the template",

@@ -277,8 +277,8 @@ UNIQUENESS = (
             ),
         ),
         (
-            "test_one_job_of_each_fingerprint_is_stored_at_every_isolation_level",
             "test_a_duplicate_waits_for_the_first_to_end_and_never_trusts_a_ghost",
+            "test_one_job_of_each_fingerprint_is_stored_at_every_isolation_level",
         ),
         races=True,
     ),
@@ -294,8 +294,8 @@ UNIQUENESS = (
             ),
         ),
         (
-            "test_one_job_of_each_fingerprint_is_stored_at_every_isolation_level",
             "test_a_duplicate_waits_for_the_first_to_end_and_never_trusts_a_ghost",
+            "test_one_job_of_each_fingerprint_is_stored_at_every_isolation_level",
         ),
         races=True,
     ),
@@ -322,6 +322,11 @@ UNIQUENESS = (
         20,
         "A period of less than nothing is taken, and no job ever counts.",
         (
+            Edit(
+                "rules/unique.py",
+                'span = duration(value, "the period of unique")',
+                'span = duration(value, "the period of unique", least_s=-1e9)',
+            ),
             Edit(
                 "rules/unique.py",
                 "    if span <= timedelta(0):\n",
