@@ -246,22 +246,24 @@ class Uniqueness:
         assert not second.conflict
 
     def test_staging_retry_and_rescue_are_never_blocked(self, store: Store) -> None:
-        """Two jobs of one group, of which uniqueness would allow one."""
+        """Three jobs of one group, of which uniqueness would allow one."""
         how = Unique(period=None, states=("available", "executing"))
-        waiting = insert(
-            store, unique(how=how, schedule_in=SECOND), unique(how=how, schedule_in=SECOND)
-        )
-        assert [job.conflict for job in waiting] == [False, False]
-        staged = store.run(Poll(lifecycle.stage(NOW + SECOND), 10, ("default",))).staged
-        assert ids(waiting) == [job_id for job_id, _ in staged]
-        running = claim(store, now=NOW + SECOND)
+        waits = (SECOND, SECOND, 2 * SECOND)
+        waiting = insert(store, *[unique(how=how, schedule_in=wait) for wait in waits])
+        assert [job.conflict for job in waiting] == [False] * 3
+        staged: list[int] = []
+        for wait in (SECOND, 2 * SECOND):  # the last one falls due beside two that are available
+            polled = store.run(Poll(lifecycle.stage(NOW + wait), 10, ("default",)))
+            staged += [job_id for job_id, _ in polled.staged]
+        assert ids(waiting) == staged
+        running = claim(store, now=NOW + 2 * SECOND)
         assert ids(waiting) == ids(running)
-        batch = (lifecycle.release(running[0], NOW), lifecycle.release(running[1], NOW))
-        assert store.run(Settle(batch)) == [True, True]
+        batch = tuple(lifecycle.release(job, NOW) for job in running)
+        assert store.run(Settle(batch)) == [True] * 3
         for job in waiting:
             store.run(Transition(selection.by_id(job.id), lifecycle.cancel(NOW), 1))
         retried = store.run(Transition(Selection(), lifecycle.retry(NOW), 10))
-        assert [job.state for job in retried] == [JobState.AVAILABLE] * 2
+        assert [job.state for job in retried] == [JobState.AVAILABLE] * 3
 
     def test_a_large_batch_with_duplicates_keeps_its_order(self, store: Store) -> None:
         size = 12_001

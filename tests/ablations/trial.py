@@ -170,5 +170,5 @@ def _examples(item: pytest.Item) -> int | None:
     told = getattr(item, "hypothesis_statistics", None)
     if told is None:
         return None
-    counts = re.findall(r"(\d+) (?:passing|failing|invalid) examples", told)
+    counts = re.findall(r"(\d+) (?:passing|failing|invalid)\b", told)
     return sum(map(int, counts)) or None

@@ -192,8 +192,9 @@ LEADING = (
         (
             Edit(
                 "engine/ticker.py",
-                "at < earlier(now, entry.window):",
-                "at < now:",
+                "at < earlier(now, entry.window):\n"
+                "                self._plan(entry, before(now, entry.window))\n",
+                "at < now:\n                self._plan(entry, now)\n",
             ),
         ),
         (
