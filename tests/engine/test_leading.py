@@ -141,6 +141,16 @@ def test_a_node_beats_before_it_claims_and_first_of_all_after_a_pause():
     assert {"completed": 2} == rig.states()
 
 
+def test_a_node_whose_heartbeat_failed_beats_again():
+    store = FaultyStore()
+    rig = Rig(store=store)
+    rig.advance(45)
+    store.faults.append(Fault(Beat, "before", times=1))
+    rig.advance(MINUTE)
+    (heard,) = rig.store.run(Heartbeats())
+    assert rig.clock.now() - heard.beat_at <= EVERY
+
+
 def test_nothing_is_claimed_while_no_heartbeat_is_stored():
     store = FaultyStore()
     store.faults = [Fault(Beat, "before", 10**6)]

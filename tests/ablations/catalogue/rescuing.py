@@ -194,7 +194,7 @@ RESCUING = (
             ),
         ),
         (
-            "test_after_an_outage_of_an_hour_a_due_job_starts_within_the_longest_pause",
+            "test_a_node_whose_heartbeat_failed_beats_again",
             "database-down.yaml",
         ),
         invariants=("ends",),
