@@ -30,7 +30,7 @@ from pgjobs.leading import (
 from pgjobs.ports import Store
 from pgjobs.rules import lifecycle
 from pgjobs.rules.errors import LeaseLostError
-from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.job import FINAL, Job, JobState
 from pgjobs_testing.conformance.given import (
     MICROSECOND,
     NOW,
@@ -291,6 +291,13 @@ class Leading:
             assert Pruned(1, None) == store.run(Prune(fence, NOW, 1)), n
             assert expected == every(store)
         assert Pruned(0, None) == store.run(Prune(fence, NOW, 1))
+
+    def test_what_is_not_over_is_never_pruned(self, store: Store, plant: Plant) -> None:
+        fence, long_ago = lead(store), NOW - timedelta(days=900)
+        stamps = {"inserted_at": long_ago, "scheduled_at": long_ago, "attempted_at": long_ago}
+        planted = plant([row(state, **stamps) for state in JobState if state not in FINAL])
+        assert Pruned(0, None) == store.run(Prune(fence, NOW, 100))
+        assert planted == every(store)
 
     def test_an_entry_starts_where_it_is_first_seen(self, store: Store) -> None:
         fence = lead(store)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pgjobs import Job, MemoryStore, PgJobs, Retry, telemetry, worker
-from pgjobs.adapters.executors import LiveExecutor, LoopExecutor, Outbox
+from pgjobs.adapters.executors import LiveExecutor, LoopExecutor, Outbox, perform_async
 from pgjobs.adapters.system import SystemClock
 from pgjobs.engine.runner import LONGEST_WAIT_S, Runner
 from pgjobs.ports import Finished, Run
@@ -139,6 +139,15 @@ ERRORS = [
     GeneratorExit(),
     StopIteration(1),
 ]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_whatever_an_async_worker_raises_is_an_outcome(error: BaseException):
+    async def raises(job: Job) -> None:
+        raise error
+
+    run = Run(any_job(), Worker(raises, {"name": "raises"}), "default", 0.0)
+    assert asyncio.run(perform_async(run)).event is Event.FAIL
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)

@@ -374,7 +374,7 @@ LEADING = (
                 "job.inserted_at if stamp is None else stamp(job)",
             ),
         ),
-        ("test_age_counts_from_the_final_state_of_each_kind", "pruner-by-final-state.yaml"),
+        ("test_what_is_not_over_is_never_pruned", "pruner-by-final-state.yaml"),
         invariants=("aged", "lawful"),
     ),
 )

@@ -19,7 +19,7 @@ OPERATING = (
             "test_a_retry_by_hand_leaves_one_attempt_at_the_least",
             "retry-discarded.yaml",
         ),
-        invariants=("can_run",),
+        invariants=("as_told", "can_run"),
     ),
     Ablation(
         "SQL: a retry by hand leaves no attempt",
@@ -33,7 +33,7 @@ OPERATING = (
             ),
         ),
         ("test_a_retry_by_hand_leaves_one_attempt_at_the_least",),
-        invariants=("can_run",),
+        invariants=("as_told", "can_run"),
     ),
     Ablation(
         "a retry by hand takes a job that runs",

@@ -189,7 +189,7 @@ RESCUING = (
         (
             Edit(
                 "engine/heart.py",
-                "        self._patience.lose(now)\n        self._due = now\n",
+                "        self._beating = None\n        self._patience.lose(now)\n",
                 "        self._patience.lose(now)\n",
             ),
         ),

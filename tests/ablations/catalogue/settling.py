@@ -219,8 +219,7 @@ SETTLING = (
                 "    except (Exception, KeyboardInterrupt, SystemExit) as error:\n",
             ),
         ),
-        ("test_whatever_a_worker_raises_its_job_fails_and_the_node_goes_on",),
-        hangs=True,
+        ("test_whatever_an_async_worker_raises_is_an_outcome",),
     ),
     Ablation(
         "an outcome that ended in an outage is lost",
