@@ -9,6 +9,7 @@ from statistics import median
 
 from tests.ablations.ablation import ROOT, Ablation
 from tests.ablations.catalogue import ROOMS
+from tests.ablations.catalogue.bugs import SHIPPED
 from tests.ablations.search import Kill
 
 PAGE = ROOT / "docs" / "reference" / "ablations.md"
@@ -16,13 +17,14 @@ PAGE = ROOT / "docs" / "reference" / "ablations.md"
 INTRODUCTION = """\
 # Ablations
 
-Does the suite find bugs? Each line is a fault that is put into a copy of the engine on purpose,
-many of them bugs that other job queues shipped (*theirs*). A fault counts as killed when an alarm
-goes off that was named beforehand: an invariant of the simulation, or a test. The layers are tried
-in the order of their cost, simulation and properties first, since projects under test have these as
-well; the first that kills is told. *Needed* are the seeds that were played until then, from seed 1
-on, or the examples of a property; a test that has neither is one. Times are those of one search on
-a machine with two cores that had other work to do.
+Does the suite find bugs? Each line is a fault that is put into a copy of the engine on purpose:
+most recreate a bug that another job queue shipped (*as in*), the others are inventions. A fault
+counts as killed when an alarm goes off that was named beforehand, and that stays silent on the
+engine as it is: an invariant of the simulation, or a test. The layers are tried in the order of
+their cost, simulation and properties first, since projects under test have these as well; the first
+that kills is told. *Needed* are the seeds that were played until then, from seed 1 on, or the
+examples of a property; a test that has neither is one. Times (*s*) are those of a search on a machine
+with two cores that had other work to do.
 
 This page is written by `python -m tests.ablations --table`. The faults are in
 `tests/ablations/catalogue`; `make ablations` replays every kill, and sees that none of these alarms
@@ -40,7 +42,7 @@ def page(kills: Mapping[str, Kill]) -> str:
     parts = [INTRODUCTION, _summary(kills)]
     for title, ablations in ROOMS.items():
         rows = [_row(each, kills.get(each.name)) for each in ablations]
-        head = "| fault | | layer | killed by | needed | s |\n| --- | --- | --- | --- | --: | --: |"
+        head = "| fault | as in | layer | killed by | needed | s |\n| --- | --- | --- | --- | --: | --: |"
         parts.append("\n".join([f"## {title}\n", head, *rows]) + "\n")
     return "\n".join(parts)
 
@@ -52,17 +54,17 @@ def _summary(kills: Mapping[str, Kill]) -> str:
     by_layer = Counter(kill.layer for kill in found)
     layers = ", ".join(f"{layer} {n}" for layer, n in by_layer.most_common())
     lines = [
-        f"{len(found)} of {len(faults)} faults are killed; {len(shipped)} of them were shipped by others.",
+        f"{len(found)} of {len(faults)} faults are killed; {len(shipped)} recreate what others shipped.",
         f"By layer: {layers}.",
     ]
     if seeds := [kill.tried for kill in found if kill.layer == "simulation"]:
-        lines.append(f"The median of the simulation's kills needed {median(seeds):g} seeds,")
-        lines.append(f"the slowest {max(seeds)}.")
+        half = f"Half of the simulation's kills needed no more than {median(seeds):g}"
+        lines.append(f"{half} of its seeds, and the longest {max(seeds)}.")
     return " ".join(lines) + "\n"
 
 
 def _row(ablation: Ablation, kill: Kill | None) -> str:
-    theirs = "" if ablation.bug is None else "theirs"
+    theirs = "" if ablation.bug is None else SHIPPED[ablation.bug]
     fault = f"**{ablation.name}**. {ablation.breaks}"
     if kill is None:
         return f"| {fault} | {theirs} | none | it survives | | |"

@@ -15,6 +15,7 @@ from tests.ablations import asking, records, table
 from tests.ablations.ablation import PACKAGE, ROOT, Ablation, Edit, StaleAblationError
 from tests.ablations.asking import Nursery, broken, unexpected
 from tests.ablations.catalogue import ABLATIONS, ROOMS
+from tests.ablations.catalogue.bugs import SHIPPED
 from tests.ablations.layers import there
 from tests.ablations.search import SECONDS, Kill, replay
 
@@ -72,6 +73,10 @@ def _text(*places: str) -> str:
     """All the source below some places."""
     files = [each for place in places for each in sorted((ROOT / place).rglob("*.py"))]
     return "\n".join(each.read_text("utf-8") for each in files)
+
+
+def test_a_bug_that_is_recreated_was_somebodys() -> None:
+    assert {each.bug for each in ABLATIONS if each.bug is not None} == {*SHIPPED}
 
 
 def test_no_two_ablations_are_one() -> None:
