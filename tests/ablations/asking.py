@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pgjobs.guard import ENVIRONMENT_MARK
 from tests.ablations.ablation import PACKAGE, ROOT, Ablation, copied
 
 Request = dict[str, Any]
@@ -31,10 +32,11 @@ class Nursery:
     def __init__(self, new_database: Callable[[str], str], server: str) -> None:
         self._new_database, self.server = new_database, server
         self._numbers = count(1)
+        mine = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_MARK}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.ablations.nursery"],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=mine | {"PYTHONPATH": str(ROOT)},  # its databases are those of the tests' server
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
