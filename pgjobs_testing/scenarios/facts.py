@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pgjobs.rules.schedule import later
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import StepSpec
@@ -14,6 +15,8 @@ from pgjobs_testing.simulation.invariants import Facts
 from pgjobs_testing.simulation.overseer import Overseer
 
 A_DAY_S = 86_400
+LONGEST = timedelta(days=36_500)
+"""Whatever a file says takes longer counts as this long: bounds are sums of a few of these."""
 MILLION = 1_000_000
 
 
@@ -48,16 +51,16 @@ def facts(scenario: Scenario, make: Make, most: Most) -> Facts:
         make.others,
         jitter=scenario.jitter,
         elide=make.elide,
-        skew=max(most.skew, _furthest_skew(scenario)),
-        delay=max([most.delay, *(each.slow.by for each in steps if each.slow)]),
-        longest_run=max([most.run, *_runs(scenario)]),
-        grace=max([most.grace, *(each.stop.grace for each in steps if each.stop)]),
+        skew=min(LONGEST, max(most.skew, _furthest_skew(scenario))),
+        delay=min(LONGEST, max([most.delay, *(each.slow.by for each in steps if each.slow)])),
+        longest_run=min(LONGEST, max([most.run, *_runs(scenario)])),
+        grace=min(LONGEST, max([most.grace, *(each.stop.grace for each in steps if each.stop)])),
     )
 
 
 def faults_end(scenario: Scenario) -> datetime:
     """When the last fault of a file ended, or the last step of an operator; its start without any."""
-    ends = [scenario.instant(step.at) + _length(step) for step in scenario.steps]
+    ends = [later(scenario.instant(step.at), _length(step)) for step in scenario.steps]
     return max(ends, default=scenario.start)
 
 
@@ -79,11 +82,11 @@ def _furthest_skew(scenario: Scenario) -> timedelta:
     most = timedelta(0)
     for n, step in enumerate(scenario.steps):
         if step.skew is not None:
-            most = max(most, abs(step.skew.by))
+            most = max(most, min(LONGEST, abs(step.skew.by)))
         elif step.drift is not None and step.drift.ppm:
             name = step.drift.node
-            later = scenario.steps[n + 1 :]
-            ends = [each.at for each in later if each.drift and each.drift.node == name]
+            after = scenario.steps[n + 1 :]
+            ends = [each.at for each in after if each.drift and each.drift.node == name]
             begin = scenario.instant(step.at)
             end = scenario.instant(ends[0]) if ends else _end(scenario, begin)
             most = max(most, (end - begin) * abs(step.drift.ppm) / MILLION)
@@ -92,4 +95,4 @@ def _furthest_skew(scenario: Scenario) -> timedelta:
 
 def _end(scenario: Scenario, begin: datetime) -> datetime:
     until = scenario.until
-    return begin + timedelta(seconds=A_DAY_S) if until is None else scenario.instant(until)
+    return later(begin, timedelta(seconds=A_DAY_S)) if until is None else scenario.instant(until)
