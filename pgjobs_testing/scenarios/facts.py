@@ -10,12 +10,13 @@ from pgjobs.rules.schedule import later
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import StepSpec
+from pgjobs_testing.scenarios.values import FURTHEST
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.invariants import Facts
 from pgjobs_testing.simulation.overseer import Overseer
 
 A_DAY_S = 86_400
-LONGEST = timedelta(days=36_500)
+LONGEST = FURTHEST
 """Whatever a file says takes longer counts as this long: bounds are sums of a few of these."""
 MILLION = 1_000_000
 

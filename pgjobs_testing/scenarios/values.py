@@ -37,6 +37,8 @@ T = TypeVar("T")
 END = "end"
 PLUGINS = ("stalled", "pruner", "cron")
 """The plugins that a file may name."""
+FURTHEST = timedelta(days=36_500)
+"""How far a clock may be off: further, it would leave the calendar."""
 LEAST_INTERVAL = timedelta(seconds=LEAST_INTERVAL_S)
 Instant = timedelta | datetime
 """An instant as it is written: a duration after the start, or a date and time."""
@@ -140,6 +142,8 @@ def _signed(value: object) -> timedelta:
     found = span(str(value)[1:] if behind else value)
     if found is None:
         raise _wrong(f"{A_DURATION}, or one behind such as -5s")
+    if found > FURTHEST:
+        raise _wrong(f"{A_DURATION}, or one behind such as -5s, up to {FURTHEST.days}d")
     return -found if behind else found
 
 

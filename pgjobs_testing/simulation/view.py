@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs_testing.clock import VirtualClock
 
 MICROSECOND = timedelta(microseconds=1)
@@ -51,7 +52,10 @@ class NodeClock:
         return self._before[version]
 
     def now(self) -> datetime:
-        shown = self._world.now() + (self.off if self._drift else self._off)
+        try:
+            shown = self._world.now() + (self.off if self._drift else self._off)
+        except OverflowError:  # beyond all calendars: at their end, or where it stands
+            shown = LAST_INSTANT if self._off > timedelta(0) else self._last
         if shown > self._last:  # noqa: PLR1730 - asked at every turn, and max() takes twice as long
             self._last = shown
         return self._last
@@ -64,7 +68,10 @@ class NodeClock:
         """The simulation's first instant at which this clock shows ``shown``; now, where it does already."""
         if shown <= self.now():
             return self._world.now()
-        at = shown - self._off
+        try:
+            at = shown - self._off
+        except OverflowError:
+            return LAST_INSTANT
         if not self._drift:
             return at
         span = (at - self._since) // MICROSECOND

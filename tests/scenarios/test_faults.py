@@ -479,12 +479,14 @@ def test_where_invariants_are_watched_a_client_is_told_that_a_job_is_gone(holds)
         ("for: 1s", "slow: {node: a, by: 999999999d}"),
         ("for: 1s", "stop: {node: a, grace: 999999999d}"),
         ("for: 1s", "suspend: {node: a, for: 999999999d}"),
-        ("for: 1s", "skew: {node: a, by: 999999999d}"),
+        ("for: 1s", "skew: {node: a, by: 36500d}"),
+        ("for: 1s", "skew: {node: a, by: -36500d}"),
         ("for: 1s", "drift: {node: a, ppm: 100000}"),
     ],
 )
 def test_invariants_are_watched_however_long_something_takes(key, step):
     text = f"name: n\nworkers: {{W: {{runs: [{{{key}}}]}}}}\ninvariants: true\nsteps:\n  - {{at: 0s, insert: {{worker: W}}}}\n"
-    for start in ("2025-01-01T00:00:00Z", "9999-12-30T00:00:00Z"):
+    starts = ("2025-01-01T00:00:00Z", "9999-12-30T00:00:00Z")
+    for start in starts[: 1 if "skew" in step else 2]:  # so far ahead of that, no calendar is left
         result = played(f"{text}  - {{at: 1s, {step}}}\nuntil: 1m\nstart: {start}\n")
         assert () == result.failures

@@ -186,6 +186,7 @@ def test_a_mistake_of_a_worker_names_what_is_accepted(worker, expected):
         ("{at: 1s, suspend: {node: a}}", ["5:23: the key 'for' is missing in steps[1].suspend"]),
         ("{at: 1s, suspend: {node: aa, for: 5s}}", ["5:30: steps[1].suspend.node: no node is named 'aa'; did you mean 'a'?"]),
         ("{at: 1s, skew: {node: a, by: minus 5s}}", [f"5:34: steps[1].skew.by: found 'minus 5s'; accepted: {A_DURATION}, or one behind such as -5s"]),
+        ("{at: 1s, skew: {node: a, by: -36501d}}", [f"5:34: steps[1].skew.by: found '-36501d'; accepted: {A_DURATION}, or one behind such as -5s, up to 36500d"]),
         ("{at: 1s, drop_notifications: yes}", ["5:34: steps[1].drop_notifications: found 'yes'; accepted: true or false"]),
         ("{at: 1s, drop_notifications: false}", ["5:14: steps[1]: found drop_notifications: false, but none are dropped; accepted: true and false in turn"]),
         ("{at: 1s, database: off}", ["5:24: steps[1].database: found 'off'; accepted: up or down"]),
