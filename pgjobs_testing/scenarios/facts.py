@@ -59,10 +59,35 @@ def facts(scenario: Scenario, make: Make, most: Most) -> Facts:
     )
 
 
-def faults_end(scenario: Scenario) -> datetime:
-    """When the last fault of a file ended, or the last step of an operator; its start without any."""
+def faults_end(scenario: Scenario) -> datetime | None:
+    """When the last fault of a file ended, or the last step of an operator; its start without any.
+
+    None where one never ends. That a node is gone for good is none: the others do its work.
+    """
+    under_way: dict[tuple[str, str], bool] = {}
+    for step in scenario.steps:
+        under_way |= _switched(step)
+    if any(under_way.values()):
+        return None
     ends = [later(scenario.instant(step.at), _length(step)) for step in scenario.steps]
     return max(ends, default=scenario.start)
+
+
+def _switched(step: StepSpec) -> dict[tuple[str, str], bool]:
+    """The faults that a step begins (True) or ends: each by its kind and its node."""
+    if step.partition is not None:
+        return {("cut", step.partition): True}
+    if step.heal is not None:
+        return {("cut", step.heal): False}
+    if step.slow is not None:
+        return {("slow", step.slow.node): bool(step.slow.by)}
+    if step.database is not None:
+        return {("database", ""): step.database == "down"}
+    if step.drop_notifications is not None:
+        return {("dropped", ""): step.drop_notifications}
+    if step.delay_notifications is not None:
+        return {("delayed", ""): bool(step.delay_notifications)}
+    return {}
 
 
 def _length(step: StepSpec) -> timedelta:

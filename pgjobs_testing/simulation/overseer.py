@@ -38,10 +38,10 @@ class Overseer:
             self._compared = now
             self.invariants.compare(self._rows(), now)
 
-    def at_the_end(self, since: datetime) -> None:
-        """Faults ended at ``since``: where that is long enough ago, everything must be at rest."""
+    def at_the_end(self, since: datetime | None) -> None:
+        """Faults ended at ``since`` (None: not yet): where that is long ago, everything must be at rest."""
         now = self._clock.now()
-        if now - since < settles_within(self._facts):
+        if since is None or now - since < settles_within(self._facts):
             self.invariants.compare(self._rows(), now)
             return
         self.invariants.at_rest(

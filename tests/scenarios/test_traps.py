@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from pgjobs.adapters.memory import MemoryStore
+from pgjobs_testing.scenarios.read import read_text
+from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.traps import ANY, EFFECTS, FAILURES
 from tests.scenarios.reading import told
 
@@ -347,3 +350,18 @@ def test_a_timeline_tells_what_is_to_befall_a_node(holds):
         "1s a fail any late by 1.5s 2 times",
         "2s a crash before leave",
     ] == noted(holds(text(ONE, steps, ["{at: end, count: {}, is: 0}"])), "trap")
+
+
+def test_rest_is_not_asked_for_where_a_fault_never_ends():
+    text = """
+name: a line that stays slow for ever
+plugins: {stalled: {}}
+workers: {W: {}}
+invariants: true
+steps:
+  - {at: 0s, insert: {as: x, worker: W}}
+  - {at: 1s, slow: {node: a, by: 40s}}
+until: 1h
+"""
+    scenario, source = read_text(text)
+    assert [] == [each.text(source) for each in replay(scenario, source, MemoryStore()).failures]
