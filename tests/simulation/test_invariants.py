@@ -530,6 +530,15 @@ def a_poll_does_not_tell_of_a_lost_claim() -> None:
     story.poll(held=((job.id, job.token),), lie=lambda polled: replace(polled, lost=()))
 
 
+@breaks("told")
+def a_run_goes_on_whose_node_heard_that_its_claim_is_lost() -> None:
+    story = Story()
+    job = running(story)
+    story.order(lifecycle.cancel, job)
+    story.poll(held=((job.id, job.token),))
+    story.poll(held=((job.id, job.token),))
+
+
 @breaks("poll_is_true")
 def a_poll_does_not_tell_what_falls_due_next() -> None:
     story = Story()
@@ -807,6 +816,18 @@ def sound_pause_whose_poll_lost_its_answer() -> None:
     story.seen.failed("a", effect, StoreUnavailableError("the line is dead"), story.now)
     story.wait(5)
     story.claim()
+
+
+def sound_run_whose_loss_was_told_by_an_answer_that_was_lost() -> None:
+    story = Story()
+    job = running(story)
+    story.order(lifecycle.cancel, job)
+    held = ((job.id, job.token),)
+    effect = Poll(lifecycle.stage(story.now), 100, ("default",), held)
+    story.do("a", effect)
+    story.seen.failed("a", effect, StoreUnavailableError("the line is dead"), story.now)
+    story.poll(held=held)
+    story.poll()
 
 
 def sound_pause_of_a_node_that_was_suspended() -> None:

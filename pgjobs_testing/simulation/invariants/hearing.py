@@ -92,6 +92,44 @@ class Hearing:
         return now - since > facts.poll_interval + 2 * (facts.delay + facts.skew)
 
 
+class Losses:
+    """A node that hears that a claim is lost tells the run, and looks after it no more (edge 9; bug
+    61).
+
+    A poll names the claims whose runs nobody has told to end: what the answer before it said is lost must not
+    be among them.
+    """
+
+    def __init__(self) -> None:
+        self._heard: dict[str, tuple[Poll, list[tuple[int, str]]]] = {}
+
+    def polled(self, sight: Sight) -> None:
+        """A poll asks for claims, and its answer says which of them are lost."""
+        if sight.late:
+            return
+        poll: Poll = sight.effect
+        _, told = self._heard.pop(sight.node, (poll, []))
+        deaf = [claim[0] for claim in told if claim in poll.held]
+        if deaf:
+            sight.alarm(
+                "told",
+                f"the runs of jobs {deaf} go on, though a poll told that they are lost",
+                *deaf,
+            )
+        if sight.answer.lost:
+            lost = [claim for claim in poll.held if claim[0] in sight.answer.lost]
+            self._heard[sight.node] = poll, lost
+
+    def failed(self, name: str, effect: Effect[object]) -> None:
+        """A poll whose answer is lost tells its node nothing."""
+        if name in self._heard and self._heard[name][0] is effect:
+            del self._heard[name]
+
+    def gone(self, name: str) -> None:
+        """A node polls no more."""
+        self._heard.pop(name, None)
+
+
 @dataclass(slots=True)
 class Runs:
     """Claims and the runs that they became: by node, queue, and claim (job id, token)."""

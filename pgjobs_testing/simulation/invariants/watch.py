@@ -37,7 +37,7 @@ from pgjobs_testing.simulation.invariants import (
     starting,
 )
 from pgjobs_testing.simulation.invariants.facts import Facts
-from pgjobs_testing.simulation.invariants.hearing import Hearing, Runs
+from pgjobs_testing.simulation.invariants.hearing import Hearing, Losses, Runs
 from pgjobs_testing.simulation.invariants.marks import Marking, Marks
 from pgjobs_testing.simulation.invariants.resting import Rest
 from pgjobs_testing.simulation.invariants.sight import Sight
@@ -75,6 +75,7 @@ class Invariants:
         self.alarm: Alarm | None = None
         self._marking = Marking(self.marks)
         self._hearing = Hearing(facts)
+        self._losses = Losses()
         self._runs = Runs()
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
@@ -120,6 +121,7 @@ class Invariants:
             del self._given_up[next(iter(self._given_up))]
         self._marking.failed(node, effect, error)
         self._hearing.failed(node, effect)
+        self._losses.failed(node, effect)
 
     # What effects do not tell
 
@@ -141,6 +143,7 @@ class Invariants:
     def gone(self, node: str) -> None:
         """A node (its name in the store) is no more: crashed or stopped; its runs are gone with it."""
         self._runs.running.pop(node, None)
+        self._losses.gone(node)
 
     def resumed(self, node: str, now: datetime) -> None:
         """A node that was suspended goes on: it could hear nothing meanwhile."""
@@ -218,7 +221,9 @@ class Invariants:
             Claim: Judges(claims, (takes,)),
             ClaimWithin: Judges(claims, (takes, marks.of_claim)),
             Settle: Judges((), (asking.not_refused, marks.of_settle)),
-            Poll: Judges((), (asking.poll_is_true, self._hearing.polled, marks.of_poll)),
+            Poll: Judges(
+                (), (asking.poll_is_true, self._losses.polled, self._hearing.polled, marks.of_poll)
+            ),
             Transition: obeyed,
             Delete: obeyed,
             Find: Judges((marks.of_find,)),
