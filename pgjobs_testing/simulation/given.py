@@ -9,8 +9,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pgjobs.adapters.local import LocalStore
+from pgjobs.effects import Find
+from pgjobs.leading import Leases
 from pgjobs.plugins import Plugin
 from pgjobs.rules.errors import ConfigurationError, closest, shown
+from pgjobs.rules.options import Queue
+from pgjobs.rules.schedule import duration
+from pgjobs.rules.selection import Selection
 from pgjobs_testing.scenarios.mistakes import found
 from pgjobs_testing.simulation.verdict import FAULTS
 from pgjobs_testing.timeline import elapsed
@@ -19,6 +24,9 @@ OF_NODES = tuple(
     each for each in FAULTS if each not in ("operator", "control", "workers", "poison")
 )
 """The faults that a world draws by itself while it advances; the others are what a test does."""
+
+LONGEST = timedelta(days=36_525)
+"""A century: each of its beats is played."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,6 +37,8 @@ def faults_given(given: str | Sequence[str]) -> tuple[str, ...]:
         return OF_NODES
     if given == "none":
         return ()
+    if not isinstance(given, str | Sequence):
+        raise ConfigurationError(f"found the faults {shown(given)}; expected all, none or names")
     names = [each.strip() for each in given.split(",")] if isinstance(given, str) else [*given]
     for name in names:
         if name in FAULTS and name not in OF_NODES:
@@ -44,6 +54,10 @@ def faults_given(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def nodes_given(given: int | Sequence[str]) -> list[str]:
     """The names of so many nodes, or those that are given: at least one, each once."""
+    if isinstance(given, str | bool) or not isinstance(given, int | Sequence):
+        raise ConfigurationError(
+            f"found the nodes {shown(given)}; expected how many, or their names"
+        )
     if isinstance(given, int):
         names = [name_of(n) for n in range(given)]
     else:
@@ -69,11 +83,58 @@ def kinds_given(store: LocalStore | None, plugins: Sequence[Plugin]) -> None:
             f"found the store {shown(store)}; expected None, for one in memory, or a store that is played "
             "in this process, as jobs.store is"
         )
+    if not isinstance(plugins, Sequence):
+        raise ConfigurationError(f"found the plugins {shown(plugins)}; expected a list of them")
     for each in plugins:
         if not isinstance(each, Plugin):
             raise ConfigurationError(
                 f"found the plugin {shown(each)}; expected one such as Stalled()"
             )
+
+
+def empty_given(store: LocalStore) -> None:
+    """``ConfigurationError`` for a store that has jobs, whose history no invariant knows, or a leader."""
+    jobs, leases = store.carry_out(Find(Selection(), limit=1)), store.carry_out(Leases())
+    if jobs or leases:
+        has = (
+            f"the job {jobs[0].id}" if jobs else f"the lease of {next(iter(leases.values())).node}"
+        )
+        raise ConfigurationError(f"the store has {has} already: give each world an empty one")
+
+
+def queues_given(given: Mapping[str, int | Queue] | None) -> dict[str, Queue]:
+    """The queues by name, as ``PgJobs`` takes them."""
+    queues = {} if given is None else given
+    if not isinstance(queues, Mapping):
+        raise ConfigurationError(
+            f"found the queues {shown(queues)}; expected names, each with a concurrency or a Queue"
+        )
+    for name, each in queues.items():
+        if not isinstance(each, int | Queue):
+            raise ConfigurationError(
+                f"found the queue {name!r} with {shown(each)}; expected a concurrency or a Queue"
+            )
+    return {name: Queue(each) if isinstance(each, int) else each for name, each in queues.items()}
+
+
+def workers_given(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The scripted workers by name."""
+    workers = {} if given is None else given
+    if not isinstance(workers, Mapping):
+        raise ConfigurationError(
+            f"found the workers {shown(workers)}; expected names, each with what a file says of a worker"
+        )
+    return dict(workers)
+
+
+def span_given(given: float | timedelta, what: str) -> timedelta:
+    """How long something takes: of all of it that is played, it has an end."""
+    span = duration(given, what)
+    if span > LONGEST:
+        raise ConfigurationError(
+            f"{what} is {shown(given)}; expected {LONGEST.days:,} days at most"
+        )
+    return span
 
 
 def understood(model: type[M], data: Mapping[str, Any]) -> M:

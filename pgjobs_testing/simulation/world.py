@@ -18,7 +18,7 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.client import drive
 from pgjobs.plugins import Plugin, Pruner, Stalled
 from pgjobs.rules.errors import ConfigurationError
-from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.job import Job, NewJob, is_number
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import duration, later
 from pgjobs.worker import Worker
@@ -35,11 +35,15 @@ from pgjobs_testing.simulation.cluster import SimulationError
 from pgjobs_testing.simulation.dice import Dice
 from pgjobs_testing.simulation.drawing.faults import Episodes
 from pgjobs_testing.simulation.given import (
+    empty_given,
     faults_given,
     kinds_given,
     nodes_given,
+    queues_given,
+    span_given,
     spelt_out,
     understood,
+    workers_given,
 )
 from pgjobs_testing.simulation.nowhere import NOWHERE
 from pgjobs_testing.simulation.spelling import spelt
@@ -89,10 +93,7 @@ class World:
         self._faults = faults_given(faults)
         self._nodes = nodes_given(nodes)
         kinds_given(store, plugins)
-        served = {
-            name: Queue(each) if isinstance(each, int) else each
-            for name, each in (queues or {}).items()
-        }
+        served = queues_given(queues)
         self._data: dict[str, Any] = {
             "name": f"a world of seed {seed}",
             "start": start,
@@ -100,13 +101,14 @@ class World:
             "jitter": jitter,
             "nodes": self._nodes,
             "queues": {name: queue_as_data(queue) for name, queue in served.items()},
-            "workers": dict(workers or {}),
+            "workers": workers_given(workers),
             "invariants": True,
         }
         placeholder = [{"at": "0s", "hold": False}]
         read = {**self._data, "start": str(start), "steps": placeholder}
         most = [
-            duration(each, name) for name, each in (("skew", skew), ("delay", delay), ("run", run))
+            span_given(each, name)
+            for name, each in (("skew", skew), ("delay", delay), ("run", run))
         ]
         self._most = Most(most[0], most[1], most[2], timedelta(minutes=1))
         self._play = Play(
@@ -124,9 +126,13 @@ class World:
         self._advances = 0
         self._inserted: list[int] = []
         self._within = ExitStack()
-        self._open = False
+        self._open = self._begun = False
 
     def __enter__(self) -> World:
+        if self._begun:
+            raise SimulationError("this world has been played: make another")
+        empty_given(self._play.store)
+        self._begun = True
         stage = self._play.stage
         assert stage is not None
         self._within.enter_context(stage.standing_in(self._play.dismiss))
@@ -160,7 +166,10 @@ class World:
         Each of these ends before ``span`` does: in a short one there is room for few.
         """
         self._check_open()
-        first, target = len(self._play.recorder), later(self.clock.now(), duration(span, "advance"))
+        first, target = (
+            len(self._play.recorder),
+            later(self.clock.now(), span_given(span, "advance")),
+        )
         for at, step in self._drawn(target):
             self._play.advance(at)
             self._try(step)
@@ -191,7 +200,9 @@ class World:
         """Insert a job, as a client does; ``options`` are those of ``worker.new``."""
         self._check_open()
         known = self._play.registry.find(worker) if isinstance(worker, str) else worker
-        new: NewJob = known.new(dict(args or {}), **options)
+        if not isinstance(known, Worker):
+            raise ConfigurationError(f"found the worker {known!r}; expected one, or its name")
+        new: NewJob = known.new({} if args is None else args, **options)
         job: Job = drive(self._play.cluster.store, self._play.client.insert(new))
         self._inserted.append(job.id)
         step = {
@@ -246,7 +257,8 @@ class World:
 
     def skew(self, node: str, by: Span) -> None:
         """The node's clock is ahead by so much, or behind where that is negative."""
-        off = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        behind = by < timedelta(0) if isinstance(by, timedelta) else is_number(by) and by < 0
+        off = -span_given(-by, "by") if behind else span_given(by, "by")
         self._within_bounds("skew", abs(off), self._most.skew)
         self._do({"skew": {"node": node, "by": elapsed(off)}})
 
@@ -260,8 +272,11 @@ class World:
 
         ``by`` is how much later one commits whose ``how`` is ``late``.
         """
-        fail = {"node": node, "effect": effect, "how": how, "times": times}
-        self._do({"fail": {**fail, "by": _span(by)} if how == LATE else fail})
+        fail: dict[str, Any] = {"node": node, "effect": effect, "how": how, "times": times}
+        if how == LATE:
+            self._within_bounds("delay", duration(by, "by"), self._most.delay)
+            fail["by"] = _span(by)
+        self._do({"fail": fail})
 
     # What befalls what they share
 

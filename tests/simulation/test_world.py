@@ -9,7 +9,7 @@ import pytest
 from pgjobs import PgJobs, Queue, worker
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.plugins import LeaderTasks, Stalled
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, PgJobsError
 from pgjobs.rules.job import JobState
 from pgjobs_testing import World
 from pgjobs_testing.scenarios.read import read_text
@@ -195,3 +195,51 @@ def test_what_a_node_cannot_do_is_an_error_that_says_so():
             world.skew("a", 3600)
     with pytest.raises(ConfigurationError, match=r"unknown fault 'crsh'.*did you mean 'crash'"):
         World(faults="crsh")
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"nodes": True}, "found the nodes True"),
+        ({"nodes": 2.5}, r"found the nodes 2\.5"),
+        ({"nodes": "ab"}, "found the nodes 'ab'; expected how many, or their names"),
+        ({"faults": None}, "found the faults None"),
+        ({"queues": ["default"]}, "found the queues"),
+        ({"queues": {"default": "ten"}}, "found the queue 'default' with 'ten'"),
+        ({"plugins": False}, "found the plugins False"),
+        ({"workers": ["Work"]}, "found the workers"),
+        ({"run": float("inf")}, "run is inf; expected 36,525 days at most"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_words(given, said):
+    with pytest.raises(ConfigurationError, match=said):
+        World(**{"workers": WORK, **given})
+
+
+@pytest.mark.parametrize(
+    "ask, said",
+    [
+        (lambda world: world.advance(float("inf")), "advance is inf; expected 36,525 days at most"),
+        (lambda world: world.skew("a", float("nan")), "by takes seconds or a timedelta"),
+        (lambda world: world.skew("a", "x"), "by takes seconds or a timedelta"),
+        (lambda world: world.fail("a", "claim", "late", by=500), r"give World\(delay=\) more"),
+        (lambda world: world.insert(5), "found the worker 5; expected one, or its name"),
+        (lambda world: world.insert("Work", [1]), "must be a JSON object"),
+    ],
+)
+def test_what_is_asked_amiss_is_refused_in_words_and_changes_nothing(ask, said):
+    with World(nodes=1, workers=WORK) as world:
+        before = world.scenario()
+        with pytest.raises(PgJobsError, match=said):
+            ask(world)
+        assert before == world.scenario()
+
+
+def test_a_world_has_a_store_of_its_own_and_is_played_once(store):
+    with World(nodes=1, store=store, workers=WORK) as world:
+        world.insert("Work")
+        world.advance(60)
+    with pytest.raises(SimulationError, match="this world has been played"), world:
+        pass
+    with pytest.raises(ConfigurationError, match="the store has the job 1 already"):
+        World(nodes=1, store=store, workers=WORK).__enter__()
