@@ -19,7 +19,7 @@ from pgjobs.effects import Claimed, Delete, Insert, Poll, Settle, Transition
 from pgjobs.leading import Lease, Prune, Pruned, Rescue, Tick, Watermarks
 from pgjobs.plugins import Cron, Pruner, Stalled
 from pgjobs.rules import backoff, lifecycle, selection
-from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
+from pgjobs.rules.errors import LeaseLostError, StoreError, StoreUnavailableError
 from pgjobs.rules.job import Discard, Job, JobState, NewJob, Retry, Snooze
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import Queue, RateLimit
@@ -654,6 +654,38 @@ def a_tick_is_made_up_for_that_is_too_far_back() -> None:
     story.wait(91)
     story.lead()
     tick(story, START + MINUTE)
+
+
+LATE_TICKS = (Cron([("* * * * *", NewJob("task", {}))], catch_up=600),)
+
+
+def catching_up() -> Story:
+    """A new leader, two ticks after the last one that was fired."""
+    story = Story(plugins=LATE_TICKS)
+    story.up()
+    story.lead()
+    story.do("a", Watermarks(story.fence(), ((KEY, story.now),)))
+    story.wait(150)
+    story.lead()
+    return story
+
+
+@breaks("skipped")
+def a_new_leader_leaves_out_a_tick_that_is_made_up_for() -> None:
+    tick(catching_up(), START + 2 * MINUTE)
+
+
+def sound_ticks_that_are_made_up_for_in_turn() -> None:
+    story = catching_up()
+    tick(story, START + MINUTE)
+    tick(story, START + 2 * MINUTE)
+
+
+def sound_tick_after_one_that_the_store_refused() -> None:
+    story = catching_up()
+    refused = Tick(story.fence(), KEY, START + MINUTE, (NewJob("task", {}),))
+    story.seen.failed("a", refused, StoreError("refused"), story.now)
+    tick(story, START + 2 * MINUTE)
 
 
 def silent(seconds: float, **given: Any) -> tuple[Story, Job]:

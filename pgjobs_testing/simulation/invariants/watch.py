@@ -76,6 +76,7 @@ class Invariants:
         self._marking = Marking(self.marks)
         self._hearing = Hearing(facts)
         self._losses = Losses()
+        self._skipped = leading.Skipped()
         self._runs = Runs()
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
@@ -122,6 +123,7 @@ class Invariants:
         self._marking.failed(node, effect, error)
         self._hearing.failed(node, effect)
         self._losses.failed(node, effect)
+        self._skipped.failed(effect, error)
 
     # What effects do not tell
 
@@ -237,7 +239,13 @@ class Invariants:
             Prune: Judges((leading.fence_held, leading.aged)),
             Watermarks: Judges((leading.fence_held,)),
             Tick: Judges(
-                (leading.fence_held, leading.once_a_tick, inserting.answered, marks.of_tick)
+                (
+                    leading.fence_held,
+                    leading.once_a_tick,
+                    self._skipped.fires,
+                    inserting.answered,
+                    marks.of_tick,
+                )
             ),
         }
 
