@@ -193,10 +193,9 @@ class Leading:
     def test_a_node_is_given_three_of_its_own_intervals(self, store: Store, plant: Plant) -> None:
         fence = lead(store)
         beat(store, "slow", NOW - 3 * AFTER, AFTER)
-        plant([executing("slow")])
-        assert store.run(rescue(fence, after=SECOND)) == []
-        beat(store, "slow", NOW - 3 * AFTER - MICROSECOND, AFTER)
-        assert len(store.run(rescue(fence, after=SECOND))) == 1
+        beat(store, "gone", NOW - 3 * AFTER - MICROSECOND, AFTER)
+        _, lost = plant([executing("slow"), executing("gone")])
+        assert [lost.id] == ids(store.run(rescue(fence, after=SECOND)))
 
     def test_a_job_of_an_unknown_node_is_rescued_after_an_hour(
         self, store: Store, plant: Plant

@@ -127,7 +127,6 @@ OPERATING = (
             ),
         ),
         (
-            "TestInMemory",
             "test_a_pause_of_every_queue_replaces_that_of_each",
             "test_a_pause_of_every_queue_replaces_what_single_queues_were_set_to",
         ),
