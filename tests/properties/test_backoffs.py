@@ -30,7 +30,7 @@ def test_attempts_follow_one_another_as_the_schedule_says(mode, schedule, attemp
     def fails(job):
         raise ValueError("always")
 
-    with harness(mode=mode, start=START, jitter=jitter, seed=seed) as jobs:
+    with harness(mode=mode, start=START, jitter=jitter, seed=seed, plugins=[]) as jobs:
         job = jobs.insert(fails.new())
         jobs.advance(CENTURY)
         ends = [(moment.at, moment.job) for moment in jobs.timeline if moment.name == EXCEPTION]

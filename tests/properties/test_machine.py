@@ -37,7 +37,7 @@ def test_everything_happens_in_a_run_of_the_machine():
         Counting, settings=chosen_settings(max_examples=60, derandomize=True, database=None)
     )
     wanted = [
-        *("insert", "conflict", "replace", "cancelled with its group", "late"),
+        *("insert", "conflict", "replace", "cancelled with its group"),
         *("complete", "fail", "snooze", "discard", "cancel"),
         *("by hand: cancel", "by hand: retry", "by hand: delete"),
         *("Staged", "Started", "Controlled", "Drained"),
