@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
@@ -229,6 +229,7 @@ class _Place:
         self.process = spawn.Process(
             target=serve, args=(there, setup, self.name), name=f"pgjobs-{self.name}", daemon=True
         )
+        resource_tracker.ensure_running()  # its start would let the signal through again
         with _uninterrupted():  # inherited: Ctrl-C is the controller's to hear
             self.process.start()
         there.close()  # so that its death ends the line
