@@ -96,6 +96,9 @@ check: $(READY) ## lint, format, types, and which room may import which
 		echo "$(BIN)/$$what"; $(BIN)/$$what || failed=1; \
 	done; exit $$failed
 
+# What these show of a server, `make test` has shown on another.
+ON_ANY_SERVER := --ignore=tests/ablations --ignore=tests/properties --ignore=tests/docs
+
 test-docker: have-docker ## run the tests that need a server against one in Docker (image: PGJOBS_TEST_IMAGE)
 	@set -eu; \
 	if [ -z "$${PGJOBS_TEST_IMAGE:-}" ] && [ -x $(DOCKER_POSTGRES) ] && [ "$$(id -u)" = 0 ]; then \
@@ -103,7 +106,7 @@ test-docker: have-docker ## run the tests that need a server against one in Dock
 		export PGJOBS_TEST_IMAGE TESTCONTAINERS_RYUK_DISABLED=true; \
 	fi; \
 	set -x; \
-	$(BIN)/python -m pytest -n 2 -m 'docker or postgres' --pgjobs-postgres testcontainers \
+	$(BIN)/python -m pytest -n 2 -m 'docker or postgres' --pgjobs-postgres testcontainers $(ON_ANY_SERVER) \
 		$${PGJOBS_TEST_IMAGE:+--pgjobs-image "$$PGJOBS_TEST_IMAGE"} $(PYTEST_ARGS)
 
 # Fails, and says why, where no Docker can be had.
