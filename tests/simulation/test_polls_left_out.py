@@ -168,6 +168,8 @@ class World:
                     cluster.trap(
                         node, Trap([*EFFECTS, ANY][number % 13], how, 1 + number % 3, late)
                     )
+                case "drift":
+                    cluster.drift(node, (-20_000, 0, 5_000, 100_000)[number % 4])
                 case "slow":
                     cluster.slow(node, timedelta(seconds=(0, 0, 0.3, 1, 4)[number % 5]))
                 case "late":
@@ -210,7 +212,7 @@ RARELY = [
     *("cancel", "retry", "delete", "cancel all", "pause", "resume", "scale", "reset"),
     *("crash", "restart", "stop", "suspend", "partition", "heal", "skew", "drop", "deliver"),
     *("trap", "trap", "trap"),
-    *("slow", "slow", "late", "late", "double"),  # a clock that drifts skips microseconds
+    *("drift", "slow", "slow", "late", "late", "double"),
     *("down", "up", "fail before", "fail after", "work", ""),
 ]
 SPANS = (0, 0, 0.000001, 0.25, 0.999999, 1, 1.5, 2, 3.75, 10, 16, 45)
