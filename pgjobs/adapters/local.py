@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pgjobs.adapters.callers.kinds import checked, kind_of
-from pgjobs.adapters.signals import TELL_NOTHING, due_of, signals_of, silent
+from pgjobs.adapters.signals import ENDING, TELL_NOTHING, due_of, ends_own_runs, signals_of, silent
 from pgjobs.effects import Effect
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
@@ -27,6 +27,8 @@ class LocalStore:
     def __init__(self) -> None:
         self.silent = 0
         """How often an effect did what only polls tell, or failed and may have."""
+        self.ends = 0
+        """How often an effect may have ended runs, each of which leaves room under a limit."""
         self.troubled = False
         """Whether effects may fail or be slow, for a test has it so: then no poll is left out."""
         self.learners: list[list[datetime]] = []
@@ -42,6 +44,8 @@ class LocalStore:
         if type(effect) not in TELL_NOTHING:
             if silent(effect, answer):
                 self.silent += 1
+            if type(effect) in ENDING and answer:
+                self.ends += 1
             if self.learners and (due := due_of(effect, answer)) is not None:
                 for dues in self.learners:
                     dues.append(due)
@@ -104,7 +108,7 @@ class LocalSession:
         self._inbox: deque[Done | Signal] = deque()
         self._changed = threading.Condition()
         self._woken = False
-        self._missed = 0
+        self._missed = self._own_ends = 0
         self._dues: list[datetime] = []
         self._learns = False
         self._unlisten = store.listen(self._hear)
@@ -114,12 +118,14 @@ class LocalSession:
 
     def _done(self, effect: Effect[Any]) -> Done:
         """Carry the effect out."""
-        before, known = self._store.silent, len(self._dues)
+        before, ends, known = self._store.silent, self._store.ends, len(self._dues)
         try:
             done = Done(effect, self._store.run(effect))
         except StoreError as error:
             return Done(effect, error=error)
         self._missed -= self._store.silent - before
+        if ends_own_runs(effect):
+            self._own_ends += self._store.ends - ends
         del self._dues[known:]
         return done
 
@@ -129,6 +135,10 @@ class LocalSession:
         What its own effects did is in their answers, and does not count.
         """
         return None if self._store.troubled else self._store.silent + self._missed
+
+    def ends(self) -> int:
+        """How often runs may have ended whose ends are not in the answers to this session's own settling."""
+        return self._store.ends - self._own_ends
 
     def dues(self) -> Sequence[datetime]:
         """When jobs fall due, of which others' effects let wait since the last call and no signal tells."""

@@ -122,6 +122,15 @@ _HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
     Rescue: _any,  # a node that lives, and was taken for gone, has lost its claims
 }
 
+ENDING: frozenset[type[Any]] = frozenset((Settle, Transition, effects.Delete, Rescue))
+"""The effects by which jobs cease to execute."""
+
+
+def ends_own_runs(effect: Effect[Any]) -> bool:
+    """Whether the runs that the effect ends are those that the answer tells its node of."""
+    return type(effect) is Settle and all(each.group is None for each in effect.settlements)
+
+
 TELL_NOTHING: frozenset[type[Any]] = frozenset(
     (
         *(effects.Claim, effects.ClaimWithin),  # what is taken is no news to anybody else

@@ -62,6 +62,8 @@ class NodePorts:
     while it stays the same. None: that cannot be said now."""
     dues: Callable[[], Sequence[datetime]] | None = None
     """When jobs fall due that others let wait since the last call. ``changes`` counts none of it."""
+    ends: Callable[[], int] | None = None
+    """How often others may have ended runs. ``changes`` counts none of it."""
     empty: Callable[[str], bool] | None = None
     """Whether a queue has certainly no available job now, for tests: then it is not asked for one."""
     at_once: Callable[[Effect[Any], Callable[[Any], bool]], Done | None] | None = None
@@ -129,6 +131,7 @@ class Node:
             elide,
             ports.changes,
             ports.dues,
+            ports.ends,
             self._woken,
         )
         self.settler = Settler(
@@ -293,7 +296,9 @@ class Node:
             self.runs.start,
             self.runs.of(queue),
             self.stager.suspect,
+            self.stager.await_ends,
             self.strays.doubt,
+            self.stager.frees,
             self._alone,
             self._empty,
         )

@@ -41,8 +41,12 @@ class QueuePorts:
     running: Mapping[Run, None]
     suspect: Callable[[datetime], None]
     """Something will happen that no signal tells."""
+    await_ends: Callable[[datetime], None]
+    """Runs of others will end, and no signal tells of it."""
     doubt: Callable[[str, datetime], None]
     """A claim under this token is not there, and may come true all the same."""
+    frees: Callable[[datetime], bool]
+    """Whether a poll that is left out would tell, after this claim, that runs of others may have ended."""
     alone: bool
     """Whether no other node takes what the end of a run sets free."""
     empty: Callable[[str], bool] | None
@@ -134,7 +138,8 @@ class QueueDuty:
             self._claiming = self._unsure
             self._ports.submit(Find(selection.claimed_under(self._token(self._unsure), self.name)))
             return
-        self._hungry = self._freed = False
+        self._hungry = False
+        self._freed = self._ports.frees(now)
         if self._in_vain():
             return
         self._claiming = self._claim(now)
@@ -189,7 +194,8 @@ class QueueDuty:
         if full:
             self._full = not self._freed
             if answer.running > self._unsaved or not self._ports.alone:
-                self._ports.suspect(now)
+                waits = answer.opens_at is None  # else the next poll sets free what the rate then opens
+                (self._ports.await_ends if waits else self._ports.suspect)(now)
         self._hungry = self._hungry or full or answer.opens_at is not None
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:

@@ -41,6 +41,7 @@ class Stager:
         elide: bool,
         changes: Callable[[], int | None] | None,
         dues: Callable[[], Sequence[datetime]] | None,
+        ends: Callable[[], int] | None,
         woken: Callable[[], None],
     ) -> None:
         self._submit, self._found, self._held = submit, found, held
@@ -48,7 +49,8 @@ class Stager:
         self._interval = interval
         self._patience = patience
         self._floors = not elide and changes is None
-        self._changes, self._dues = changes, dues
+        self._changes, self._dues, self._ends = changes, dues, ends
+        self._ended: int | None = None
         self._foreseen: list[tuple[datetime, datetime]] = []
         self._seen: int | None = None
         self._turn: datetime | None = None
@@ -100,23 +102,45 @@ class Stager:
             self._woken()
 
     def suspect(self, now: datetime) -> None:
-        """The store may have changed without a signal: do not leave out the next poll."""
+        """Something happens without a signal: do not leave out the next poll."""
         if not self._floors and self._last is not None:
             missed = (now - self._last) // self._interval
             mark = later(self._last, (missed + 1) * self._interval)
             self._asked = earliest(self._asked, mark)
             self._woken()
 
+    def await_ends(self, now: datetime) -> None:
+        """Runs of other nodes end without a signal: do not leave out the poll that would tell."""
+        if self._ends is None:
+            self.suspect(now)
+        else:
+            self._ended = self._ends()
+
+    def frees(self, now: datetime) -> bool:
+        """Whether a poll that is left out in this very turn would have been answered before the next."""
+        if self._ends is None or self._floor is not None or self._last is None:
+            return False
+        return self._turn != now and self._mark(now) == now
+
     def heed(self, now: datetime) -> None:
         """Look at ``now`` whether anything was changed just now that only a poll would tell."""
         if self._floor is not None or self._changes is None or self._last is None:
             return
         found = self._changes()
-        if found is None or found != self._seen:
+        if found is None or found != self._seen or self._may_have_ended(now):
             self.doubt(now)
         elif self._dues is not None:
             for due in self._dues():
                 self._foresee(due, now)
+
+    def _may_have_ended(self, now: datetime) -> bool:
+        """Whether others' runs may have ended since this node began to wait for that.
+
+        Also where they may at this instant, which is a mark: the claim that follows its poll would see it.
+        """
+        if self._ended is None or self._ends is None:
+            return False
+        return self._ends() != self._ended or (self._turn != now and self._mark(now) == now)
 
     def _foresee(self, due: datetime, now: datetime) -> None:
         """The next mark would tell that a job falls due: it need not, if that is later."""
@@ -130,8 +154,7 @@ class Stager:
     def doubt(self, now: datetime) -> None:
         """Leave out no more marks: the next one is the first that this node has not passed by ``now``."""
         if self._changes is not None and self._floor is None and self._last is not None:
-            self._floor = self._mark(now)
-            self._learn(self._floor)
+            self._floor = self._make_up(now)
             self._woken()
 
     def _mark(self, now: datetime) -> datetime:
@@ -140,6 +163,15 @@ class Stager:
         since = now - self._last
         missed = since // self._interval if self._turn == now else -(-since // self._interval) - 1
         return later(self._last, (missed + 1) * self._interval)
+
+    def _make_up(self, now: datetime) -> datetime:
+        """The first mark not passed, with the node as it were had it polled at those before."""
+        mark = self._mark(now)
+        self._learn(mark)
+        assert self._last is not None
+        if (before := mark - self._interval) > self._last:
+            self._answered = before
+        return mark
 
     def _learn(self, mark: datetime) -> None:
         """Keep what marks before this one have told, and forget what it and later ones would."""
@@ -173,10 +205,10 @@ class Stager:
         if due is None or due > now:
             return
         self._polling, self._since = True, self._first
-        if self._foreseen:
-            self._learn(self._mark(now))
+        if self._changes is not None and self._floor is None and self._last is not None:
+            self._make_up(now)
         self._under_way = self._requests
-        self._asked = None
+        self._asked = self._ended = None
         self._last = now
         self._floor = later(now, self._interval) if self._floors else None
         if self._changes is not None:

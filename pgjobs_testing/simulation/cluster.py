@@ -298,7 +298,12 @@ class Cluster:
         ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
         if not (make.elide or make.polls):
             ports = replace(
-                ports, changes=line.changes, dues=line.dues, empty=line.empty, at_once=line.at_once
+                ports,
+                changes=line.changes,
+                dues=line.dues,
+                ends=line.ends,
+                empty=line.empty,
+                at_once=line.at_once,
             )
         node = Node(
             own,

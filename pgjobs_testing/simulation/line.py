@@ -158,7 +158,7 @@ class Line(LocalSession):
         exchange = self._exchange
         if self.cut or self.slow or self.drifts:
             return None  # the polls of a clock that drifts come a little after its marks, and shift them
-        if exchange.down or exchange.mute or exchange.delay or exchange.inside.troubled:
+        if exchange.down or exchange.inside.troubled:
             return None
         if self.traps and any(trap.effect in COUNTED for trap in self.traps):
             return None
@@ -232,7 +232,11 @@ class Line(LocalSession):
 
     def _hear(self, signal: Signal) -> None:
         exchange = self._exchange
-        if self.cut or self.dead or exchange.mute:
+        if self.cut or self.dead:
+            return
+        if exchange.mute or exchange.delay:
+            self._missed += 1  # till it is here, or for ever, only a poll tells
+        if exchange.mute:
             return
         for _ in range(1 + exchange.doubled):
             self._give(signal, exchange.delay)
