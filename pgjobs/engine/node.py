@@ -37,6 +37,7 @@ from pgjobs.worker import Registry
 
 log = logging.getLogger("pgjobs")
 
+MICROSECOND = timedelta(microseconds=1)
 POLL_INTERVAL = timedelta(seconds=1)
 LOG_OUTAGE_EVERY = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(seconds=30)
@@ -64,6 +65,8 @@ class NodePorts:
     """When jobs fall due that others let wait since the last call. ``changes`` counts none of it."""
     ends: Callable[[], int] | None = None
     """How often others may have ended runs. ``changes`` counts none of it."""
+    before: Callable[[datetime], datetime] = lambda now: now - MICROSECOND
+    """What the clock showed just before it showed this, in whose steps alone time goes."""
     empty: Callable[[str], bool] | None = None
     """Whether a queue has certainly no available job now, for tests: then it is not asked for one."""
     at_once: Callable[[Effect[Any], Callable[[Any], bool]], Done | None] | None = None
@@ -132,6 +135,7 @@ class Node:
             ports.changes,
             ports.dues,
             ports.ends,
+            ports.before,
             self._woken,
         )
         self.settler = Settler(

@@ -194,7 +194,9 @@ class QueueDuty:
         if full:
             self._full = not self._freed
             if answer.running > self._unsaved or not self._ports.alone:
-                waits = answer.opens_at is None  # else the next poll sets free what the rate then opens
+                waits = (
+                    answer.opens_at is None
+                )  # else the next poll sets free what the rate then opens
                 (self._ports.await_ends if waits else self._ports.suspect)(now)
         self._hungry = self._hungry or full or answer.opens_at is not None
 

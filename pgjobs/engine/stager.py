@@ -23,6 +23,8 @@ from pgjobs.rules.schedule import later
 
 STAGE_LIMIT = 5_000
 """Jobs staged by one poll; when a poll staged that many, the next follows at once."""
+PUNCTUAL = 100
+"""A poll that is late by no more than this part of the interval came at its mark."""
 TOO_OLD = 2
 """Intervals that a poll may be late before nothing is claimed on what the last one told."""
 
@@ -42,6 +44,7 @@ class Stager:
         changes: Callable[[], int | None] | None,
         dues: Callable[[], Sequence[datetime]] | None,
         ends: Callable[[], int] | None,
+        before: Callable[[datetime], datetime],
         woken: Callable[[], None],
     ) -> None:
         self._submit, self._found, self._held = submit, found, held
@@ -50,6 +53,7 @@ class Stager:
         self._patience = patience
         self._floors = not elide and changes is None
         self._changes, self._dues, self._ends = changes, dues, ends
+        self._before = before
         self._ended: int | None = None
         self._foreseen: list[tuple[datetime, datetime]] = []
         self._seen: int | None = None
@@ -120,7 +124,7 @@ class Stager:
         """Whether a poll that is left out in this very turn would have been answered before the next."""
         if self._ends is None or self._floor is not None or self._last is None:
             return False
-        return self._turn != now and self._mark(now) == now
+        return self._turn != now and self._mark(now) <= now
 
     def heed(self, now: datetime) -> None:
         """Look at ``now`` whether anything was changed just now that only a poll would tell."""
@@ -140,7 +144,7 @@ class Stager:
         """
         if self._ended is None or self._ends is None:
             return False
-        return self._ends() != self._ended or (self._turn != now and self._mark(now) == now)
+        return self._ends() != self._ended or (self._turn != now and self._mark(now) <= now)
 
     def _foresee(self, due: datetime, now: datetime) -> None:
         """The next mark would tell that a job falls due: it need not, if that is later."""
@@ -158,10 +162,10 @@ class Stager:
             self._woken()
 
     def _mark(self, now: datetime) -> datetime:
-        """The first mark not passed: not before ``now``, and after it if the node has had its turn then."""
+        """The first mark not passed: the node has passed those before this turn, and in it those till now."""
         assert self._last is not None
-        since = now - self._last
-        missed = since // self._interval if self._turn == now else -(-since // self._interval) - 1
+        passed = now if self._turn == now else self._before(now)
+        missed = (passed - self._last) // self._interval
         return later(self._last, (missed + 1) * self._interval)
 
     def _make_up(self, now: datetime) -> datetime:
@@ -209,8 +213,8 @@ class Stager:
             self._make_up(now)
         self._under_way = self._requests
         self._asked = self._ended = None
-        self._last = now
-        self._floor = later(now, self._interval) if self._floors else None
+        self._last = self._anchored(now)
+        self._floor = later(self._last, self._interval) if self._floors else None
         if self._changes is not None:
             self._seen, self._turn = self._changes(), now
         if self._dues is not None:
@@ -218,6 +222,13 @@ class Stager:
         if self._due is not None and self._due <= now:
             self._due = None
         self._submit(Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held()))
+
+    def _anchored(self, now: datetime) -> datetime:
+        """From where marks are counted: a poll that comes just after its mark does not shift the next."""
+        if self._last is None:
+            return now
+        late = (now - self._last) % self._interval
+        return now if late * PUNCTUAL > self._interval else now - late
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
         assert isinstance(effect, Poll) and isinstance(answer, Polled)

@@ -238,10 +238,7 @@ class Cluster:
 
     def drift(self, name: str, ppm: int) -> None:
         """The node's clock gains ``ppm`` microseconds a second from now on, or loses them."""
-        machine = self._machine(name)
-        machine.clock.drift = ppm
-        if machine.line is not None:
-            machine.line.drifts = ppm != 0
+        self._machine(name).clock.drift = ppm
         self._recorder.note("drift", name, f"{ppm} ppm")
 
     def slow(self, name: str, by: timedelta) -> None:
@@ -289,7 +286,6 @@ class Cluster:
             self._recorder.show(own, name)
         line = machine.line = Line(self.store, name, own)
         line.cut, line.slow = machine.cut, machine.slow
-        line.drifts = machine.clock.drift != 0
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         line.committed = lambda effect: self._recorder.note(
             "commits", name, f"a late {name_of(effect)}"
@@ -302,6 +298,7 @@ class Cluster:
                 changes=line.changes,
                 dues=line.dues,
                 ends=line.ends,
+                before=machine.clock.just_before,
                 empty=line.empty,
                 at_once=line.at_once,
             )

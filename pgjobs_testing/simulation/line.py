@@ -101,14 +101,14 @@ class Exchange(LocalStore):
 class Line(LocalSession):
     """One node's session. While ``cut``, each of its effects fails and it hears no signal.
 
-    ``slow``: how long each answer takes; ``drifts``: its node's clock does. ``name`` is the node's in the
-    store. Once ``dead``, its process is gone: nothing that it does reaches anybody, and it learns of nothing.
+    ``slow``: how long each answer takes. ``name`` is the node's in the store. Once ``dead``, its process is
+    gone: nothing that it does reaches anybody, and it learns of nothing.
     """
 
     def __init__(self, exchange: Exchange, node: str, name: str) -> None:
         super().__init__(exchange)
         self._exchange, self._node, self.name = exchange, node, name
-        self.cut = self.dead = self.drifts = False
+        self.cut = self.dead = False
         self.slow = timedelta(0)
         self.traps: list[Trap] = []
         self.died: Callable[[Trap], None] = lambda _: None
@@ -156,8 +156,8 @@ class Line(LocalSession):
     def changes(self) -> int | None:
         """As for any session; while something befalls this line or all of them, that cannot be said."""
         exchange = self._exchange
-        if self.cut or self.slow or self.drifts:
-            return None  # the polls of a clock that drifts come a little after its marks, and shift them
+        if self.cut or self.slow:
+            return None
         if exchange.down or exchange.inside.troubled:
             return None
         if self.traps and any(trap.effect in COUNTED for trap in self.traps):

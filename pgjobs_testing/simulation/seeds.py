@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:
     data = drawn(seed, options)
     world = Scenario.model_validate(data)
     draws = Draws(seed) if options.twice else None
-    with _no_log():
+    with _no_log(), _no_collections():
         played = replay(world, NOWHERE, store, bounded=False, rng=draws)
         if draws is not None and played.held:
             empty = _emptied(store) if isinstance(store, LocalPostgres) else MemoryStore()
@@ -84,6 +85,22 @@ def _said_of(data: dict[str, Any]) -> str:
         f"{faults} faults and acts",
     ]
     return ", ".join(parts)
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """A play makes much, and little of it in circles: that is swept up once, at its end."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    gc.freeze()  # what was there before is not looked at
+    try:
+        yield
+        gc.collect()
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 @contextmanager

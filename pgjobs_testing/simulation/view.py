@@ -25,6 +25,7 @@ class NodeClock:
         self.version = 0
         """How often it was set: ``when`` may say otherwise than before."""
         self._before: list[datetime] = []
+        self._just_before = self._since
 
     @property
     def off(self) -> timedelta:
@@ -33,7 +34,9 @@ class NodeClock:
 
     @off.setter
     def off(self, off: timedelta) -> None:
-        self._before.append(self.now())  # whoever looked last: what it showed until now
+        now = self.now()
+        self._just_before = self.just_before(now)
+        self._before.append(now)  # whoever looked last: what it showed until now
         self.version += 1
         self._since, self._off = self._world.now(), off
 
@@ -59,6 +62,13 @@ class NodeClock:
         if shown > self._last:  # noqa: PLR1730 - asked at every turn, and max() takes twice as long
             self._last = shown
         return self._last
+
+    def just_before(self, now: datetime) -> datetime:
+        """What it showed a microsecond of the simulation before it shows ``now``."""
+        at = self._world.now()
+        if self._before and at == self._since:
+            return self._just_before  # it was set at this instant
+        return min(now, self._shows(at - MICROSECOND)) if self._drift else now - MICROSECOND
 
     def monotonic(self) -> float:
         """Durations are right on every machine."""
