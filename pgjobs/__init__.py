@@ -1,5 +1,7 @@
 """A PostgreSQL-backed job queue whose whole engine takes an injected clock, executor and chance."""
 
+from typing import TYPE_CHECKING
+
 from pgjobs import telemetry
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.app import PgJobs, next_at
@@ -30,6 +32,9 @@ from pgjobs.rules.job import Cancel, Discard, Job, JobState, NewJob, Retry, Snoo
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.unique import Unique
 from pgjobs.worker import Worker, worker
+
+if TYPE_CHECKING:
+    from pgjobs.adapters.postgres.store import PostgresStore as PostgresStore
 
 __all__ = [
     "BlockingCallError",
