@@ -156,8 +156,9 @@ histories: $(READY) ## let processes and threads work, call and be killed for tw
 ablations: $(READY) ## put faults into copies of the engine, and see that each raises its alarm
 	$(BIN)/python -m pytest tests/ablations --ablations -n auto $(PYTEST_ARGS)
 
-bench: $(READY) ## measure jobs per second
-	PATH="$(abspath $(BIN)):$$PATH" bash benchmarks/bench.sh
+bench: $(READY) ## measure pgjobs, its peers and the limits in turn, and print the table (ROUNDS, PARTS, PEERS, RESULTS)
+	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PARTS),--parts $(PARTS)) \
+		$(if $(PEERS),--peers $(PEERS)) $(if $(RESULTS),--results $(RESULTS))
 
 gallery: $(READY) ## write docs/gallery: what failing tests say, and pictures of timelines
 	$(BIN)/python docs/gallery/make.py

@@ -1,45 +1,58 @@
-"""pgjobs in the harness of the peer benchmarks: a ``Bench`` of the same ``common.Base``.
+"""pgjobs in the harness of the benchmarks: a ``Bench`` of ``common.Base``.
 
-``common.py`` lies beside the peers' own bench files; its folder has to be on ``PYTHONPATH`` (``bench.sh``
-sees to that). One JSON object a run, as for every peer.
+``common`` is whatever PYTHONPATH leads to: ours beside the peers' bench files, or another harness that
+has the same ``Base``. One JSON object a run, as for every peer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import sys
+import time
+from typing import TYPE_CHECKING, Any
 
 import common
 from common import hit
 
-from pgjobs import PgJobs, PostgresStore, telemetry, worker
+from pgjobs import Job, PgJobs, PostgresStore, Unique, Worker, telemetry, worker
+
+if TYPE_CHECKING:
+    from pgjobs_testing.stores import StoreSource
+
+WARM_UP = 20
 
 
-async def in_loop(job: Any) -> None:
+async def in_loop(job: Job) -> None:
     hit(job.args.get("t"))
 
 
-def in_thread(job: Any) -> None:
+def in_thread(job: Job) -> None:
     hit(job.args.get("t"))
 
 
 # All under one name, since the rows are made once and name their worker.
-KINDS: dict[str, Any] = {
-    "async": lambda: worker(name="noop")(in_loop),
-    "sync": lambda: worker(name="noop")(in_thread),
-    "limited": lambda: worker(name="noop", timeout=300)(in_loop),
-}
+def made(kind: str) -> Worker[..., Any]:
+    if kind == "sync":
+        return worker(name="noop")(in_thread)
+    if kind == "limited":
+        return worker(name="noop", timeout=300)(in_loop)
+    if kind == "unique":
+        return worker(name="noop", unique=Unique(period=3600))(in_loop)
+    assert kind == "async", f"--opt worker={kind}: expected async, sync, limited or unique"
+    return worker(name="noop")(in_loop)
 
 
 class Bench(common.Base):
-    """Options: ``--opt worker=async|sync|limited``, ``--opt events=1`` (a handler of starts and stops)."""
+    """Options: ``--opt worker=async|sync|limited|unique``, ``--opt events=1`` (a handler of starts and
+    stops), ``--opt chunk=10000`` (jobs of one call of a bulk insert), ``--opt mode=manual|postgres`` (of
+    a test)."""
 
     peer, dist, import_stmt = "pgjobs", "pgjobs", "import pgjobs"
-    best = {"concurrency": 400}  # noqa: RUF012 - as common.Base has it
-    lat = {"concurrency": 10}  # noqa: RUF012 - as common.Base has it
+    best = {"concurrency": 400}
+    lat = {"concurrency": 10}
 
     async def open(self, db: str) -> None:
-        self.noop = KINDS[self.opt.get("worker", "async")]()
+        self.noop = made(self.opt.get("worker", "async"))
         self.store = PostgresStore(self.url(db), pool_size=4)
         self.jobs = PgJobs(store=self.store, queues={"default": self.a.concurrency})
 
@@ -50,9 +63,9 @@ class Bench(common.Base):
         self.store.migrate()
 
     async def bulk(self, n: int) -> None:
-        step = int(self.opt.get("chunk", 10_000))
-        for first in range(0, n, step):
-            new = [self.noop.new({"i": i}) for i in range(first, min(n, first + step))]
+        chunk = int(self.opt.get("chunk", 10_000))
+        for first in range(0, n, chunk):
+            new = [self.noop.new({"i": i}) for i in range(first, min(n, first + chunk))]
             await self.jobs.insert_all_async(new)
 
     async def single(self, t: float) -> None:
@@ -67,6 +80,8 @@ class Bench(common.Base):
         await self.jobs.start_async()
         await stopped.wait()
         await self.jobs.stop_async()
+        loaded = [name for name in sys.modules if name.partition(".")[0] == "pgjobs_testing"]
+        assert not loaded, f"a live node has loaded parts of the testing package: {loaded}"
 
     def pending_sql(self, lo: int) -> str:
         return (
@@ -96,9 +111,43 @@ class Bench(common.Base):
         return done, waiting
 
     async def testing(self, n: int) -> float:
-        from bench_testing import milliseconds_a_test
+        """In memory, or in mode postgres on the server that all are measured on."""
+        return await asyncio.to_thread(self._milliseconds_a_test, n)
 
-        return await asyncio.to_thread(milliseconds_a_test, "manual", n)
+    def _milliseconds_a_test(self, n: int) -> float:
+        source = _source(self.opt.get("mode", "manual"), self.url("postgres"))
+        app = PgJobs("postgresql://nowhere/bench")
+        try:
+            for _ in range(WARM_UP):
+                _one_test(app, self.noop, source)
+            started = time.perf_counter()
+            for _ in range(n):
+                _one_test(app, self.noop, source)
+            return (time.perf_counter() - started) / n * 1e3
+        finally:
+            if hasattr(source, "close"):
+                source.close()
+
+
+def _one_test(app: PgJobs, noop: Worker[..., Any], source: StoreSource) -> None:
+    """What a small test does; pytest's own cost is not part of it."""
+    from pgjobs_testing import harness
+
+    with harness(source=source) as jobs:
+        app.insert(noop.new({"i": 1}))
+        jobs.assert_enqueued(worker=noop, args={"i": 1})
+        assert jobs.drain_queue("default") == {"completed": 1}
+
+
+def _source(mode: str, dsn: str) -> StoreSource:
+    from pgjobs_testing.servers import choose
+    from pgjobs_testing.servers.supply import OwnServer
+    from pgjobs_testing.stores import MemorySource, PostgresSource
+
+    if mode == "manual":
+        return MemorySource()
+    assert mode == "postgres", f"--opt mode={mode}: expected manual or postgres"
+    return PostgresSource(OwnServer(lambda: choose(dsn, None, {})))
 
 
 if __name__ == "__main__":
