@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import re
@@ -27,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import LiteralString, Self
+from typing import BinaryIO, LiteralString, Self
 
 import psycopg
 from psycopg import sql
@@ -36,6 +37,7 @@ from pgjobs_testing.servers.embedded import find_binaries
 from pgjobs_testing.servers.sidecar.places import runnable, unprivileged_user
 
 DEBIAN = Path("/usr/lib/postgresql")
+PREFIX = "pgjobs-bench-"
 PORT = 5432  # part of the socket's name, and nothing more
 READY_TIMEOUT_S = 60
 POLL_S = 0.01
@@ -60,6 +62,7 @@ class Server:
         self._user = unprivileged_user()
         self._settings = {**SETTINGS, **(settings or {})}
         self._home: Path | None = None
+        self._lock: BinaryIO | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.binaries = _binaries(self._user)
 
@@ -88,9 +91,12 @@ class Server:
         """
         if self._home is not None:
             raise RuntimeError("the server is running already")
-        below = os.environ.get("BENCH_DATA", "/var/tmp")
-        self._home = Path(tempfile.mkdtemp(prefix="pgjobs-bench-", dir=below))
+        below = Path(os.environ.get("BENCH_DATA") or "/var/tmp")
+        self._sweep(below)
+        self._home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=below))
         try:
+            self._lock = (self._home / "lock").open("wb")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
             if self._user:
                 os.chown(self._home, self._user.pw_uid, self._user.pw_gid)
             self._initialise(self._home)
@@ -113,6 +119,9 @@ class Server:
         home, self._home = self._home, None
         if home is not None:
             shutil.rmtree(home, ignore_errors=True)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -134,6 +143,17 @@ class Server:
     def drop(self, database: str) -> None:
         """Drops it, if there is one, ending the connections to it."""
         self._administer("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
+
+    def _sweep(self, below: Path) -> None:
+        """Removes what killed processes left, gigabytes maybe: their locks are free."""
+        owners = {os.geteuid(), self._user.pw_uid if self._user else os.geteuid()}
+        for left in sorted(below.glob(f"{PREFIX}*")):
+            with contextlib.suppress(OSError):
+                if left.lstat().st_uid not in owners:
+                    continue
+                with (left / "lock").open("rb") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _administer(self, statement: LiteralString, *names: str) -> None:
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
@@ -206,7 +226,7 @@ def _die_with_us() -> Callable[[], object] | None:
 
 
 def main() -> None:
-    with Server() as server, contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), Server() as server:
         print(server.dsn(), flush=True)
         signal.pause()
 
