@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from typing import Any, NoReturn
 import psycopg
 
 from benchmarks.environments import Environments
-from benchmarks.measuring import HERE, Measuring, NotMeasuredError
+from benchmarks.measuring import HERE, OUR_REQUIREMENTS, Measuring, NotMeasuredError
 from benchmarks.rows import LIMITS, OURS, PARTS, PEERS, ROWS, Run
 from benchmarks.server import Server
 from benchmarks.table import details, summary
@@ -46,6 +47,14 @@ class Bench:
         for number in range(count):
             for run in runs if number % 2 == 0 else reversed(runs):
                 self._measure(part, run, f"{part} {number + 1}/{count}: {run.name}")
+
+    def remarks(self) -> list[str]:
+        """What the reader of the figures should know: what is not there, and why."""
+        told = [f"- {run}: not measured: {why}" for run, why in self.refusals.items()]
+        why = self._measuring.unavailable.get(OUR_REQUIREMENTS)
+        if why:
+            told.append(f"- pgjobs and the limits ran on Python {platform.python_version()}: {why}")
+        return told
 
     def _measure(self, part: str, run: Run, title: str) -> None:
         started = time.monotonic()
@@ -79,12 +88,12 @@ def main() -> None:
             for part in asked.parts:
                 bench.rounds(part, list(_chosen(part, asked.peers)), asked.rounds)
                 _drop_databases(server)
-        surroundings = (
-            f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, PostgreSQL "
-            f"{server.version} at default durability, Python {environments.version}; "
-            f"{asked.rounds} rounds in {(time.monotonic() - started) / 60:.0f} min, load at most "
-            f"{bench.load:.1f}"
-        )
+    took_min = (time.monotonic() - started) / 60
+    surroundings = (
+        f"pgjobs {_commit()}, Python {environments.version}, PostgreSQL {server.version} at default "
+        f"durability, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; "
+        f"{asked.rounds} rounds in {took_min:.0f} min, load at most {bench.load:.1f}."
+    )
     report = _report(bench, asked.parts, surroundings)
     (results / f"{name}.md").write_text(report)
     print(report)
@@ -93,11 +102,17 @@ def main() -> None:
 def _report(bench: Bench, parts: Sequence[str], surroundings: str) -> str:
     rows = [row for row in ROWS if row.part in parts]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(bench.versions.items()))
-    refusals = [f"- not measured: {run}: {why}" for run, why in bench.refusals.items()]
-    told = [surroundings + ".", f"Peers: {versions or 'none'}.", *refusals]
-    return "\n".join(
-        [*told, "", summary(rows, bench.figures), "", details(rows, bench.figures), ""]
-    )
+    told = [surroundings, f"Peers: {versions or 'none'}.", *bench.remarks(), ""]
+    tables = [summary(rows, bench.figures), "", details(rows, bench.figures), ""]
+    return "\n".join(told + tables)
+
+
+def _commit() -> str:
+    """What is measured, as git calls it."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+    return "of an unknown commit"
 
 
 def _chosen(part: str, peers: Sequence[str]) -> Iterator[Run]:

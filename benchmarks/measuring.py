@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.rows import LIMITS, OURS, Run
 from benchmarks.server import PORT, Server
 
 HERE = Path(__file__).parent
+OUR_REQUIREMENTS = (HERE / OURS).with_suffix(".txt")
 TIMEOUT_S = 300
 """Of one run, with the rows that it may have to make first."""
 
@@ -25,16 +27,20 @@ class NotMeasuredError(Exception):
 
 @dataclass(slots=True)
 class Measuring:
-    """``measured(run)`` is what a run told. A system that cannot be installed is not tried again."""
+    """``measured(run)`` is what a run told. An environment that cannot be made is not tried again.
+
+    Where that is our own, pgjobs and the limits run in the environment that this process runs in.
+    """
 
     server: Server
     environments: Environments
-    _unavailable: dict[str, str] = field(default_factory=dict)
+    unavailable: dict[Path, str] = field(default_factory=dict)
+    """By the file of requirements: why there is no environment."""
 
     def measured(self, run: Run) -> dict[str, Any]:
         """The line of JSON that the bench file printed. Raises NotMeasuredError."""
         file = _file(run)
-        command = [str(self._python(run, file)), str(file), *run.arguments]
+        command = [str(self._python(file)), str(file), *run.arguments]
         environ = {
             **os.environ,
             "BENCH_HOST": self.server.host,
@@ -63,21 +69,17 @@ class Measuring:
         told: dict[str, Any] = json.loads(output.splitlines()[-1])
         return told
 
-    def _python(self, run: Run, file: Path) -> Path:
-        if run.system in self._unavailable:
-            raise NotMeasuredError(self._unavailable[run.system])
-        try:
-            return self.environments.python(_requirements(file))
-        except UnavailableError as error:
-            self._unavailable[run.system] = f"cannot be installed: {error}"
-            raise NotMeasuredError(self._unavailable[run.system]) from error
+    def _python(self, file: Path) -> Path:
+        requirements = OUR_REQUIREMENTS if file.parent == HERE else file.with_suffix(".txt")
+        if requirements not in self.unavailable:
+            try:
+                return self.environments.python(requirements)
+            except UnavailableError as error:
+                self.unavailable[requirements] = f"cannot be installed: {error}"
+        if requirements == OUR_REQUIREMENTS:
+            return Path(sys.executable)
+        raise NotMeasuredError(self.unavailable[requirements])
 
 
 def _file(run: Run) -> Path:
     return HERE / run.file if run.file in (OURS, LIMITS) else HERE / "peers" / run.file
-
-
-def _requirements(file: Path) -> Path:
-    """Beside the bench file; the limits run in our own environment."""
-    ours = HERE / OURS
-    return (ours if file.name == LIMITS else file).with_suffix(".txt")
