@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 LIMITS = "limits.py"
 OURS = "bench_pgjobs.py"
-SLOW_S = "10"
+SLOW_S = "6"
 """After so many seconds a run is ended, and told by the jobs that it finished."""
 
 

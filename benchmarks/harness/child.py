@@ -17,7 +17,10 @@ END_TIMEOUT_S = 20
 
 
 class Child:
-    """Ended at the end of the block, killed where it does not end by itself."""
+    """Ended at the end of the block, killed where it does not end by itself.
+
+    Raises RuntimeError there if it ended by itself in an error, which its standard error tells.
+    """
 
     def __init__(self, asked: Asked, database: str, mode: str, n: int) -> None:
         command = [sys.executable, os.path.abspath(sys.argv[0]), "_worker", "--db", database]
@@ -83,3 +86,5 @@ class Child:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        if self._process.returncode > 0 and error is None:
+            raise RuntimeError(f"the worker's process ended with {self._process.returncode}")
