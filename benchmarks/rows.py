@@ -29,6 +29,15 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Metric:
+    """What is read of a run, by the name that the harness gives it."""
+
+    name: str
+    unit: str
+    least_is_best: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """At least ``factor`` times what ``of`` reaches; where that is None, at most ``factor`` units."""
 
@@ -42,18 +51,13 @@ class Row:
 
     title: str
     part: str
-    metric: str
-    unit: str
+    metric: Metric
     ours: str
     goals: tuple[Goal, ...]
     peers: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     beside: str = ""
     """What a run's name ends in whose figure each is compared with, besides: its own empty table."""
-
-    @property
-    def least_is_best(self) -> bool:
-        return self.unit != "/s"
 
 
 def _ours(name: str, *arguments: str) -> Run:
@@ -67,6 +71,12 @@ def _peers(names: tuple[str, ...], *arguments: str) -> tuple[Run, ...]:
 def _limit(name: str, *arguments: str) -> Run:
     return Run(name, LIMITS, arguments)
 
+
+RATE = Metric("jobs_per_s", "/s", least_is_best=False)
+P50, P99 = Metric("p50_ms", "ms"), Metric("p99_ms", "ms")
+PEAK_RSS = Metric("rss_mb", "MB")
+IMPORT = Metric("import_ms", "ms")
+TEST = Metric("test_ms", "ms")
 
 PEERS = ("pgqueuer", "awa", "oban", "procrastinate", "chancy")
 WITH_BACKLOG = ("pgqueuer", "oban")
@@ -118,52 +128,68 @@ PARTS: dict[str, tuple[Run, ...]] = {
 ROWS: tuple[Row, ...] = (
     Row(
         "process 50,000 no-op async jobs, one process",
-        *("process", "jobs_per_s", "/s", "pgjobs"),
+        part="process",
+        metric=RATE,
+        ours="pgjobs",
         goals=(Goal(1.5, "pgqueuer"), Goal(0.6, "bare loop")),
         peers=PEERS,
         limits=("bare loop", "pgbench"),
     ),
     Row(
         "the same, sync jobs in threads",
-        *("process", "jobs_per_s", "/s", "pgjobs, sync"),
+        part="process",
+        metric=RATE,
+        ours="pgjobs, sync",
         goals=(Goal(0.5, "pgjobs"),),
     ),
     Row(
         "bulk insert 100,000, with ids, uniqueness off",
-        *("bulk", "jobs_per_s", "/s", "pgjobs"),
+        part="bulk",
+        metric=RATE,
+        ours="pgjobs",
         goals=(Goal(1.3, "awa"),),
         peers=PEERS,
         limits=("COPY, ids reserved",),
     ),
     Row(
         "the same, uniqueness on",
-        *("bulk", "jobs_per_s", "/s", "pgjobs, unique"),
+        part="bulk",
+        metric=RATE,
+        ours="pgjobs, unique",
         goals=(Goal(0.65, "awa"),),
         peers=PEERS,
         limits=("COPY, ids reserved",),
     ),
     Row(
         "single insert, awaited",
-        *("single", "jobs_per_s", "/s", "pgjobs"),
+        part="single",
+        metric=RATE,
+        ours="pgjobs",
         goals=(Goal(1.3, "pgqueuer"),),
         peers=PEERS,
         limits=("pgbench",),
     ),
     Row(
         "pickup latency, p50",
-        *("latency", "p50_ms", "ms", "pgjobs"),
+        part="latency",
+        metric=P50,
+        ours="pgjobs",
         goals=(Goal(1.5),),
         peers=PEERS,
     ),
     Row(
         "pickup latency, p99",
-        *("latency", "p99_ms", "ms", "pgjobs"),
+        part="latency",
+        metric=P99,
+        ours="pgjobs",
         goals=(Goal(3.5),),
         peers=PEERS,
     ),
     Row(
         "10,000 jobs behind 1M finished and 500k future rows",
-        *("backlog", "jobs_per_s", "/s", "pgjobs"),
+        part="backlog",
+        metric=RATE,
+        ours="pgjobs",
         goals=(Goal(0.95, f"pgjobs{EMPTY}"),),
         peers=WITH_BACKLOG,
         limits=("pgbench",),
@@ -171,25 +197,33 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "peak RSS of a node that processes 50,000",
-        *("process", "rss_mb", "MB", "pgjobs"),
+        part="process",
+        metric=PEAK_RSS,
+        ours="pgjobs",
         goals=(Goal(50),),
         peers=PEERS,
     ),
     Row(
         "import",
-        *("import", "import_ms", "ms", "pgjobs"),
+        part="import",
+        metric=IMPORT,
+        ours="pgjobs",
         goals=(Goal(80),),
         peers=PEERS,
     ),
     Row(
         "one test, memory",
-        *("tests", "test_ms", "ms", "pgjobs"),
+        part="tests",
+        metric=TEST,
+        ours="pgjobs",
         goals=(Goal(0.1),),
         peers=IN_MEMORY,
     ),
     Row(
         "one test, Postgres",
-        *("tests", "test_ms", "ms", "pgjobs, postgres"),
+        part="tests",
+        metric=TEST,
+        ours="pgjobs, postgres",
         goals=(Goal(3),),
         peers=("oban",),
     ),

@@ -32,7 +32,7 @@ def details(rows: Iterable[Row], figures: Figures) -> str:
             if found and key not in shown:
                 shown.add(key)
                 span = f"{_number(min(found))} to {_number(max(found))}"
-                told = f"{row.part}: {run.name}", row.metric, _number(statistics.median(found))
+                told = f"{row.part}: {run.name}", row.metric.name, _number(statistics.median(found))
                 lines.append((*told, span, str(len(found))))
     return _markdown(("run", "metric", "median", "range", "rounds"), lines)
 
@@ -40,7 +40,7 @@ def details(rows: Iterable[Row], figures: Figures) -> str:
 def values(figures: Figures, row: Row, run: str) -> list[float]:
     """The row's metric of a run, in each round that has it."""
     rounds = figures.get((row.part, run), ())
-    return [each[row.metric] for each in rounds if each.get(row.metric)]
+    return [each[row.metric.name] for each in rounds if each.get(row.metric.name)]
 
 
 def median(figures: Figures, row: Row, run: str) -> float | None:
@@ -54,7 +54,7 @@ def best(figures: Figures, row: Row, runs: Iterable[str]) -> tuple[str, float] |
     measured = [(run, value) for run, value in found if value is not None]
     if not measured:
         return None
-    return (min if row.least_is_best else max)(measured, key=lambda each: each[1])
+    return (min if row.metric.least_is_best else max)(measured, key=lambda each: each[1])
 
 
 def reached(figures: Figures, row: Row, goal: Goal) -> float | None:
@@ -114,7 +114,7 @@ def _goal(row: Row, goal: Goal, found: float | None) -> str:
 
 
 def _amount(value: float, row: Row) -> str:
-    return f"{_number(value)}{'' if row.unit == '/s' else ' '}{row.unit}"
+    return f"{_number(value)}{'' if row.metric.unit == '/s' else ' '}{row.metric.unit}"
 
 
 def _number(value: float) -> str:

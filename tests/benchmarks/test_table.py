@@ -2,19 +2,23 @@
 
 import pytest
 
-from benchmarks.rows import PARTS, ROWS, Goal, Row
+from benchmarks.rows import P50, PARTS, RATE, ROWS, Goal, Row
 from benchmarks.table import best, details, median, met, reached, summary
 
-RATE = Row(
+PROCESSED = Row(
     "process",
-    *("process", "jobs_per_s", "/s", "pgjobs"),
+    part="process",
+    metric=RATE,
+    ours="pgjobs",
     goals=(Goal(1.5, "pgqueuer"), Goal(0.6, "bare loop")),
     peers=("pgqueuer", "oban"),
     limits=("bare loop",),
 )
-LATENCY = Row(
+PICKED_UP = Row(
     "latency",
-    *("latency", "p50_ms", "ms", "pgjobs"),
+    part="latency",
+    metric=P50,
+    ours="pgjobs",
     goals=(Goal(1.5),),
     peers=("pgqueuer", "oban"),
 )
@@ -22,39 +26,48 @@ LATENCY = Row(
 
 def rounds(row, **figures):
     return {
-        (row.part, run.replace("_", " ")): [{row.metric: value} for value in values]
+        (row.part, run.replace("_", " ")): [{row.metric.name: value} for value in values]
         for run, values in figures.items()
     }
 
 
 def test_a_figure_is_the_median_of_the_rounds_that_have_it():
-    figures = rounds(RATE, pgjobs=[30_000, 10_000, 20_000])
+    figures = rounds(PROCESSED, pgjobs=[30_000, 10_000, 20_000])
     figures["process", "pgjobs"].append({"rss_mb": 40.0})
-    assert median(figures, RATE, "pgjobs") == 20_000
-    assert median(figures, RATE, "oban") is None
+    assert median(figures, PROCESSED, "pgjobs") == 20_000
+    assert median(figures, PROCESSED, "oban") is None
 
 
 def test_the_best_rate_is_the_greatest_and_the_best_latency_the_least():
-    assert best(rounds(RATE, pgqueuer=[2], oban=[1]), RATE, RATE.peers) == ("pgqueuer", 2)
-    assert best(rounds(LATENCY, pgqueuer=[2], oban=[1]), LATENCY, LATENCY.peers) == ("oban", 1)
-    assert best({}, RATE, RATE.peers) is None
+    assert best(rounds(PROCESSED, pgqueuer=[2], oban=[1]), PROCESSED, PROCESSED.peers) == (
+        "pgqueuer",
+        2,
+    )
+    assert best(rounds(PICKED_UP, pgqueuer=[2], oban=[1]), PICKED_UP, PICKED_UP.peers) == (
+        "oban",
+        1,
+    )
+    assert best({}, PROCESSED, PROCESSED.peers) is None
 
 
 def test_a_ratio_is_one_of_medians_and_its_goal_is_met_from_there_on():
-    figures = rounds(RATE, pgjobs=[30, 45, 10], pgqueuer=[20, 1, 90], bare_loop=[51, 51, 51])
-    to_pgqueuer, to_loop = RATE.goals
-    assert (reached(figures, RATE, to_pgqueuer), met(figures, RATE, to_pgqueuer)) == (1.5, True)
-    assert reached(figures, RATE, to_loop) == pytest.approx(30 / 51)
-    assert met(figures, RATE, to_loop) is False
+    figures = rounds(PROCESSED, pgjobs=[30, 45, 10], pgqueuer=[20, 1, 90], bare_loop=[51, 51, 51])
+    to_pgqueuer, to_loop = PROCESSED.goals
+    assert (reached(figures, PROCESSED, to_pgqueuer), met(figures, PROCESSED, to_pgqueuer)) == (
+        1.5,
+        True,
+    )
+    assert reached(figures, PROCESSED, to_loop) == pytest.approx(30 / 51)
+    assert met(figures, PROCESSED, to_loop) is False
 
 
 def test_a_bound_is_met_up_to_its_value():
-    (bound,) = LATENCY.goals
-    assert met(rounds(LATENCY, pgjobs=[1.5]), LATENCY, bound) is True
-    assert met(rounds(LATENCY, pgjobs=[1.51]), LATENCY, bound) is False
+    (bound,) = PICKED_UP.goals
+    assert met(rounds(PICKED_UP, pgjobs=[1.5]), PICKED_UP, bound) is True
+    assert met(rounds(PICKED_UP, pgjobs=[1.51]), PICKED_UP, bound) is False
 
 
-@pytest.mark.parametrize("row", [RATE, LATENCY])
+@pytest.mark.parametrize("row", [PROCESSED, PICKED_UP])
 def test_what_was_not_measured_meets_no_goal_and_is_a_dash(row):
     assert [met({}, row, goal) for goal in row.goals] == [None] * len(row.goals)
     cells = [cell.strip() for cell in summary([row], {}).splitlines()[-1].strip("|").split("|")]
@@ -63,8 +76,10 @@ def test_what_was_not_measured_meets_no_goal_and_is_a_dash(row):
 
 
 def test_a_line_shows_our_figure_the_best_peer_the_limit_and_each_goal_with_its_verdict():
-    figures = rounds(RATE, pgjobs=[41_234], pgqueuer=[27_000], oban=[6_400], bare_loop=[80_000])
-    *_, line = summary([RATE], figures).splitlines()
+    figures = rounds(
+        PROCESSED, pgjobs=[41_234], pgqueuer=[27_000], oban=[6_400], bare_loop=[80_000]
+    )
+    *_, line = summary([PROCESSED], figures).splitlines()
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "process",
         "41,200/s",
