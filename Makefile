@@ -72,7 +72,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations bench gallery lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations bench bench-smoke gallery lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -159,6 +159,9 @@ ablations: $(READY) ## put faults into copies of the engine, and see that each r
 bench: $(READY) ## measure pgjobs, its peers and the limits in turn, and print the table (ROUNDS, PARTS, PEERS, RESULTS)
 	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PARTS),--parts $(PARTS)) \
 		$(if $(PEERS),--peers $(PEERS)) $(if $(RESULTS),--results $(RESULTS))
+
+bench-smoke: $(READY) ## count statements, round trips, calls and instructions against benchmarks/smoke/bounds.toml
+	PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.smoke $(ONLY) $(if $(RENEW),--renew)
 
 gallery: $(READY) ## write docs/gallery: what failing tests say, and pictures of timelines
 	$(BIN)/python docs/gallery/make.py
