@@ -6,10 +6,9 @@ Switch it on with ``pytest -p pgjobs_testing``.
 import importlib
 from typing import TYPE_CHECKING
 
-from pgjobs_testing.matching import ANY
-
 if TYPE_CHECKING:
     from pgjobs_testing.fixture import Harness, harness
+    from pgjobs_testing.matching import ANY
     from pgjobs_testing.performing import WorkerContractError
     from pgjobs_testing.properties import strategies
     from pgjobs_testing.properties.machine import JobsMachine
@@ -31,6 +30,7 @@ pytest_plugins = ("pgjobs_testing.plugin",)
 
 
 _PLACES = {
+    "ANY": "matching",
     "AlarmError": "simulation.watching",
     "Harness": "fixture",
     "JobsMachine": "properties.machine",
@@ -41,8 +41,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    """What is named is imported then: the harness so that its asserts are rewritten, hypothesis and the
-    simulation as who does not use them should not wait for them."""
+    """What is named is imported then: the harness so that its asserts are rewritten, all of it since who
+    does not use it should not wait for it."""
     if name == "strategies":
         return importlib.import_module("pgjobs_testing.properties.strategies")
     if name not in _PLACES:

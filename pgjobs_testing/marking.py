@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pgjobs.rules.errors import ConfigurationError, PgJobsError
 from pgjobs_testing.settings import MODES, check_mode
 
 NAME = "pgjobs"
@@ -26,7 +25,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         if "mode" in marker.kwargs:
             try:
                 modes = _listed(marker.kwargs["mode"])
-            except PgJobsError:
+            except ValueError:  # ConfigurationError is one
                 return
             if modes:
                 metafunc.fixturenames.append(PARAMETER)
@@ -42,12 +41,16 @@ def given(item: pytest.Item) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for marker in (*reversed(others), *of_parameters):
         if marker.args:
+            from pgjobs.rules.errors import ConfigurationError
+
             raise ConfigurationError(
                 f"its options are given by name, as in mode={marker.args[0]!r}, not as {marker.args!r}"
             )
         found |= marker.kwargs
     run_in = None if callspec is None else callspec.params.get(PARAMETER)
     if run_in is not None and any("mode" in marker.kwargs for marker in of_parameters):
+        from pgjobs.rules.errors import ConfigurationError
+
         raise ConfigurationError(
             "the test runs once in each mode of a list, and one of its parameters names a mode as "
             "well: leave the list out, or the parameter's mode"
@@ -55,6 +58,8 @@ def given(item: pytest.Item) -> dict[str, Any]:
     if run_in is not None:
         found["mode"] = run_in
     elif _listed(found.get("mode")):
+        from pgjobs.rules.errors import ConfigurationError
+
         raise ConfigurationError(
             f"mode={found['mode']!r}: a list of modes is for a test function, marked where it is "
             "defined, or on its class or module (pytestmark): name one mode here"
@@ -66,6 +71,8 @@ def _listed(mode: object) -> list[str]:
     """The modes of a list; none where one mode is named, or none."""
     if mode is None or isinstance(mode, str):
         return []
+    from pgjobs.rules.errors import ConfigurationError
+
     if not isinstance(mode, list | tuple):
         raise ConfigurationError(f"mode takes a mode or a list of modes, not {mode!r}")
     if not mode:

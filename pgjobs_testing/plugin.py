@@ -11,31 +11,21 @@ import os
 import sys
 import warnings
 from collections.abc import Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs import guard
-from pgjobs.rules.errors import PgJobsError
-from pgjobs.telemetry import PROCESS
-from pgjobs.worker import REGISTRY
-from pgjobs_testing import capture as captures
-from pgjobs_testing import marking, session, strictness, tracebacks
-from pgjobs_testing.capture import Capture
-from pgjobs_testing.fixture import Harness
-from pgjobs_testing.report import sections
-from pgjobs_testing.session import Session
-from pgjobs_testing.settings import (
-    MODES,
-    Settings,
-    check_mode,
-    settings_with,
-    shown_start,
-    start_of,
-)
+from pgjobs_testing import marking, session
+from pgjobs_testing.arrival import PACKAGE as ENGINE
+from pgjobs_testing.arrival import Arrival
+from pgjobs_testing.session import MARK, Session
+from pgjobs_testing.settings import MODES, Settings, check_mode, shown_start, start_of
 
 if TYPE_CHECKING:
+    from pgjobs_testing.capture import Capture
+    from pgjobs_testing.fixture import Harness
     from pgjobs_testing.simulation.fixture import Campaigns
 
 MARKER = (
@@ -54,10 +44,6 @@ PACKAGE = "pgjobs_testing"
 
 class WiderFixtureWarning(pytest.PytestWarning):
     """A fixture of wider scope than a test did something to jobs."""
-
-
-_capture_key = pytest.StashKey[Capture]()
-_mistake_key = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -111,12 +97,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         mode = check_mode(config.getoption("--pgjobs-mode") or config.getini("pgjobs_mode"))
-    except PgJobsError as error:
+    except ValueError as error:  # ConfigurationError is one
         raise pytest.UsageError(f"pgjobs_mode: {error}") from None
     start = config.getoption("--pgjobs-start")
     try:
         start = None if start is None else start_of(start)
-    except PgJobsError as error:
+    except ValueError as error:
         raise pytest.UsageError(str(error)) from None
     seed = config.getoption("--pgjobs-seed")
     given = getattr(config, "workerinput", {})
@@ -130,20 +116,17 @@ def pytest_configure(config: pytest.Config) -> None:
         worker=given.get("workerid"),
         desk_address=given.get("pgjobs_desk"),
     )
-    begun.outside = Capture(begun.settings, begun.memory)
     session.begin(begun)
     if mode != "live":
-        os.environ[guard.ENVIRONMENT_MARK] = str(os.getpid())
-    captures.push(begun.outside)
+        os.environ[MARK] = str(os.getpid())
+    begun.arrival = Arrival(begun.awake)
 
 
 def pytest_unconfigure() -> None:
     if session.settings() is None:
         return
     ended = session.present()
-    os.environ.pop(guard.ENVIRONMENT_MARK, None)
-    if ended.outside is not None:
-        captures.pop(ended.outside)
+    os.environ.pop(MARK, None)
     ended.close()
     session.begin(None)
 
@@ -188,47 +171,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Each test has a capture of its own, and leaves workers and handlers as it found them."""
     here = session.present()
-    try:
-        chosen = settings_with(here.settings, marking.given(item))
-    except PgJobsError as error:
-        item.stash[_mistake_key] = f"@pytest.mark.pgjobs of {item.nodeid}: {error}"
-        chosen = here.settings
-    capture = item.stash[_capture_key] = Capture(chosen, here.source(chosen.mode))
-    workers = dict(REGISTRY.by_name)
-    handlers = PROCESS.snapshot()
-    mark = os.environ.pop(guard.ENVIRONMENT_MARK, None)
-    if capture.mode != "live":
-        os.environ[guard.ENVIRONMENT_MARK] = str(os.getpid())
-    captures.push(capture)
-    try:
+    if item.get_closest_marker(marking.NAME) is not None:
+        import pgjobs  # noqa: F401 - its marker is about it
+    with here.test(item):
         return (yield)
-    finally:
-        captures.pop(capture)
-        REGISTRY.by_name.clear()
-        REGISTRY.by_name.update(workers)
-        PROCESS.restore(handlers)
-        os.environ.pop(guard.ENVIRONMENT_MARK, None)
-        if mark is not None:
-            os.environ[guard.ENVIRONMENT_MARK] = mark
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A marker that cannot be is an error of its test alone."""
-    if (capture := item.stash.get(_capture_key, None)) is not None:
+    if (capture := _capture_of(item)) is not None:
+        from pgjobs_testing.isolation import MISTAKE
+
         capture.process = os.getpid()  # where each test is run in a fork, the fork is its process
-    if (mistake := item.stash.get(_mistake_key, None)) is not None:
-        pytest.fail(mistake, pytrace=False)
+        if (mistake := item.stash.get(MISTAKE, None)) is not None:
+            pytest.fail(mistake, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """A strict test that passed fails for the jobs that it never looked at; one that may fail does not."""
     result = yield
-    if item.get_closest_marker("xfail") is None and _capture_key in item.stash:
-        complaint = strictness.complaint(item.stash[_capture_key])
-        if complaint is not None:
-            pytest.fail(complaint, pytrace=False)
+    capture = _capture_of(item)
+    if capture is None or not capture.settings.strict or item.get_closest_marker("xfail"):
+        return result
+    from pgjobs_testing import strictness
+
+    if (complaint := strictness.complaint(capture)) is not None:
+        pytest.fail(complaint, pytrace=False)
     return result
 
 
@@ -237,11 +207,14 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failing test's report points at its own line, and shows what happened, in virtual time."""
-    if call.excinfo is not None:
+    if call.excinfo is not None and ENGINE in sys.modules:
+        from pgjobs_testing import tracebacks
+
         tracebacks.hide(call.excinfo)
     report = yield
-    capture = item.stash.get(_capture_key, None)
-    if report.failed and capture is not None:
+    if report.failed and (capture := _capture_of(item)) is not None:
+        from pgjobs_testing.report import sections
+
         report.sections += sections(capture, item)
     return report
 
@@ -249,14 +222,14 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
     """What a fixture of wider scope inserts belongs to no test, whichever of them comes first."""
-    outside = session.present().outside
-    top = captures.current()
-    if fixturedef.scope == "function" or outside is None or top is None or top.mode == "live":
+    here = session.present()
+    if fixturedef.scope == "function":
         return (yield)
-    before = outside.told()
-    with captures.beneath(outside):
+    with ExitStack() as ending:
+        told = here.beneath_tests(ending)
+        before = told()
         result = yield
-    if outside.told() > before:
+    if told() > before:
         warnings.warn(
             WiderFixtureWarning(
                 f"the {fixturedef.scope}-scoped fixture {fixturedef.argname!r} did something to jobs, "
@@ -266,6 +239,14 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, 
             stacklevel=1,
         )
     return result
+
+
+def _capture_of(node: pytest.Item) -> Capture | None:
+    """What stands in for production in this test; None where nobody has imported pgjobs."""
+    if (isolation := sys.modules.get("pgjobs_testing.isolation")) is None:
+        return None
+    found: Capture | None = node.stash.get(isolation.CAPTURE, None)
+    return found
 
 
 @pytest.fixture
@@ -306,7 +287,9 @@ def jobs(request: pytest.FixtureRequest) -> Harness:
             "-p no:pgjobs_testing switches the plugin off, so there is no fixture 'jobs': leave the "
             "option out, or this test"
         )
-    capture = request.node.stash.get(_capture_key, None)
+    from pgjobs_testing.fixture import Harness
+
+    capture = _capture_of(request.node)
     if capture is None:
         raise pytest.UsageError("the fixture 'jobs' belongs to one test: use it in function scope")
     if capture.mode == "live":
@@ -341,7 +324,7 @@ def campaign(request: pytest.FixtureRequest) -> Campaigns:
     seeds: int = request.config.getoption("--pgjobs-seeds")
     if seeds < 1:
         raise pytest.UsageError(f"--pgjobs-seeds takes a number from 1 on, not {seeds}")
-    capture = request.node.stash.get(_capture_key, None)
+    capture = _capture_of(request.node)
     if capture is None:
         raise pytest.UsageError(
             "the fixture 'campaign' belongs to one test: use it in function scope"

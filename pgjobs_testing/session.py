@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pgjobs_testing.capture import Capture
 from pgjobs_testing.settings import Settings
-from pgjobs_testing.stores import MemorySource, PostgresSource, StoreSource
 
 if TYPE_CHECKING:
+    import pytest
+
+    from pgjobs_testing.arrival import Arrival
+    from pgjobs_testing.capture import Capture
     from pgjobs_testing.servers import Choice
     from pgjobs_testing.servers.supply import Desk, Supply
+    from pgjobs_testing.stores import MemorySource, PostgresSource, StoreSource
+
+MARK = "PGJOBS_CAPTURED_BY"
+"""``pgjobs.guard.ENVIRONMENT_MARK``, for which pgjobs need not be imported."""
 
 
 @dataclass
@@ -22,24 +30,77 @@ class Session:
     """One run of pytest with the plugin on. ``outside`` serves what runs outside of every test.
 
     ``worker`` and ``desk_address`` are set in a worker of xdist: its id, and where its controller
-    answers.
+    answers. Nothing of pgjobs is imported here before the project does so, which ``arrival`` tells.
     """
 
     settings: Settings
     option: str
     image: str | None
-    memory: MemorySource = field(default_factory=MemorySource)
     postgres: PostgresSource | None = None
     outside: Capture | None = None
     worker: str | None = None
     desk_address: str | None = None
+    arrival: Arrival | None = None
     _desk: Desk | None = None
+    _item: pytest.Item | None = None
+    _ending: ExitStack = field(default_factory=ExitStack)
+    _wider: list[ExitStack] = field(default_factory=list)
+
+    def awake(self) -> None:
+        """pgjobs is there: capture it, for the test that runs and the wider fixtures that begin."""
+        from pgjobs_testing import isolation
+
+        isolation.begin(self)
+        if self._item is not None:
+            self._ending = isolation.isolate(self._item, self)
+        for ending in self._wider:
+            self._beneath(ending)
+
+    @contextmanager
+    def test(self, item: pytest.Item) -> Iterator[None]:
+        """Within the block this test runs."""
+        before = self._item, self._ending
+        self._item, self._ending = item, ExitStack()
+        if self.outside is not None:
+            from pgjobs_testing import isolation
+
+            self._ending = isolation.isolate(item, self)
+        try:
+            yield
+        finally:
+            ending = self._ending
+            self._item, self._ending = before
+            ending.close()
+
+    def beneath_tests(self, ending: ExitStack) -> Callable[[], int]:
+        """Let what happens until ``ending`` be no test's; what is returned counts what happened outside."""
+        self._wider.append(ending)
+        ending.callback(self._wider.remove, ending)
+        if self.outside is not None:
+            self._beneath(ending)
+        return lambda: 0 if self.outside is None else self.outside.told()
+
+    def _beneath(self, ending: ExitStack) -> None:
+        from pgjobs_testing import capture as captures
+
+        top = captures.current()
+        if self.outside is not None and top is not None and top.mode != "live":
+            ending.enter_context(captures.beneath(self.outside))
+
+    @cached_property
+    def memory(self) -> MemorySource:
+        """New memory stores."""
+        from pgjobs_testing.stores import MemorySource
+
+        return MemorySource()
 
     def source(self, mode: str) -> StoreSource:
         """Where a test in ``mode`` gets its store."""
         if mode != "postgres":
             return self.memory
         if self.postgres is None:
+            from pgjobs_testing.stores import PostgresSource
+
             prefix = "" if self.worker is None else f"{worker_name(self.worker)}_"
             self.postgres = PostgresSource(self.supply, prefix)
         return self.postgres
@@ -74,7 +135,13 @@ class Session:
         return self._desk.address
 
     def close(self) -> None:
-        """Stop the server, if one was started."""
+        """Capture nothing any more, and stop the server, if one was started."""
+        if self.arrival is not None:
+            self.arrival.close()
+        if self.outside is not None:
+            from pgjobs_testing import isolation
+
+            isolation.end(self)
         if self._desk is not None:
             self._desk.close()
         if self.postgres is not None:

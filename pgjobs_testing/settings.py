@@ -1,18 +1,18 @@
-"""The options of one test: what the marker and ``harness(...)`` take, checked when they are given."""
+"""The options of one test: what the marker and ``harness(...)`` take, checked when they are given.
+
+The rules that check them are imported when somebody gives one: a run without any may need nothing of pgjobs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pgjobs.plugins import Plugin
-from pgjobs.plugins import checked as checked_plugins
-from pgjobs.rules import options
-from pgjobs.rules.errors import ConfigurationError, nearest, reject_unknown
-from pgjobs.rules.options import Queue
-from pgjobs.rules.schedule import instant
+if TYPE_CHECKING:
+    from pgjobs.plugins import Plugin
+    from pgjobs.rules.options import Queue
 
 MODES = ("manual", "inline", "postgres", "live")
 
@@ -33,15 +33,20 @@ class Settings:
 
 def check_mode(mode: object) -> str:
     """A mode's name; ``ConfigurationError`` for another."""
+    if isinstance(mode, str) and mode in MODES:
+        return mode
+    from pgjobs.rules.errors import ConfigurationError, nearest
+
     if not isinstance(mode, str):
         raise ConfigurationError(f"a mode is one of {', '.join(MODES)}, not {mode!r}")
-    if mode not in MODES:
-        raise ConfigurationError(f"unknown mode {mode!r}{nearest(mode, MODES)}")
-    return mode
+    raise ConfigurationError(f"unknown mode {mode!r}{nearest(mode, MODES)}")
 
 
 def start_of(text: str) -> datetime:
     """The instant that ``--pgjobs-start`` names; ``ConfigurationError`` for another text."""
+    from pgjobs.rules.errors import ConfigurationError
+    from pgjobs.rules.schedule import instant
+
     try:
         return instant(datetime.fromisoformat(text), "--pgjobs-start")
     except ValueError:  # ConfigurationError is one
@@ -60,6 +65,11 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
     """``settings`` with what a marker or ``harness(...)`` gives."""
     if not given:
         return settings
+    from pgjobs.plugins import checked as checked_plugins
+    from pgjobs.rules import options
+    from pgjobs.rules.errors import ConfigurationError, reject_unknown
+    from pgjobs.rules.schedule import instant
+
     accepted = ("mode", "queues", "plugins", "seed", "start", "jitter", "freeze", "strict")
     reject_unknown(given, accepted, "option of pgjobs")
     changes = dict(given)
@@ -84,6 +94,8 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
 
 
 def _check_freeze(chosen: Settings) -> None:
+    from pgjobs.rules.errors import ConfigurationError
+
     if chosen.mode == "live":
         raise ConfigurationError(
             "freeze=True holds time at the test's clock, and mode live has none: use another mode"

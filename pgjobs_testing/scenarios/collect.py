@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgjobs.adapters.local import LocalStore
-from pgjobs.adapters.memory import MemoryStore
-
 if TYPE_CHECKING:
+    from pgjobs.adapters.local import LocalStore
     from pgjobs_testing.scenarios.model import Scenario
     from pgjobs_testing.scenarios.source import Source
 
@@ -104,6 +102,8 @@ def _session_store() -> tuple[str, LocalStore]:
 
     settings = session.settings()
     if settings is None or settings.mode != "postgres":
+        from pgjobs.adapters.memory import MemoryStore
+
         return "memory", MemoryStore()
     source = session.source("postgres")
     assert source is not None, "a session with settings has stores"

@@ -1,0 +1,66 @@
+"""What each test gets of its own, and leaves as it found it: a capture, the workers, the handlers.
+
+It begins with the test, or within it where that is the first to import pgjobs.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import pytest
+
+from pgjobs import guard
+from pgjobs.rules.errors import PgJobsError
+from pgjobs.telemetry import PROCESS
+from pgjobs.worker import REGISTRY
+from pgjobs_testing import capture as captures
+from pgjobs_testing import marking
+from pgjobs_testing.capture import Capture
+from pgjobs_testing.session import Session
+from pgjobs_testing.settings import settings_with
+
+CAPTURE = pytest.StashKey[Capture]()
+MISTAKE = pytest.StashKey[str]()
+
+
+def begin(session: Session) -> None:
+    """Capture what runs outside of tests, from now on; ``end`` ends it."""
+    session.outside = Capture(session.settings, session.memory)
+    captures.push(session.outside)
+
+
+def end(session: Session) -> None:
+    """Nothing is captured any more."""
+    if session.outside is not None:
+        captures.pop(session.outside)
+        session.outside = None
+
+
+def isolate(item: pytest.Item, session: Session) -> ExitStack:
+    """A capture for this test, until what is returned is closed."""
+    try:
+        chosen = settings_with(session.settings, marking.given(item))
+    except PgJobsError as error:
+        item.stash[MISTAKE] = f"@pytest.mark.pgjobs of {item.nodeid}: {error}"
+        chosen = session.settings
+    capture = item.stash[CAPTURE] = Capture(chosen, session.source(chosen.mode))
+    workers = dict(REGISTRY.by_name)
+    handlers = PROCESS.snapshot()
+    mark = os.environ.pop(guard.ENVIRONMENT_MARK, None)
+    if capture.mode != "live":
+        os.environ[guard.ENVIRONMENT_MARK] = str(os.getpid())
+
+    def as_before() -> None:
+        REGISTRY.by_name.clear()
+        REGISTRY.by_name.update(workers)
+        PROCESS.restore(handlers)
+        os.environ.pop(guard.ENVIRONMENT_MARK, None)
+        if mark is not None:
+            os.environ[guard.ENVIRONMENT_MARK] = mark
+
+    captures.push(capture)
+    ending = ExitStack()
+    ending.callback(as_before)
+    ending.callback(captures.pop, capture)
+    return ending
