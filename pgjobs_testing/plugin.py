@@ -163,6 +163,13 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return collect_file(file_path, parent)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the tests use is imported while time is real: some will hold it by freezegun."""
+    if any("jobs" in getattr(item, "fixturenames", ()) for item in items):
+        from pgjobs_testing import fixture  # noqa: F401 - see above
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marking.parametrize(metafunc)
 

@@ -188,6 +188,37 @@ def test_a_database_stays_closed_where_the_first_import_is_of_a_part(project: Pr
     assert code == 0, told
 
 
+def test_a_first_import_under_frozen_time_spoils_nothing(project: Project) -> None:
+    code, told = project.run(
+        """
+        import datetime
+        import sys
+        from freezegun import freeze_time
+
+        NOON = datetime.datetime(2025, 3, 1, 12, tzinfo=datetime.UTC)
+
+        @freeze_time("2025-03-01 12:00:00")
+        def test_frozen():
+            assert "pgjobs" not in sys.modules
+            import app
+            job = app.jobs.insert(app.note.new(schedule_in=60))
+            assert job.scheduled_at == NOON + datetime.timedelta(seconds=60)
+            assert app.jobs.drain_queue(with_scheduled=True) == {"completed": 1}
+
+        def test_real_again():
+            import app
+            from pgjobs_testing import harness
+            with harness(start=NOON) as jobs:
+                job = app.jobs.insert(app.note.new(schedule_in=60))
+                assert repr(job.scheduled_at) == repr(NOON + datetime.timedelta(seconds=60))
+                jobs.assert_enqueued(args={}, scheduled_in=60)
+                jobs.advance(60)
+                assert jobs.count_jobs(state="retryable") == 1  # its worker went with the first test
+        """
+    )
+    assert code == 0, told
+
+
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """A package in the place of the one that is waited for."""
     (tmp_path / "waited_for").mkdir()
