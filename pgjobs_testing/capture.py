@@ -209,6 +209,7 @@ class Capture:
         return tuple(found)
 
 
+_REAL_TIME = SystemClock()
 _stack: list[Capture] = []
 
 
@@ -278,5 +279,5 @@ def _clock() -> Clock | None:
 
 def _next_second() -> datetime:
     """Real time, rounded up to the next second."""
-    now = SystemClock().now()
+    now = _REAL_TIME.now()
     return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now

@@ -122,6 +122,9 @@ class SharedClock(VirtualClock):
         self._still: datetime | None = None
 
     def now(self) -> datetime:
+        loaded = sys.modules
+        if "freezegun.api" not in loaded and "time_machine" not in loaded:
+            return self._now  # asked at every step, and so without a call
         held = holder()
         if held is None:
             return self._now

@@ -42,7 +42,7 @@ def pattern(value: Any, path: str, depth: int = 0) -> Pattern:
         return made
     if depth > MAX_DEPTH:
         raise ConfigurationError(f"{path[:80]}... is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return Containing(
             {
                 _key(key, path): pattern(part, f"{path}.{key}", depth + 1)
@@ -61,6 +61,8 @@ def pattern(value: Any, path: str, depth: int = 0) -> Pattern:
 
 def matcher(value: Any, path: str) -> Pattern | None:
     """The pattern for ANY, a type, a function or what knows what equals it; None for another value."""
+    if type(value) in _PLAIN:
+        return None
     if isinstance(value, _Any):
         return Anything()
     if isinstance(value, Worker):
@@ -91,6 +93,8 @@ def matcher(value: Any, path: str) -> Pattern | None:
 
 _KINDS = (str, int, float, bool, list, dict, tuple, datetime, type(None))
 """The types of all values that an assertion can look at."""
+_PLAIN = frozenset((str, int, float, bool, list, dict, type(None)))
+"""The types of JSON, of which nearly all given values are: the other questions need not be asked of them."""
 
 
 def _compares_by_itself(value: object) -> bool:
@@ -116,6 +120,8 @@ _FIELDS = ("__dataclass_fields__", "__attrs_attrs__", "model_fields", "_fields")
 
 
 def _key(key: object, path: str) -> str:
+    if type(key) is str and key.isascii() and key.isprintable():
+        return key  # it is its own normal form
     try:
         return next(iter(normal_object({key: None}, path)))
     except InvalidJobError as error:

@@ -25,6 +25,9 @@ from pgjobs.worker import Registry
 REMEDY = "Let the worker come to an end, or bound the drain: limit=, with_recursion=False"
 
 
+_STATES = tuple(str(each) for each in JobState)
+
+
 @dataclass(frozen=True, slots=True)
 class Perform:
     """Run this job now, and send back its ``Outcome``."""
@@ -46,9 +49,8 @@ class DrainResult(Mapping[str, int]):
             self._counts[str(job.state)] = self._counts.get(str(job.state), 0) + 1
 
     def __getitem__(self, state: str) -> int:
-        known = {str(each) for each in JobState}
-        if state not in known:
-            raise KeyError(f"no state {state!r}{nearest(str(state), known)}")
+        if state not in _STATES:
+            raise KeyError(f"no state {state!r}{nearest(str(state), _STATES)}")
         return self._counts.get(str(state), 0)
 
     def __iter__(self) -> Iterator[str]:
