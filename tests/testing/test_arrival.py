@@ -95,11 +95,26 @@ def test_a_test_that_imports_it_first_is_captured_from_there_on(project: Project
             app.jobs.insert(app.note.new())
             assert app.jobs.count_jobs() == 1
 
-        def test_the_next_one_starts_empty(jobs):
-            assert jobs.all_jobs() == []
+        def test_the_next_one_starts_empty():
             import app
+            assert app.jobs.all_jobs() == []
             app.jobs.insert(app.note.new())
-            assert jobs.count_jobs() == 1
+            assert app.jobs.count_jobs() == 1
+        """
+    )
+    assert code == 0, told
+
+
+def test_the_harness_is_there_before_the_first_test_where_one_takes_it(project: Project) -> None:
+    code, told = project.run(
+        """
+        import sys
+
+        def test_without():
+            assert "pgjobs_testing.fixture" in sys.modules
+
+        def test_with(jobs):
+            assert jobs.all_jobs() == []
         """
     )
     assert code == 0, told
