@@ -115,7 +115,7 @@ def calls(here: Wired) -> list[Found]:
         Found("calls", "a node on PostgreSQL, a job: calls", made, interpreter=version),
         Found("calls", "insert_all on PostgreSQL, a job: calls", bulk, interpreter=version),
         Found("memory", "a node on PostgreSQL, 100 at once: KiB at the peak", peak, 0.1, version),
-        Found("memory", "a node on PostgreSQL, a job: blocks kept", max(0.0, round(kept, 1))),
+        Found("memory", "a node on PostgreSQL, a job: blocks kept", max(0, round(kept))),
     ]
 
 
@@ -168,6 +168,6 @@ def live(here: Wired) -> list[Found]:
     share = 1_000 / LIVE_JOBS
     name = "a live node, 1,000 jobs by 400"
     return [
-        Found("live", f"{name}: statements", sent.statements * share, 0.5),
-        Found("live", f"{name}: round trips", sent.round_trips * share, 0.5),
+        Found("live", f"{name}: statements", sent.statements * share, 1.0),
+        Found("live", f"{name}: round trips", sent.round_trips * share, 1.0),
     ]
