@@ -15,7 +15,7 @@ from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row, job_columns
 from pgjobs.adapters.postgres.statement import Plan, Statement, Steps, single, stepwise
 from pgjobs.adapters.postgres.values import Parameters
-from pgjobs.adapters.postgres.where import where
+from pgjobs.adapters.postgres.where import NEVER, at_head
 from pgjobs.adapters.postgres.writing import chosen, claim, claiming, in_claim_order
 from pgjobs.rules.job import JobState
 from pgjobs.rules.limits import Turn
@@ -87,9 +87,10 @@ def _counted(effect: effects.ClaimWithin, limit: int, names: Names) -> Statement
     """How many jobs of the queue execute, on whichever node; no further than it matters."""
     given = Parameters()
     executing = Selection((OneOf("state", (JobState.EXECUTING,)), OneOf("queue", (effect.queue,))))
+    condition, order = at_head(executing, names, given) or (NEVER, "id")
     sql = f"""
 SELECT count(*) FROM (
-  SELECT FROM {names.jobs} WHERE {where(executing, names, given)} LIMIT {given.number(limit)}
+  SELECT FROM {names.jobs} WHERE {condition} ORDER BY {order} LIMIT {given.number(limit)}
 ) AS executing"""
     return Statement(sql, given.values)
 

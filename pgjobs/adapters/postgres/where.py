@@ -44,6 +44,50 @@ def where(selection: Selection, names: Names, parameters: Parameters, alias: str
     return " AND ".join(parts) or "true"
 
 
+HEAD_ORDER = "state, queue, priority, scheduled_at, id"
+"""The order of the index that a queue's jobs of one state are read from."""
+
+
+def at_head(selection: Selection, names: Names, parameters: Parameters) -> tuple[str, str] | None:
+    """The same condition, and the order to ask for, so that a LIMIT reads the head of the index alone.
+
+    None but for one state of one queue, and where jobs are named by id. State and queue are compared
+    as a row, the state as a query of its own: there the planner asks no statistics, and takes it for
+    a ninth of the table. Of ``state = 'available'`` it may think little, having seen few or none at
+    the last ANALYZE; then it reads and sorts all there is for each claim.
+    """
+    state, queue = (_only(selection, field) for field in ("state", "queue"))
+    if state is None or queue is None or not storable(queue) or "id" in _fields(selection):
+        return None
+    rest = Selection(
+        tuple(
+            condition
+            for condition in selection.conditions
+            if not (isinstance(condition, OneOf) and condition.field in ("state", "queue"))
+        )
+    )
+    edge = f"((SELECT {literal(state)}::{names.state}), {parameters.text(queue)})"
+    inside = f"(state, queue) >= {edge} AND (state, queue) <= {edge}"
+    return f"{inside} AND {where(rest, names, parameters)}", HEAD_ORDER
+
+
+def _fields(selection: Selection) -> list[str]:
+    return [condition.field for condition in selection.conditions if isinstance(condition, OneOf)]
+
+
+def _only(selection: Selection, field: str) -> str | None:
+    """The one value that ``field`` may have."""
+    found = {
+        condition.values
+        for condition in selection.conditions
+        if isinstance(condition, OneOf) and condition.field == field
+    }
+    if len(found) != 1:
+        return None
+    (values,) = found
+    return str(values[0]) if len(values) == 1 and values[0] is not None else None
+
+
 def storable(text: str) -> bool:
     """Whether a text column could hold it; what it cannot hold, no row has."""
     return "\x00" not in text and (

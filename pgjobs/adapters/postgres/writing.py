@@ -1,9 +1,10 @@
 """How jobs are inserted, claimed, settled, moved by hand and deleted.
 
 The planner knows the table only from its last ANALYZE, taken when it was empty or full. So rows to be
-changed are chosen first (in their order, locked) and then named by id; and the fence of a settlement
-compares ``state::text``, which no index offers: with ``state = 'executing'`` a plan may walk all dead
-entries of the state's index (278 buffers instead of 7).
+changed are chosen first (in their order, locked) and then named by id (``where.by_id``); and the fence
+of a settlement compares ``state::text``, which no index offers: with ``state = 'executing'`` a plan may
+walk all dead entries of the state's index (278 buffers instead of 7). What each statement touches at
+the worst: docs/reference/plans.md.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pgjobs.adapters.postgres.statement import (
     told,
 )
 from pgjobs.adapters.postgres.values import Parameters
-from pgjobs.adapters.postgres.where import where
+from pgjobs.adapters.postgres.where import at_head, where
 from pgjobs.rules import lifecycle
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.lifecycle import Event, Settlement
@@ -112,10 +113,14 @@ RETURNING {job_columns("job")}"""
 def chosen(effect: effects.Claim, names: Names, given: Parameters) -> str:
     """The part ``chosen``: what is to be claimed, locked."""
     selection = effect.selection.leaving(effect.change.event)
+    condition, order = at_head(selection, names, given) or (
+        where(selection, names, given),
+        "priority, scheduled_at, id",
+    )
     return f"""chosen AS MATERIALIZED (
   SELECT id FROM {names.jobs}
-  WHERE {where(selection, names, given)}
-  ORDER BY priority, scheduled_at, id
+  WHERE {condition}
+  ORDER BY {order}
   LIMIT {given.number(effect.demand)}
   FOR UPDATE SKIP LOCKED
 )"""
