@@ -48,7 +48,9 @@ def each(
     """The assignments to the row ``job``, and the rows ``given`` that they come from.
 
     ``given`` has ``n`` (from 1), ``id`` and ``token`` beside the fields of the changes. Columns that
-    no change sets travel as empty arrays, which ``unnest`` fills up with NULL.
+    no change sets travel as empty arrays, which ``unnest`` fills up with NULL. Each array is a query of its
+    own, so that the planner does not count its rows: it would rather read a table that it takes for
+    empty than look up so many ids in it.
     """
     changes = [settlement.change for settlement in settlements]
     assert all(change.attempted_by is None and not change.revive for change in changes)
@@ -80,9 +82,8 @@ def each(
         "meta = CASE WHEN given.meta IS NULL THEN job.meta "
         "ELSE coalesce(job.meta, '{}') || given.meta END"
     )
-    rows = (
-        f"unnest({', '.join(columns.values())}) WITH ORDINALITY AS given({', '.join(columns)}, n)"
-    )
+    arrays = ", ".join(f"(SELECT {values})" for values in columns.values())
+    rows = f"unnest({arrays}) WITH ORDINALITY AS given({', '.join(columns)}, n)"
     return assignments, rows
 
 

@@ -71,6 +71,15 @@ def at_head(selection: Selection, names: Names, parameters: Parameters) -> tuple
     return f"{inside} AND {where(rest, names, parameters)}", HEAD_ORDER
 
 
+def by_id(given: str) -> str:
+    """That the row ``job`` has the id ``given`` of another row, whatever the planner takes the table for.
+
+    Of ``job.id = given`` it may make a merge of the whole primary key, or a walk of it for each row:
+    where it believes in a table of one row, that costs no more. Of an array of one it cannot.
+    """
+    return f"job.id = ANY (ARRAY[{given}])"
+
+
 def _fields(selection: Selection) -> list[str]:
     return [condition.field for condition in selection.conditions if isinstance(condition, OneOf)]
 

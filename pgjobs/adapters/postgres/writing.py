@@ -27,7 +27,7 @@ from pgjobs.adapters.postgres.statement import (
     told,
 )
 from pgjobs.adapters.postgres.values import Parameters
-from pgjobs.adapters.postgres.where import at_head, where
+from pgjobs.adapters.postgres.where import at_head, by_id, where
 from pgjobs.rules import lifecycle
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.lifecycle import Event, Settlement
@@ -166,7 +166,7 @@ def _settle(settlements: Sequence[Settlement], names: Names) -> Statement:
     sql = f"""
 UPDATE {names.jobs} AS job SET {assignments}
 FROM {rows}
-WHERE job.id = given.id AND job.state::text = 'executing'
+WHERE {by_id("given.id")} AND job.state::text = 'executing'
   AND coalesce(job.attempted_by[2], '') = given.token
 RETURNING given.n"""
     return Statement(sql, given.values, often=True)
@@ -184,7 +184,7 @@ WITH chosen AS MATERIALIZED (
   FOR UPDATE
 ), changed AS (
   UPDATE {names.jobs} AS job SET {changes.one(change, names, given)}
-  FROM chosen WHERE job.id = chosen.id
+  FROM chosen WHERE {by_id("chosen.id")}
   RETURNING job.*, chosen.left_state, chosen.scheduled_at AS chosen_at
 )
 SELECT {job_columns("changed")}, changed.chosen_at FROM changed"""
@@ -215,7 +215,7 @@ WITH chosen AS MATERIALIZED (
   LIMIT {given.number(effect.limit)}
   FOR UPDATE
 ), deleted AS (
-  DELETE FROM {names.jobs} AS job USING chosen WHERE job.id = chosen.id RETURNING job.*
+  DELETE FROM {names.jobs} AS job USING chosen WHERE {by_id("chosen.id")} RETURNING job.*
 )
 SELECT {job_columns("deleted")}
 FROM deleted CROSS JOIN ({told(given, [(cancelled(names, "deleted.id"), stopped)])}) AS told
