@@ -14,7 +14,7 @@ from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, arrival, single, told
 from pgjobs.adapters.postgres.values import Parameters
-from pgjobs.adapters.postgres.where import where
+from pgjobs.adapters.postgres.where import up_to, where
 from pgjobs.effects import Poll, Polled
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.selection import OneOf, Selection, due
@@ -41,7 +41,7 @@ WITH chosen AS MATERIALIZED (
   SELECT id FROM {names.jobs}
   WHERE {where(due(effect.stage.at), names, given)}
   ORDER BY scheduled_at, id
-  LIMIT {limit}
+  LIMIT {up_to(limit)}
   FOR UPDATE SKIP LOCKED
 ), staged AS (
   UPDATE {names.jobs} AS job SET {changes.one(effect.stage, names, given)}

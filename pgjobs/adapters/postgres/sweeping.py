@@ -9,6 +9,7 @@ from pgjobs.adapters.postgres.nodes import check, fenced
 from pgjobs.adapters.postgres.rows import Row, job, job_columns
 from pgjobs.adapters.postgres.statement import Plan, arrival, single, told
 from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.adapters.postgres.where import up_to
 from pgjobs.leading import Pruned
 from pgjobs.rules import stalled
 from pgjobs.rules.job import FINAL, Job
@@ -16,7 +17,7 @@ from pgjobs.rules.job import FINAL, Job
 
 def rescue(effect: leading.Rescue, names: Names) -> Plan[list[Job]]:
     """``stalled.gone`` and ``stalled.foreign_gone`` as conditions, so that no page is filled by jobs
-    whose nodes live."""
+    whose nodes live. "+ 0" keeps the planner from walking the primary key in search of what executes."""
     given = Parameters()
     fence = fenced(effect.fence, names, given)
     now, own = given.instant(effect.fence.now), given.text(effect.fence.node)
@@ -35,8 +36,8 @@ WITH {fence}, chosen AS MATERIALIZED (
           WHERE producer.node = job.attempted_by[1] AND producer.queue = job.queue),
         {now} - job.attempted_at > {unknown}, true)
       END
-  ORDER BY job.id
-  LIMIT {given.number(effect.limit)}
+  ORDER BY job.id + 0
+  LIMIT {up_to(given.number(effect.limit))}
   FOR UPDATE OF job SKIP LOCKED
 ), again AS (
   UPDATE {names.jobs} AS job SET {changes.one(effect.again, names, given)}
@@ -74,7 +75,7 @@ def prune(effect: leading.Prune, names: Names) -> Plan[Pruned]:
   SELECT id, {state}_at AS at FROM {names.jobs}
   WHERE state = '{state}' AND {state}_at <= {until} AND EXISTS (SELECT FROM fence)
   ORDER BY {state}_at, id
-  LIMIT {limit}
+  LIMIT {up_to(limit)}
   FOR UPDATE SKIP LOCKED
 )"""
         for state in FINAL

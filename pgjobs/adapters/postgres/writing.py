@@ -27,7 +27,7 @@ from pgjobs.adapters.postgres.statement import (
     told,
 )
 from pgjobs.adapters.postgres.values import Parameters
-from pgjobs.adapters.postgres.where import at_head, by_id, where
+from pgjobs.adapters.postgres.where import at_head, by_id, up_to, where
 from pgjobs.rules import lifecycle
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.lifecycle import Event, Settlement
@@ -121,7 +121,7 @@ def chosen(effect: effects.Claim, names: Names, given: Parameters) -> str:
   SELECT id FROM {names.jobs}
   WHERE {condition}
   ORDER BY {order}
-  LIMIT {given.number(effect.demand)}
+  LIMIT {up_to(given.number(effect.demand))}
   FOR UPDATE SKIP LOCKED
 )"""
 
@@ -180,7 +180,7 @@ WITH chosen AS MATERIALIZED (
   SELECT id, state::text AS left_state, scheduled_at FROM {names.jobs}
   WHERE {where(effect.selection.leaving(change.event), names, given)}
   ORDER BY scheduled_at, id
-  LIMIT {given.number(effect.limit)}
+  LIMIT {up_to(given.number(effect.limit))}
   FOR UPDATE
 ), changed AS (
   UPDATE {names.jobs} AS job SET {changes.one(change, names, given)}
@@ -212,7 +212,7 @@ WITH chosen AS MATERIALIZED (
   SELECT id FROM {names.jobs}
   WHERE {where(effect.selection, names, given)}
   ORDER BY id
-  LIMIT {given.number(effect.limit)}
+  LIMIT {up_to(given.number(effect.limit))}
   FOR UPDATE
 ), deleted AS (
   DELETE FROM {names.jobs} AS job USING chosen WHERE {by_id("chosen.id")} RETURNING job.*
