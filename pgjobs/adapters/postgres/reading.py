@@ -9,9 +9,16 @@ from pgjobs.adapters.postgres.statement import Plan, single
 from pgjobs.adapters.postgres.values import Parameters
 from pgjobs.adapters.postgres.where import where
 from pgjobs.rules.errors import reject_unknown
-from pgjobs.rules.job import COLUMNS, Job
-from pgjobs.rules.selection import INSTANT_FIELDS, INTEGER_FIELDS, JSON_FIELDS, LIST_FIELDS
+from pgjobs.rules.job import COLUMNS, Job, JobState
+from pgjobs.rules.selection import (
+    INSTANT_FIELDS,
+    INTEGER_FIELDS,
+    JSON_FIELDS,
+    LIST_FIELDS,
+    OneOf,
+)
 
+EXECUTING = OneOf("state", (JobState.EXECUTING,))
 _SORTABLE = tuple(name for name in COLUMNS if name not in JSON_FIELDS)
 _COUNTABLE = ("state", "queue", "worker", *INTEGER_FIELDS)
 
@@ -27,6 +34,10 @@ def find(effect: effects.Find, names: Names) -> Plan[list[Job]]:
     order = f"{_sorted(column)}{' DESC' if down else ''} NULLS LAST, id"
     if column not in INSTANT_FIELDS or column in ("inserted_at", "scheduled_at"):
         order = order.replace(" NULLS LAST", "")  # never empty; and so indexes can give this order
+    if column == "id" and EXECUTING in effect.selection.conditions:
+        order = order.replace(
+            "id", "id + 0"
+        )  # few execute: they are sorted, not sought by their ids
     limit = "" if effect.limit is None else f"LIMIT {given.number(effect.limit)}"
     sql = f"""
 SELECT {job_columns()} FROM {names.jobs}
