@@ -16,7 +16,7 @@ from zlib import crc32
 
 from pgjobs import effects
 from pgjobs.adapters.postgres import changes
-from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.names import Names, literal
 from pgjobs.adapters.postgres.rows import Row, inserted_job, job_of_text
 from pgjobs.adapters.postgres.statement import (
     Note,
@@ -28,11 +28,15 @@ from pgjobs.adapters.postgres.statement import (
     told,
 )
 from pgjobs.adapters.postgres.values import Parameters, array_text, json_text
+from pgjobs.adapters.postgres.where import by_id
 from pgjobs.rules.job import Job, JobState, NewJob, revised
 from pgjobs.rules.lifecycle import Event, Settlement, sources
 from pgjobs.rules.replacing import replacements
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.unique import META_KEY, UniqueRule
+
+_FINISHED = ("completed", "discarded", "cancelled")
+"""As the index of fingerprints has them: in this order, or it is not found."""
 
 SLOTS = 2**18
 """Rows that uniqueness locks; two fingerprints of one slot wait for one another, and nothing more."""
@@ -106,34 +110,44 @@ SELECT count(*) FROM held"""
 def settle_groups(settlements: Sequence[Settlement], names: Names) -> Statement:
     """Settlements that end a group: those that count cancel what is unfinished of theirs.
 
-    Of two for one group the first gives the reason. Its rows are those of ``changes.each``.
+    Of two for one group the first gives the reason. Its rows are those of ``changes.each``. Each group is
+    looked for by itself, behind OFFSET 0: no plan can read the index for all groups at once.
     """
     given = Parameters()
     assignments, rows = changes.each(settlements, names, given)
     groups = given.texts([settlement.group for settlement in settlements])
     unfinished = given.texts(sources(Event.CANCEL))
+    finished = ", ".join(map(literal, _FINISHED))
     stopped = "FROM cancelled WHERE cancelled.left_state = 'executing'"
     sql = f"""
 WITH settled AS (
   UPDATE {names.jobs} AS job SET {assignments}
   FROM {rows}
-  WHERE job.id = given.id AND job.state::text = 'executing'
+  WHERE {by_id("given.id")} AND job.state::text = 'executing'
     AND coalesce(job.attempted_by[2], '') = given.token
   RETURNING given.n, job.id, given.at, given.error
 ), ended AS MATERIALIZED (
   SELECT DISTINCT ON (ended.fingerprint) ended.fingerprint, settled.at, settled.error
   FROM settled JOIN unnest({groups}) WITH ORDINALITY AS ended(fingerprint, n) USING (n)
   ORDER BY ended.fingerprint, settled.n
+), found AS MATERIALIZED (
+  SELECT job.id, ended.at, ended.error
+  FROM ended CROSS JOIN LATERAL (
+    SELECT id FROM {names.jobs}
+    WHERE meta ->> '{META_KEY}' = ended.fingerprint
+      AND CASE WHEN state IN ({finished}) THEN 1 ELSE 0 END = 0
+    OFFSET 0
+  ) AS job
+  WHERE job.id <> ALL (ARRAY(SELECT settled.id FROM settled))
 ), chosen AS MATERIALIZED (
-  SELECT job.id, job.state::text AS left_state, ended.at, ended.error
-  FROM ended JOIN {names.jobs} AS job ON job.meta ->> '{META_KEY}' = ended.fingerprint
+  SELECT job.id, job.state::text AS left_state, found.at, found.error
+  FROM found JOIN {names.jobs} AS job ON {by_id("found.id")}
   WHERE job.state::text = ANY ({unfinished})
-    AND job.id <> ALL (ARRAY(SELECT settled.id FROM settled))
   ORDER BY job.scheduled_at, job.id
   FOR UPDATE OF job
 ), cancelled AS (
   UPDATE {names.jobs} AS job SET {changes.cancelled("chosen", names)}
-  FROM chosen WHERE job.id = chosen.id
+  FROM chosen WHERE {by_id("chosen.id")}
   RETURNING job.id, chosen.left_state
 )
 SELECT settled.n FROM settled

@@ -5,8 +5,15 @@ CREATE TABLE IF NOT EXISTS {schema}.pgjobs_unique (
     slot bigint PRIMARY KEY
 ) WITH (fillfactor = 50);
 
+-- What is finished is kept apart, so that a group with a long history is not read for what is unfinished
+-- of it. The expression is one that no other index has: by "state = ..." the planner might take the
+-- index of states, and walk all that waits.
 CREATE INDEX IF NOT EXISTS pgjobs_jobs_unique
-ON {schema}.oban_jobs ((meta ->> 'pgjobs_unique'), inserted_at)
+ON {schema}.oban_jobs (
+    (meta ->> 'pgjobs_unique'),
+    (CASE WHEN state IN ('completed', 'discarded', 'cancelled') THEN 1 ELSE 0 END),
+    inserted_at
+)
 WHERE (meta ->> 'pgjobs_unique') IS NOT NULL;
 
 -- Each statement in here sees what was committed before it began, so also what the holder of a slot had
@@ -48,16 +55,31 @@ BEGIN
         ON CONFLICT (slot) DO UPDATE SET slot = held.slot;
     END IF;
 
+    -- How the oldest is looked for, here and below: "+ 0" keeps the planner from walking the primary key
+    -- from its beginning, IS NOT FALSE from taking an index for its scheduled_at. Where nothing finished
+    -- counts, the second look is none.
+
     -- What is going to be replaced must not change its state in between.
     IF new_replacements <> '{}' THEN
         locked := ARRAY(
-            SELECT (
+            SELECT least((
                 SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
                 WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
+                  AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
+                    THEN 1 ELSE 0 END = 0
                   AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
-                  AND job.scheduled_at > coalesce(given.scheduled_after, '-infinity')
+                  AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
                   AND job.state::text = ANY (given.counted::text[])
-            )
+            ), (
+                SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
+                WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
+                  AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
+                    THEN 1 ELSE 0 END = 1
+                  AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
+                  AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
+                  AND job.state::text = ANY (given.counted::text[])
+                  AND given.counted::text[] && '{completed,discarded,cancelled}'
+            ))
             FROM unnest(
                 new_fingerprints, new_counted, new_inserted_after, new_scheduled_after,
                 new_replacements
@@ -70,14 +92,24 @@ BEGIN
 
     RETURN QUERY
     WITH looked AS MATERIALIZED (
-        SELECT given.*, (
-            -- "+ 0" keeps the planner from walking the primary key from its beginning.
+        SELECT given.*, least((
             SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
             WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
+              AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
+                THEN 1 ELSE 0 END = 0
               AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
-              AND job.scheduled_at > coalesce(given.scheduled_after, '-infinity')
+              AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
               AND job.state::text = ANY (given.counted::text[])
-        ) AS oldest
+        ), (
+            SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
+            WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
+              AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
+                THEN 1 ELSE 0 END = 1
+              AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
+              AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
+              AND job.state::text = ANY (given.counted::text[])
+              AND given.counted::text[] && '{completed,discarded,cancelled}'
+        )) AS oldest
         FROM unnest(
             new_states, new_queues, new_workers, new_args, new_metas, new_tags, new_max_attempts,
             new_priorities, new_scheduled, new_fingerprints, new_twins, new_counted,
