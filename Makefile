@@ -72,7 +72,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations bench bench-smoke gallery lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations plans bench bench-smoke gallery lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -155,6 +155,12 @@ histories: $(READY) ## let processes and threads work, call and be killed for tw
 
 ablations: $(READY) ## put faults into copies of the engine, and see that each raises its alarm
 	$(BIN)/python -m pytest tests/ablations --ablations -n auto $(PYTEST_ARGS)
+
+plans: $(READY) ## explain every statement on tables of 10 million rows (20 GB of disk or memory, ten minutes)
+	$(BIN)/python -m pytest tests/plans --plans-rows 10000000 -k '$(PLANS)' --pgjobs-postgres embedded -o timeout=1800 $(PYTEST_ARGS)
+
+# Statistics are at their worst for small tables, too; these three change with the size.
+PLANS ?= never_analysed or analysed_at_rest or nine_tenths_dead
 
 bench: $(READY) ## measure pgjobs, its peers and the limits in turn, and print the table (ROUNDS, PARTS, PEERS, RESULTS)
 	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PARTS),--parts $(PARTS)) \

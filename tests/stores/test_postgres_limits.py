@@ -1,6 +1,5 @@
 """Limited claims from many connections at once: the history that they leave is exact."""
 
-import json
 from datetime import timedelta
 
 import psycopg
@@ -9,7 +8,6 @@ import pytest
 from pgjobs.adapters.postgres.limits import STALLED_MS
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.statements import plan
-from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.effects import ClaimWithin, Count, Settle, Windows
 from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import StoreError
@@ -18,7 +16,6 @@ from pgjobs.rules.options import RateLimit
 from pgjobs_testing.conformance.given import NOW, every, insert, new
 from pgjobs_testing.conformance.limits import within
 from tests.stores.test_postgres_concurrency import together
-from tests.stores.test_postgres_plans import nodes, scanned
 
 pytestmark = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")]
 
@@ -117,27 +114,3 @@ def test_a_window_that_cannot_be_read_is_an_error_that_says_so_and_holds_no_lock
             within(postgres, "again", rate=RateLimit(5, 60))
     postgres.query("UPDATE pgjobs_queues SET starts = NULL")
     assert [] == within(postgres, "whole", rate=RateLimit(5, 60)).jobs
-
-
-def test_every_statement_of_a_limited_claim_reads_an_index(dsn):
-    store = PostgresStore(dsn)
-    store.migrate()
-    insert(store, *[new(queue=f"q{n % 3}") for n in range(6_000)])
-    store.query("ANALYZE oban_jobs")
-    change = lifecycle.claim("node", "token", NOW)
-    limits = Limits(RateLimit(50, 60), 20)
-    made = plan(ClaimWithin("q1", selection.claimable("q1"), 10, change, limits), Names("public"))
-    found = [[(None, "")], [(3,)]]
-    counting, claiming = made.then(found[:1]), made.then(found)
-    used = []
-    with psycopg.connect(dsn) as connection:
-        cursor = psycopg.RawCursor(connection)
-        for statement in (counting, claiming):
-            cursor.execute(f"EXPLAIN (FORMAT JSON) {statement.sql}", statement.parameters)
-            ((shown,),) = cursor.fetchall()
-            shown = json.loads(shown) if isinstance(shown, str) else shown
-            used.append(scanned(list(nodes(shown[0]["Plan"]))))
-    store.close()
-    for indexes, whole in used:
-        assert "oban_jobs_state_queue_priority_scheduled_at_id_index" in indexes
-        assert whole <= {"pgjobs_queues"}
