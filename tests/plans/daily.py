@@ -98,13 +98,13 @@ CASES: Cases = {
     "insert unique jobs that two statements decide": _inserting(
         120, unique("fresh", DAY), unique("fresh", SECOND)
     ),
-    "insert a duplicate": _inserting(60, unique("u10", None)),
+    "insert a duplicate": _inserting(100, unique("u10", None)),
     "insert into a group that had many in its time": _inserting(60, unique(GROUP, SECOND)),
     "insert into a group whose finished jobs count no more": _inserting(
         90, unique(GROUP, None, UNFINISHED)
     ),
     "replace what waits of a group": _inserting(
-        120, unique(GROUP, None, UNFINISHED, replace=REPLACE)
+        200, unique(GROUP, None, UNFINISHED, replace=REPLACE)
     ),
     "claim 200 jobs": _claiming(None, 1),
     "claim within a global concurrency": _claiming(Limits(None, 1_000), 2),

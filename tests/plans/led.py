@@ -72,7 +72,7 @@ CASES: Cases = {
         lambda _: Watermarks(LEASE, tuple((f"entry{n}", NOW) for n in range(200))),
         (),
         0,
-        800,
+        1_200,
         places=("engine/ticker.py:step:Watermarks",),
     ),
     "fire a tick": Case(
