@@ -38,6 +38,8 @@ Program = Generator[Effect[Any], Any, T]
 
 BATCH = 1_000
 """Jobs that one effect of ``cancel_all_jobs`` and its kin changes; more are changed by more effects."""
+INSERTED = ("pgjobs.job.insert", "pgjobs.job.conflict", "pgjobs.job.replace")
+"""What an insert may tell of each job."""
 COUNT_BY = ("state", "queue", "worker")
 ORDERS = tuple(name for name in COLUMNS if name not in ("args", "meta", "tags", "errors"))
 
@@ -123,8 +125,9 @@ class Client:
         if not new:
             return []
         stored: list[Job] = yield effects.Insert(new, self.clock.now())
-        for job, asked in zip(stored, new, strict=True):
-            self._tell(job.came_of, job, new=asked)
+        if any(map(self.telemetry.wanted, INSERTED)):
+            for job, asked in zip(stored, new, strict=True):
+                self._tell(job.came_of, job, new=asked)
         return stored
 
     def get(self, job: object) -> Program[Job]:

@@ -23,10 +23,9 @@ from pgjobs.rules.errors import (
     reject_unknown,
     shown,
 )
-from pgjobs.rules.job import Job, NewJob, revised
+from pgjobs.rules.job import Job, NewJob, made_new, revised
 from pgjobs.rules.jsonb import copied, normal_object
 from pgjobs.rules.jsonb import merged as with_meta
-from pgjobs.rules.newjobs import checked
 from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.typed import model_of
@@ -121,11 +120,14 @@ class Worker(Generic[P, R]):
         args = {} if args is None else args
         normal = normal_object(args, "args") if self._model is None else self._model.stored(args)
         self._warn_of_size(normal)
-        merged: dict[str, Any] = self.defaults | options.job_options(given)
+        merged: dict[str, Any] = dict(self.defaults)
+        if given:
+            merged |= options.job_options(given)
         if "meta" not in given and "meta" in merged:
             merged["meta"] = copied(merged["meta"])
-        self._make_unique(normal, merged)
-        return checked(NewJob(self.name, normal, **merged))
+        if merged or self.unique is not None:
+            self._make_unique(normal, merged)
+        return made_new(self.name, normal, merged)
 
     def _make_unique(self, args: Mapping[str, Any], merged: dict[str, Any]) -> None:
         """Put the rule of this job in the place of its options, and its fingerprint into ``meta``.
@@ -246,9 +248,10 @@ class Worker(Generic[P, R]):
             )
 
     def _warn_of_size(self, args: Mapping[str, Any]) -> None:
-        if self._warned_of_size or len(args) == 0:
+        if self._warned_of_size:
             return
-        size = _rough_size(args)
+        shown = repr(args)  # nearly as long as its JSON, and far faster to have
+        size = len(shown) if shown.isascii() else len(shown.encode())
         if size > options.LARGE_ARGS_BYTES:
             self._warned_of_size = True
             log.warning(
@@ -333,13 +336,3 @@ def _limit(value: object, what: str) -> timedelta:
         raise ConfigurationError(f"{what} must be more than 0 s, not {shown(value)}")
     return span
 
-
-def _rough_size(value: Any) -> int:
-    """The bytes of a JSON value's text, near enough for a warning."""
-    if isinstance(value, str):
-        return 2 + (len(value) if value.isascii() else len(value.encode()))
-    if isinstance(value, dict):
-        return 2 + sum(len(key) + 4 + _rough_size(item) for key, item in value.items())
-    if isinstance(value, list):
-        return 2 + sum(1 + _rough_size(item) for item in value)
-    return len(repr(value))

@@ -266,6 +266,47 @@ class NewJob:
     """Whether ``worker.new`` made it, and so checked it; a copy with changes is checked at its insert."""
 
 
+class _OpenNew:
+    """A new job under construction, as ``_Open`` is one that is stored."""
+
+    __slots__ = tuple(each.name for each in fields(NewJob))
+
+    def __init__(
+        self,
+        worker: str,
+        args: Mapping[str, Any],
+        queue: str = "default",
+        max_attempts: int = 20,
+        priority: int = 0,
+        tags: tuple[str, ...] = (),
+        meta: Mapping[str, Any] | None = None,
+        scheduled_at: datetime | None = None,
+        schedule_in: timedelta | None = None,
+        unique: UniqueRule | None = None,
+        replace: Replace = (),
+    ) -> None:
+        self.worker = worker
+        self.args = args
+        self.queue = queue
+        self.max_attempts = max_attempts
+        self.priority = priority
+        self.tags = tags
+        self.meta = {} if meta is None else meta
+        self.scheduled_at = scheduled_at
+        self.schedule_in = schedule_in
+        self.unique = unique
+        self.replace = replace
+        self.made = True
+
+
+def made_new(worker: str, args: Mapping[str, Any], options: Mapping[str, Any]) -> NewJob:
+    """A new job whose args and options were checked."""
+    new: Any = _OpenNew(worker, args, **options)
+    new.__class__ = NewJob
+    found: NewJob = new
+    return found
+
+
 class Result(Exception):
     """What a worker returns, or raises, to say more than "done". Results compare by value."""
 

@@ -26,12 +26,11 @@ def normal_object(value: object, what: str) -> dict[str, Any]:
 
     ``what`` ("args", "meta") begins the path that errors name, as in ``args.user.tags[2]``.
     """
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise InvalidJobError(
             f"{what} must be a JSON object (a dict with string keys), not {_shown(value)}"
         )
-    normal: dict[str, Any] = _normal(value, what, 0)
-    return normal
+    return _object(value, what, 0)
 
 
 def normal_list(value: object, what: str) -> list[Any]:
@@ -122,7 +121,10 @@ def _normal(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, Mapping):
         return _object(value, path, depth)
     if isinstance(value, list | tuple):
-        return [_normal(item, f"{path}[{n}]", depth + 1) for n, item in enumerate(value)]
+        return [
+            item if _is_plain(item) else _normal(item, f"{path}[{n}]", depth + 1)
+            for n, item in enumerate(value)
+        ]
     raise InvalidJobError(
         f"{path} is {_shown(value)}, which JSON cannot hold; pass a string, a number, true, false, "
         "null, a list or a dict"
@@ -132,9 +134,25 @@ def _normal(value: Any, path: str, depth: int) -> Any:
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in value.items():
-        name = _key(key, path)
-        found[name] = _normal(item, f"{path}.{name}", depth + 1)
+        name = key if type(key) is str and _is_plain(key) else _key(key, path)
+        found[name] = item if _is_plain(item) else _normal(item, f"{path}.{name}", depth + 1)
     return _ordered(found)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether ``value`` is a text, a small number or the like in normal form already, as nearly all are.
+
+    Told apart first, since the path that an error would name costs more than the rest.
+    """
+    kind = type(value)
+    if kind is str:
+        return value.isascii() and "\x00" not in value
+    if kind is int:
+        return -_SMALL < value < _SMALL
+    return kind is bool or value is None
+
+
+_SMALL = 10**18
 
 
 def _ordered(found: dict[str, Any]) -> dict[str, Any]:

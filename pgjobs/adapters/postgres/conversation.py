@@ -8,7 +8,8 @@ in their own ways, and the conversation with the server is written once, over li
 from __future__ import annotations
 
 import select
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
@@ -43,6 +44,10 @@ def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any]) -> Conversation:
     yield from _unnamed(pgconn, Statement("BEGIN ISOLATION LEVEL READ COMMITTED"))
     try:
         for statement in _statements(plan, found):
+            if statement.data is not None:
+                yield from _copied(pgconn, statement.sql, statement.data())
+                found.append([])
+                continue
             result = yield from _unnamed(pgconn, statement)
             found.append(rows_of(result))
     except Exception:
@@ -89,6 +94,41 @@ def _unnamed(pgconn: pq.abc.PGconn, statement: Statement) -> Exchange:
     return (yield from _result(pgconn))
 
 
+def _copied(pgconn: pq.abc.PGconn, sql: str, pieces: Iterable[bytes]) -> Generator[int, int, None]:
+    """Stream ``pieces`` into a COPY: the next one is made while the server takes in the last."""
+    from psycopg import OperationalError, errors, pq
+
+    pgconn.send_query_params(sql.encode(), [])
+    yield from _flushed(pgconn)
+    while pgconn.is_busy():
+        yield READ
+        pgconn.consume_input()
+    begun = pgconn.get_result()
+    if begun is not None and begun.status == pq.ExecStatus.COPY_IN:
+        try:
+            for piece in pieces:
+                pgconn.put_copy_data(piece)
+                yield from _flushed(pgconn)
+        except Exception as error:
+            pgconn.put_copy_end(f"{type(error).__name__} in the client".encode())
+            with suppress(errors.QueryCanceled):  # the server's word for it
+                yield from _result(pgconn)
+            raise
+        pgconn.put_copy_end()
+    elif begun is not None:
+        with suppress(OperationalError):
+            yield from _result(pgconn)
+        raise errors.error_from_result(begun)
+    yield from _result(pgconn)
+
+
+def _flushed(pgconn: pq.abc.PGconn) -> Generator[int, int, None]:
+    """Send what is waiting to be sent."""
+    while pgconn.flush():
+        if (yield READ | WRITE) & READ:  # the server may have to speak before it can listen
+            pgconn.consume_input()
+
+
 def _encoded(statement: Statement) -> list[bytes | None]:
     from psycopg import DataError
 
@@ -102,9 +142,7 @@ def _result(pgconn: pq.abc.PGconn) -> Exchange:
     """Send what is waiting to be sent, and receive one result."""
     from psycopg import OperationalError, errors, pq
 
-    while pgconn.flush():
-        if (yield READ | WRITE) & READ:  # the server may have to speak before it can listen
-            pgconn.consume_input()
+    yield from _flushed(pgconn)
     results = []
     while True:
         while pgconn.is_busy():

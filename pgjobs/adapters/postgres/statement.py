@@ -6,7 +6,7 @@ A plan knows nothing of drivers. Whoever carries it out sends each statement's S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,11 +19,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement with numbered parameters (``$1``). ``often``: worth preparing."""
+    """One SQL statement with numbered parameters (``$1``). ``often``: worth preparing.
+
+    ``data`` gives, piece by piece and anew at each call, what a COPY takes in.
+    """
 
     sql: str
     parameters: tuple[str | None, ...] = ()
     often: bool = False
+    data: Callable[[], Iterable[bytes]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from pgjobs import effects, leading
 from pgjobs.adapters.postgres import (
     controlling,
+    copying,
     limits,
     nodes,
     polling,
@@ -41,6 +42,13 @@ def plan(effect: Effect[T], names: Names) -> Plan[T]:
         raise StoreError(
             f"{type(effect).__name__} holds what PostgreSQL cannot: {error}"
         ) from error
+
+
+def plan_of_own(effect: Effect[T], names: Names) -> Plan[T]:
+    """The same for a connection of the store's own, on which it may COPY."""
+    if isinstance(effect, effects.Insert) and copying.copies(effect):
+        return cast("Plan[T]", copying.insert(effect, names))
+    return plan(effect, names)
 
 
 _PLANS: dict[type[Any], Callable[[Any, Names], Plan[Any]]] = {

@@ -16,7 +16,7 @@ from pgjobs.adapters.postgres.pool import Pool
 from pgjobs.adapters.postgres.preparing import Preparing
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, Statement
-from pgjobs.adapters.postgres.statements import plan
+from pgjobs.adapters.postgres.statements import plan, plan_of_own
 from pgjobs.effects import Effect
 from pgjobs.rules.errors import ConfigurationError, StoreUnavailableError
 from pgjobs.rules.options import whole
@@ -75,10 +75,10 @@ class PostgresStore:
         return given
 
     def run(self, effect: Effect[T]) -> T:
-        return self._carry_out(plan(effect, self._names))
+        return self._carry_out(plan_of_own(effect, self._names))
 
     async def run_async(self, effect: Effect[T]) -> T:
-        made = plan(effect, self._names)
+        made = plan_of_own(effect, self._names)
         if not made.statements:
             return made.answer(())
         import psycopg

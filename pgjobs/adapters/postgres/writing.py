@@ -34,31 +34,60 @@ from pgjobs.rules.lifecycle import Event, Settlement
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import claim_order
 
-INSERT_ROWS = 5_000
-"""Rows of one INSERT; a larger insert takes several, in one transaction."""
+INSERT_ROWS = 1_000
+"""Rows of one INSERT. A larger insert takes several, in one transaction, or is copied (``copying``)."""
+
+UNIQUE_ROWS = 5_000
+"""Rows of one INSERT that looks for duplicates."""
 
 _BESIDE = len(COLUMNS)
 """Where the columns beside those of a job begin."""
 
+_Due = tuple[NewJob, datetime]
+
 
 def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
     if any(new.unique is not None for new in effect.jobs):
-        return unique.insert(effect, names, INSERT_ROWS)
+        return unique.insert(effect, names, UNIQUE_ROWS)
+    return Plan(
+        tuple(insert_chunk(chunk, effect.now, names) for chunk in chunks(effect)),
+        lambda results: inserted(effect, results),
+    )
+
+
+def chunks(effect: effects.Insert) -> list[list[_Due]]:
+    """The jobs of each INSERT, with their due instants."""
+    rows = [(new, due_at(new, effect.now)) for new in effect.jobs]
+    return [rows[start : start + INSERT_ROWS] for start in range(0, len(rows), INSERT_ROWS)]
+
+
+def inserted(effect: effects.Insert, results: Sequence[list[Row]]) -> list[Job]:
+    """The answer, from the ids that each INSERT returned."""
     now = effect.now
-    rows = [(new, due_at(new, now)) for new in effect.jobs]
-    chunks = [rows[start : start + INSERT_ROWS] for start in range(0, len(rows), INSERT_ROWS)]
-
-    def answer(results: Sequence[list[Row]]) -> list[Job]:
-        ids = [row[0] for result in results for row in sorted(result)]
-        return [
-            inserted_job(job_id, new, first_state(at, now), now, at)
-            for job_id, (new, at) in zip(ids, rows, strict=True)
-        ]
-
-    return Plan(tuple(_insert(chunk, now, names) for chunk in chunks), answer)
+    ids = [row[0] for result in results for row in sorted(result)]
+    return [
+        inserted_job(job_id, new, first_state(at, now), now, at)
+        for job_id, new in zip(ids, effect.jobs, strict=True)
+        for at in (due_at(new, now),)
+    ]
 
 
-def _insert(rows: Sequence[tuple[NewJob, datetime]], now: datetime, names: Names) -> Statement:
+def notes(
+    rows: Sequence[_Due], now: datetime, names: Names, given: Parameters
+) -> list[tuple[Note, str]]:
+    """Who is told of new rows: each queue in which something is available, and when the first other is due."""
+    ready = dict.fromkeys(new.queue for new, at in rows if at <= now)
+    waits = [at for _, at in rows if at > now]
+    found: list[tuple[Note, str]] = []
+    if ready:
+        arrived = f"FROM unnest({given.texts([*ready])}) AS q(queue)"
+        found.append((arrival(names, "q.queue"), arrived))
+    if waits:
+        found.append((due(names, given.instant(min(waits))), ""))
+    return found
+
+
+def insert_chunk(rows: Sequence[_Due], now: datetime, names: Names) -> Statement:
     """Ids ascend in the order given: the rows are sorted before the sequence is asked.
 
     The empty ``errors`` come from a row of the table's own type, hence right as ``jsonb`` and as
@@ -69,20 +98,6 @@ def _insert(rows: Sequence[tuple[NewJob, datetime]], now: datetime, names: Names
     states = [first_state(at, now) for _, at in rows]
     at = given.instant(now)
     columns = unique.new_columns(news, states, [due_at for _, due_at in rows], given)
-    ready = dict.fromkeys(
-        new.queue for new, state in zip(news, states, strict=True) if state is JobState.AVAILABLE
-    )
-    waits = [
-        due_at
-        for (_, due_at), state in zip(rows, states, strict=True)
-        if state is JobState.SCHEDULED
-    ]
-    notes: list[tuple[Note, str]] = []
-    if ready:
-        arrived = f"FROM unnest({given.texts([*ready])}) AS q(queue)"
-        notes.append((arrival(names, "q.queue"), arrived))
-    if waits:
-        notes.append((due(names, given.instant(min(waits))), ""))
     sql = f"""
 WITH inserted AS (
   INSERT INTO {names.jobs} (state, queue, worker, args, meta, tags, max_attempts, priority,
@@ -96,7 +111,7 @@ WITH inserted AS (
   ORDER BY given.n
   RETURNING id
 )
-SELECT inserted.id FROM inserted CROSS JOIN ({told(given, notes)}) AS told
+SELECT inserted.id FROM inserted CROSS JOIN ({told(given, notes(rows, now, names, given))}) AS told
 WHERE told.sent >= 0"""
     return Statement(sql, given.values, often=True)
 
