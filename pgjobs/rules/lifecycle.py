@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, counter, revised
@@ -156,14 +157,20 @@ def claim(node: str, token: str, now: datetime) -> Change:
 
 def settle(job: Job, outcome: Outcome, now: datetime, delay_s: float = 0.0) -> Settlement:
     """What an outcome makes of the job as it was claimed; ``delay_s`` is the backoff of a failure."""
+    if outcome.event is Event.COMPLETE:
+        return Settlement(job.id, job.token, _completion(now))
     group = fingerprint_of(job) if outcome.event is Event.CANCEL else None
     return Settlement(job.id, job.token, _settled(job, outcome, now, delay_s), group)
 
 
+@lru_cache(maxsize=8)
+def _completion(now: datetime) -> Change:
+    """One value for all that are done at one instant, as a thousand jobs may be."""
+    return Change(Event.COMPLETE, C, now)
+
+
 def _settled(job: Job, outcome: Outcome, now: datetime, delay_s: float) -> Change:
     event, error = outcome.event, outcome.error
-    if event is Event.COMPLETE:
-        return Change(event, C, now)
     if event is Event.SNOOZE:
         return Change(
             event,
