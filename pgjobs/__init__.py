@@ -1,14 +1,12 @@
 """A PostgreSQL-backed job queue whose whole engine takes an injected clock, executor and chance."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pgjobs import telemetry
-from pgjobs.adapters.memory import MemoryStore
 from pgjobs.app import PgJobs, next_at
 from pgjobs.client import QueueStatus, WindowStatus
-from pgjobs.engine.drain import DrainResult
 from pgjobs.plugins import Cron, LeaderTasks, Pruner, Stalled
-from pgjobs.preview import cron_preview
 from pgjobs.rules import backoff
 from pgjobs.rules.errors import (
     BlockingCallError,
@@ -27,14 +25,17 @@ from pgjobs.rules.errors import (
     StoreUnavailableError,
     UnknownWorkerError,
 )
-from pgjobs.rules.explaining import Explanation
 from pgjobs.rules.job import Cancel, Discard, Job, JobState, NewJob, Retry, Snooze
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.unique import Unique
 from pgjobs.worker import Worker, worker
 
 if TYPE_CHECKING:
+    from pgjobs.adapters.memory import MemoryStore
     from pgjobs.adapters.postgres.store import PostgresStore as PostgresStore
+    from pgjobs.engine.drain import DrainResult
+    from pgjobs.preview import cron_preview
+    from pgjobs.rules.explaining import Explanation
 
 __all__ = [
     "BlockingCallError",
@@ -81,10 +82,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """``PostgresStore`` is imported when it is first named: a client in memory needs no driver."""
-    if name == "PostgresStore":
-        from pgjobs.adapters.postgres.store import PostgresStore
+_LATER = {
+    "DrainResult": "pgjobs.engine.drain",
+    "Explanation": "pgjobs.rules.explaining",
+    "MemoryStore": "pgjobs.adapters.memory",
+    "PostgresStore": "pgjobs.adapters.postgres.store",
+    "cron_preview": "pgjobs.preview",
+}
+"""What is imported when it is first named, and where from: a process pays for what it uses."""
 
-        return PostgresStore
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        found = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return found
     raise AttributeError(f"module 'pgjobs' has no attribute {name!r}")

@@ -2,11 +2,13 @@
 
 The instance is a client at once; ``start`` makes it a node as well. Each method of the client has an
 ``_async`` twin that never blocks the running event loop.
+
+A process that only inserts jobs imports this file too: what it takes to run them, and asyncio, is
+imported where it is first needed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import logging
 import os
@@ -15,31 +17,13 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta, tzinfo
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgjobs import client
-from pgjobs.adapters.executors import Here, LiveExecutor, in_worker_thread
-from pgjobs.adapters.memory import MemoryStore
 from pgjobs.adapters.system import SystemClock, SystemRng, node_name
 from pgjobs.calls import Calls
-from pgjobs.engine.drain import (
-    DrainPlan,
-    DrainPorts,
-    DrainResult,
-    Program,
-    drain,
-    drive,
-    drive_async,
-)
-from pgjobs.engine.heart import EVERY
-from pgjobs.engine.node import POLL_INTERVAL, Node, NodePorts
-from pgjobs.engine.report import Reporter, delay_s
-from pgjobs.engine.runner import Runner
-from pgjobs.gathering import Surroundings
-from pgjobs.leading import Heartbeats
 from pgjobs.plugins import Plugin, beat_interval
 from pgjobs.plugins import checked as checked_plugins
-from pgjobs.ports import Clock, ExecutorFactory, Rng, Store
 from pgjobs.rules import options
 from pgjobs.rules.errors import (
     BlockingCallError,
@@ -47,12 +31,19 @@ from pgjobs.rules.errors import (
     StoreUnavailableError,
 )
 from pgjobs.rules.job import Job
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import POLL_INTERVAL, Queue
 from pgjobs.rules.schedule import duration, next_wall_time, time_zone
 from pgjobs.rules.signatures import checks_options
 from pgjobs.runtime import Runtime, captured, captured_clock, register
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
+
+if TYPE_CHECKING:
+    from pgjobs.adapters.executors import Here
+    from pgjobs.engine.drain import DrainResult, Program
+    from pgjobs.engine.runner import Runner
+    from pgjobs.gathering import Surroundings
+    from pgjobs.ports import Clock, ExecutorFactory, Rng, Store
 
 T = TypeVar("T")
 Dsn = str | Callable[[], str]
@@ -161,6 +152,8 @@ class PgJobs(Calls):
         runner = self._runner
         if runner is not None and runner.alive:
             _refuse_in_loop("stop")
+            from pgjobs.adapters.executors import in_worker_thread
+
             if in_worker_thread():
                 raise BlockingCallError(
                     "stop waits for running jobs, and was called by one: call it from another "
@@ -171,10 +164,14 @@ class PgJobs(Calls):
 
     async def start_async(self) -> None:
         """``start`` without blocking the running event loop."""
+        import asyncio
+
         await asyncio.to_thread(self.start)
 
     async def stop_async(self, grace: float | timedelta = 15) -> None:
         """``stop`` without blocking the running event loop."""
+        import asyncio
+
         await asyncio.to_thread(self.stop, grace)
 
     @contextmanager
@@ -228,6 +225,8 @@ class PgJobs(Calls):
         program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
         if runtime.captor is not None:
             return runtime.captor.drain(program)
+        from pgjobs.engine.drain import drive
+
         return drive(program, runtime.store, runtime.here())
 
     async def drain_queue_async(
@@ -243,6 +242,8 @@ class PgJobs(Calls):
         program = self._drain(runtime, queue, with_scheduled, with_recursion, with_safety, limit)
         if runtime.captor is not None:
             return await runtime.captor.drain_async(program)
+        from pgjobs.engine.drain import drive_async
+
         return await drive_async(program, runtime.store, runtime.here())
 
     def next_at(self, wall: str, tz: str | tzinfo = "Etc/UTC") -> datetime:
@@ -266,6 +267,10 @@ class PgJobs(Calls):
     @property
     def opens_database(self) -> bool:
         """Whether this instance, left alone, would open a database."""
+        if self._given_store is None:
+            return True
+        from pgjobs.adapters.memory import MemoryStore
+
         return not isinstance(self._given_store, MemoryStore)
 
     def surroundings(self) -> Surroundings:
@@ -273,6 +278,8 @@ class PgJobs(Calls):
         runtime = self.runtime()
         self._import_workers()
         instead = None if runtime.captor is None else runtime.captor.surroundings()
+        from pgjobs.gathering import Surroundings
+
         return instead or Surroundings(self.queues, runtime.registry, self.plugins)
 
     def runtime(self) -> Runtime:
@@ -293,10 +300,15 @@ class PgJobs(Calls):
             store=store,
             registry=REGISTRY,
             telemetry=PROCESS,
-            here=Here,
+            here=_here,
         )
 
     def _make_runner(self, runtime: Runtime) -> Runner:
+        from pgjobs.adapters.executors import LiveExecutor
+        from pgjobs.engine.heart import EVERY
+        from pgjobs.engine.node import Node, NodePorts
+        from pgjobs.engine.runner import Runner
+
         if not self.queues:
             raise ConfigurationError(
                 "this instance is a client only (queues=False): give it queues to start it"
@@ -324,6 +336,8 @@ class PgJobs(Calls):
 
     def _fresh_name(self, store: Store) -> str:
         """The name of a node, never used before: rescue tells by it who is alive."""
+        from pgjobs.leading import Heartbeats
+
         used: set[str] | None = None
         try:
             used = {heartbeat.node for heartbeat in store.run(Heartbeats())}
@@ -354,6 +368,9 @@ class PgJobs(Calls):
         with_safety: bool,
         limit: int | None,
     ) -> Program:
+        from pgjobs.engine.drain import DrainPlan, DrainPorts, drain
+        from pgjobs.engine.report import Reporter, delay_s
+
         if queue is not None:
             options.queue_name(queue, "queue")
         if limit is not None:
@@ -435,6 +452,12 @@ def _postgres_store(dsn: Dsn | None, schema: str) -> Store:
     return PostgresStore(dsn, schema=schema)
 
 
+def _here() -> Here:
+    from pgjobs.adapters.executors import Here
+
+    return Here()
+
+
 def _refuse_in_worker_process() -> None:
     """A process that was spawned for a worker imports the program's main module, which may start."""
     if "multiprocessing" not in sys.modules:
@@ -449,6 +472,10 @@ def _refuse_in_worker_process() -> None:
 
 
 def _refuse_in_loop(call: str) -> None:
+    if "asyncio" not in sys.modules:
+        return
+    import asyncio
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:

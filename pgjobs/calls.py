@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgjobs import client
 from pgjobs.client import Client, QueueStatus
-from pgjobs.gathering import Surroundings
-from pgjobs.rules.explaining import Explanation
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.runtime import Runtime
+
+if TYPE_CHECKING:
+    from pgjobs.gathering import Surroundings
+    from pgjobs.rules.explaining import Explanation
 
 T = TypeVar("T")
 
@@ -282,6 +284,8 @@ class Calls(ABC):
 
 
 def _jobs_of(answer: object) -> list[Job]:
+    from pgjobs.rules.explaining import Explanation
+
     if isinstance(answer, Explanation):
         return [answer.job]
     found = answer if isinstance(answer, list) else [answer]

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pgjobs import effects, gathering
+from pgjobs import effects
 from pgjobs.effects import Effect
-from pgjobs.gathering import Surroundings
-from pgjobs.ports import Clock, Store
-from pgjobs.rules import explaining, lifecycle, options, ratelimit, selection
+from pgjobs.rules import lifecycle, options, ratelimit, selection
 from pgjobs.rules.control import EVERY_QUEUE, Control, effective
 from pgjobs.rules.errors import (
     ConfigurationError,
@@ -23,7 +21,6 @@ from pgjobs.rules.errors import (
     reject_unknown,
     shown,
 )
-from pgjobs.rules.explaining import Explanation
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.newjobs import insertable
 from pgjobs.rules.options import Queue, RateLimit
@@ -32,6 +29,11 @@ from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import worker_name
+
+if TYPE_CHECKING:
+    from pgjobs.gathering import Surroundings
+    from pgjobs.ports import Clock, Store
+    from pgjobs.rules.explaining import Explanation
 
 T = TypeVar("T")
 Program = Generator[Effect[Any], Any, T]
@@ -239,6 +241,9 @@ class Client:
         )
 
     def explain(self, job: object, around: Surroundings) -> Program[Explanation]:
+        from pgjobs import gathering
+        from pgjobs.rules import explaining
+
         stood_in = isinstance(job, Job) and job.conflict and not job.replaced
         found = yield from gathering.facts(_id(job), stood_in, around, self.clock)
         return explaining.explain(found)

@@ -12,18 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pgjobs.adapters.executors import Here
-from pgjobs.engine.drain import DrainResult, Program
-from pgjobs.gathering import Surroundings
-from pgjobs.ports import Clock, Rng, Store
-from pgjobs.rules.job import Job
-from pgjobs.rules.options import Queue
-from pgjobs.telemetry import Telemetry
-from pgjobs.worker import Registry
-
 if TYPE_CHECKING:
+    from pgjobs.adapters.executors import Here
     from pgjobs.app import PgJobs
-    from pgjobs.engine.drain import DrainPlan
+    from pgjobs.engine.drain import DrainPlan, DrainResult, Program
+    from pgjobs.gathering import Surroundings
+    from pgjobs.ports import Clock, Rng, Store
+    from pgjobs.rules.job import Job
+    from pgjobs.rules.options import Queue
+    from pgjobs.telemetry import Telemetry
+    from pgjobs.worker import Registry
 
 
 class Captor(Protocol):

@@ -335,4 +335,3 @@ def _limit(value: object, what: str) -> timedelta:
     if span <= timedelta(0):
         raise ConfigurationError(f"{what} must be more than 0 s, not {shown(value)}")
     return span
-

@@ -30,7 +30,7 @@ from pgjobs.rules.control import Control, effective
 from pgjobs.rules.errors import LeaseLostError, StoreError
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Event
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import POLL_INTERVAL, Queue
 from pgjobs.rules.schedule import later
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import Registry
@@ -38,7 +38,6 @@ from pgjobs.worker import Registry
 log = logging.getLogger("pgjobs")
 
 MICROSECOND = timedelta(microseconds=1)
-POLL_INTERVAL = timedelta(seconds=1)
 LOG_OUTAGE_EVERY = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(seconds=30)
 """How long after its grace a stopping node still waits for a store that does not answer."""

@@ -146,9 +146,11 @@ def _is_plain(value: Any) -> bool:
     """
     kind = type(value)
     if kind is str:
-        return value.isascii() and "\x00" not in value
+        text: str = value
+        return text.isascii() and "\x00" not in text
     if kind is int:
-        return -_SMALL < value < _SMALL
+        number: int = value
+        return -_SMALL < number < _SMALL
     return kind is bool or value is None
 
 

@@ -20,6 +20,8 @@ from pgjobs.rules.unique import Unique
 EVERY_QUEUE = "*"
 """The name under which ``pause_all_queues`` and ``resume_all_queues`` are kept."""
 
+POLL_INTERVAL = timedelta(seconds=1)
+"""How long a lost notification can go unnoticed, unless told otherwise."""
 NAME_LIMIT = 127
 LOWEST_PRIORITY = 9
 MAX_CONCURRENCY = 100_000

@@ -131,6 +131,25 @@ class Inserting:
         assert sorted(ids(jobs)) == ids(jobs)
         assert store.run(Count(Selection())) == {"": 12_001}
 
+    def test_a_large_insert_is_answered_as_it_is_read_whatever_it_holds(self, store: Store) -> None:
+        traps = [
+            new(
+                "tests.\t\\N",
+                args={"a\tb": "\n\r\\.\\", "ä": [1.5, None, True, {"z": '"\x7f\u2028'}]},
+                meta={"m": ["\\", "\t"]},
+                tags=('c,"\\{}', "NULL", "\t\n", "\\N"),
+                queue="a'b\"c\\\n",
+                max_attempts=5,
+                priority=3,
+            ),
+            new("\\.", scheduled_at=NOW + MICROSECOND, tags=("x",)),
+            new("Ä", schedule_in=timedelta(days=400), args={"n": 10**30}),
+            new(scheduled_at=NOW - SECOND),
+        ]
+        inserted = insert(store, *traps * 300)
+        assert len(inserted) == 1_200
+        assert inserted == every(store)
+
     def test_an_insert_may_be_awaited(self, store: Store) -> None:
         async def main() -> list[list[Job]]:
             inserts = [store.run_async(Insert((new(args={"n": n}),), NOW)) for n in range(30)]

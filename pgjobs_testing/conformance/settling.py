@@ -99,6 +99,16 @@ class Settling:
         assert store.run(Settle(tuple(settlement(job) for job in jobs))) == [True] * 1_000
         assert {JobState.COMPLETED} == {job.state for job in every(store)}
 
+    def test_completions_of_several_claims_are_each_fenced_by_their_own(self, store: Store) -> None:
+        insert(store, *[new() for _ in range(4)])
+        first, second = (claim(store, token, demand=2) for token in ("first", "second"))
+        batch = [settlement(job) for job in (*first, *second)]
+        batch[1] = Settlement(batch[1].id, "second", batch[1].change)
+        batch[2] = Settlement(batch[2].id, "", batch[2].change)
+        assert store.run(Settle(tuple(batch))) == [True, False, False, True]
+        done = [JobState.COMPLETED, JobState.EXECUTING, JobState.EXECUTING, JobState.COMPLETED]
+        assert done == [job.state for job in every(store)]
+
     def test_nothing_is_settled_by_an_empty_batch(self, store: Store) -> None:
         assert store.run(Settle(())) == []
 

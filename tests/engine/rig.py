@@ -18,14 +18,14 @@ from pgjobs.adapters.local import LocalSession, LocalStore
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.client import Client, Program, drive
 from pgjobs.effects import Effect
-from pgjobs.engine.node import POLL_INTERVAL, Node, NodePorts
+from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import Plugin
 from pgjobs.ports import Done, Finished, Run, Signal
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
 from pgjobs.rules.lifecycle import Outcome
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import POLL_INTERVAL, Queue
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing import flow
 from pgjobs_testing.clock import SeededRng, VirtualClock

@@ -29,7 +29,7 @@ from pgjobs.adapters.postgres.statement import (
 from pgjobs.adapters.postgres.values import Parameters
 from pgjobs.adapters.postgres.where import at_head, by_id, up_to, where
 from pgjobs.rules import lifecycle
-from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
+from pgjobs.rules.job import COLUMNS, Job, NewJob
 from pgjobs.rules.lifecycle import Change, Event, Settlement
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import claim_order
@@ -75,7 +75,7 @@ def inserted(effect: effects.Insert, results: Sequence[list[Row]]) -> list[Job]:
 def notes(
     rows: Sequence[_Due], now: datetime, names: Names, given: Parameters
 ) -> list[tuple[Note, str]]:
-    """Who is told of new rows: each queue in which something is available, and when the first other is due."""
+    """Who is told of new rows: each queue where one is available, and when the first of the others is due."""
     ready = dict.fromkeys(new.queue for new, at in rows if at <= now)
     waits = [at for _, at in rows if at > now]
     found: list[tuple[Note, str]] = []
@@ -198,9 +198,7 @@ def _one_completion(settlements: Sequence[Settlement]) -> Change | None:
     return change if alike and len({each.id for each in settlements}) == len(settlements) else None
 
 
-def _complete(
-    settlements: Sequence[Settlement], change: Change, names: Names
-) -> Plan[list[bool]]:
+def _complete(settlements: Sequence[Settlement], change: Change, names: Names) -> Plan[list[bool]]:
     """What ``_settle`` does, in four fifths of the time: without a join, the rows are found in one scan.
 
     Runs that ended together were mostly claimed together, under one token. Otherwise each id has its

@@ -12,12 +12,12 @@ from pgjobs.engine.duty import LONGEST_PAUSE_S
 from pgjobs.engine.heart import EVERY as BEAT
 from pgjobs.engine.heart import TOO_OLD
 from pgjobs.engine.leader import SPAN
-from pgjobs.engine.node import GIVE_UP_AFTER, POLL_INTERVAL
+from pgjobs.engine.node import GIVE_UP_AFTER
 from pgjobs.engine.strays import EVERY as LOOK_FOR_STRAYS
 from pgjobs.plugins import Cron, CronEntry, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.rules.control import Control
 from pgjobs.rules.limits import Limits
-from pgjobs.rules.options import EVERY_QUEUE, Queue
+from pgjobs.rules.options import EVERY_QUEUE, POLL_INTERVAL, Queue
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.stalled import MISSED_BEATS
 from pgjobs.worker import Registry

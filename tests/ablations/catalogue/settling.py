@@ -28,6 +28,12 @@ SETTLING = (
                 "  AND coalesce(job.attempted_by[2], '') = given.token\n",
                 "WHERE job.id = given.id AND job.state::text = 'executing'\n",
             ),
+            Edit(
+                "adapters/postgres/writing.py",
+                "AND job.state::text = 'executing'\n"
+                "  AND coalesce(job.attempted_by[2], '') = {token}\n",
+                "AND job.state::text = 'executing'\n",
+            ),
         ),
         ("test_a_late_outcome_changes_nothing_after_the_job_was_claimed_anew",),
         invariants=("fenced",),
@@ -66,6 +72,12 @@ SETTLING = (
                 "WHERE job.id = given.id AND job.state::text = 'executing'\n"
                 "  AND coalesce(job.attempted_by[2], '') = given.token\n",
                 "WHERE job.id = given.id AND coalesce(job.attempted_by[2], '') = given.token\n",
+            ),
+            Edit(
+                "adapters/postgres/writing.py",
+                "WHERE job.id = ANY ({given.numbers(ids)}) AND job.state::text = 'executing'\n"
+                "  AND ",
+                "WHERE job.id = ANY ({given.numbers(ids)})\n  AND ",
             ),
         ),
         ("test_a_late_outcome_changes_nothing_after_a_cancellation",),

@@ -174,7 +174,7 @@ STAGING = (
         "With every notification lost a job starts up to 10 s late.",
         (
             Edit(
-                "engine/node.py",
+                "rules/options.py",
                 "POLL_INTERVAL = timedelta(seconds=1)",
                 "POLL_INTERVAL = timedelta(seconds=10)",
             ),
