@@ -81,8 +81,20 @@ class _Names:
 class Witness(Protocol):
     """Sees what becomes of processes, by their names in the store."""
 
+    def suspended(self, node: str) -> None:
+        """One does nothing, until it is resumed."""
+        ...
+
     def resumed(self, node: str, now: datetime) -> None:
         """One that was suspended goes on."""
+        ...
+
+    def stopping(self, node: str, grace: timedelta, now: datetime) -> None:
+        """One is told to stop."""
+        ...
+
+    def stopped(self, node: str, now: datetime) -> None:
+        """The stop of one has ended, and it goes."""
         ...
 
     def gone(self, node: str) -> None:
@@ -138,6 +150,8 @@ class Cluster:
                 self._end(machine)
             elif member is not None and machine.wakes_at is None and member.node.stopped:
                 member.executor.close()
+                if self.overseer is not None and machine.line is not None:
+                    self.overseer.stopped(machine.line.name, self._clock.now())
                 self._end(machine)
                 member.node.ended()
         self._gather()
@@ -215,12 +229,16 @@ class Cluster:
         self._recorder.note("stopping", name, f"grace {elapsed(grace)}")
         machine.stopping = True
         machine.member.node.stop(machine.clock.now(), grace)
+        if self.overseer is not None and machine.line is not None:
+            self.overseer.stopping(machine.line.name, grace, self._clock.now())
 
     def suspend(self, name: str, span: timedelta) -> None:
         """The process does nothing for ``span``, and then goes on where it was."""
         machine = self._awake(name, "be suspended")
         self._recorder.note("suspend", name, f"for {elapsed(span)}")
         machine.wakes_at = later(self._clock.now(), span)
+        if self.overseer is not None and machine.line is not None:
+            self.overseer.suspended(machine.line.name)
         self._gather()
 
     def partition(self, name: str) -> None:

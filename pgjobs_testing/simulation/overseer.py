@@ -34,6 +34,7 @@ class Overseer:
         if self._cluster.store.alarm is not None:
             raise self._cluster.store.alarm
         now = self._clock.now()
+        self.invariants.look(now)
         if now - self._compared >= COMPARED_EVERY:
             self._compared = now
             self.invariants.compare(self._rows(), now)
@@ -81,7 +82,7 @@ class Overseen:
         now: Callable[[], datetime],
     ) -> None:
         self.inside, self._node, self._invariants, self._now = inside, node, invariants, now
-        self.tell, self.close = inside.tell, inside.close
+        self.close = inside.close
         self.next_due, self.turn, self.turn_async = inside.next_due, inside.turn, inside.turn_async
 
     def start(self, runs: list[Run]) -> None:
@@ -90,6 +91,11 @@ class Overseen:
             if run.then is None:
                 self._invariants.started(self._node, run.job, now)
         self.inside.start(runs)
+
+    def tell(self, run: Run) -> None:
+        if run.then is None:
+            self._invariants.told(self._node, run.job, self._now())
+        self.inside.tell(run)
 
     def collect(self) -> list[Finished]:
         ended = self.inside.collect()

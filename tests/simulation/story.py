@@ -38,7 +38,11 @@ SECOND = timedelta(seconds=1)
 BEAT = 10 * SECOND
 
 
-def perform(job: Job) -> None:
+async def perform(job: Job) -> None:
+    raise AssertionError("a story runs no code")
+
+
+def in_a_thread(job: Job) -> None:
     raise AssertionError("a story runs no code")
 
 
@@ -54,7 +58,9 @@ class Story:
         **facts: Any,
     ) -> None:
         registry = Registry()
-        registry.add(Worker(perform, {"name": "task", **(worker or {})}))
+        options = {"name": "task", **(worker or {})}
+        code = in_a_thread if options.get("executor") == "thread" else perform
+        registry.add(Worker(code, options))
         self.store = store or MemoryStore()
         self.facts = Facts(queues or {"default": Queue(10)}, registry, **facts)
         self.seen = Invariants(self.facts)

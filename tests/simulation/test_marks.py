@@ -17,19 +17,10 @@ from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.selection import HasAll, OneOf, Selection
 from pgjobs_testing.simulation.invariants import EXPECTED_MARKS, Marks
 from pgjobs_testing.simulation.invariants.sight import CLIENT
+from tests.simulation.stories.inserting import once
+from tests.simulation.stories.leading import finished, prune, rescue, silent, tick, ticking
+from tests.simulation.stories.told import MINUTE, PLUGINS, running
 from tests.simulation.story import SECOND, START, Story
-from tests.simulation.test_invariants import (
-    MINUTE,
-    PLUGINS,
-    finished,
-    once,
-    prune,
-    rescue,
-    running,
-    silent,
-    tick,
-    ticking,
-)
 
 MADE: dict[str, Callable[[], Story]] = {}
 LOST = StoreUnavailableError("the line is dead")

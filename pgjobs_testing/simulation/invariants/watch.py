@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from pgjobs.effects import (
@@ -36,6 +36,7 @@ from pgjobs_testing.simulation.invariants import (
     passing,
     starting,
 )
+from pgjobs_testing.simulation.invariants.ending import Endings
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.hearing import Hearing, Losses, Runs
 from pgjobs_testing.simulation.invariants.marks import Marking, Marks
@@ -63,9 +64,9 @@ class Judges:
 class Invariants:
     """The watch over one world: safety after each effect, liveness ``at_rest``.
 
-    ``compare`` holds the store's rows against the ledger. ``started``, ``ended`` and ``gone`` tell of runs,
-    which no effect tells of; without them the concurrency of a node is not looked at. ``marks`` count what
-    was seen. ``alarm`` is the first alarm: an engine that survives its plugins may catch the error.
+    ``compare`` holds the store's rows against the ledger. ``started``, ``told``, ``ended`` and ``gone`` tell
+    of runs, which no effect tells of; without them the concurrency of a node is not looked at. ``marks``
+    count what was seen. ``alarm`` is the first: an engine that survives its plugins may catch the error.
     """
 
     def __init__(self, facts: Facts) -> None:
@@ -78,6 +79,7 @@ class Invariants:
         self._losses = Losses()
         self._skipped = leading.Skipped()
         self._runs = Runs()
+        self._endings = Endings(facts, self.ledger)
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
         self._judges = self._of_effects()
@@ -124,6 +126,7 @@ class Invariants:
         self._hearing.failed(node, effect)
         self._losses.failed(node, effect)
         self._skipped.failed(effect, error)
+        self._endings.failed(node, effect)
 
     # What effects do not tell
 
@@ -137,19 +140,48 @@ class Invariants:
         if claim in self._runs.started:
             self._alarm("one_start", f"job {job.id} starts twice under one claim", now, job.id)
         self._runs.begin(node, claim, job.queue)
+        self._endings.started(node, job, now)
+
+    def told(self, node: str, job: Job, now: datetime) -> None:
+        """``node`` tells a run to stop."""
+        self._endings.told(node, job, now)
 
     def ended(self, node: str, job: Job) -> None:
         """A run on ``node`` has really ended, and its slot is free."""
         self._runs.end(node, (job.id, job.token))
+        self._endings.ended(node, job)
 
     def gone(self, node: str) -> None:
         """A node (its name in the store) is no more: crashed or stopped; its runs are gone with it."""
         self._runs.running.pop(node, None)
         self._losses.gone(node)
+        self._endings.gone(node)
+
+    def stopping(self, node: str, grace: timedelta, now: datetime) -> None:
+        """A node is told to stop; its runs may go on for ``grace``."""
+        self._endings.stopping(node, grace, now)
+
+    def stopped(self, node: str, now: datetime) -> None:
+        """A node's stop has ended; it is ``gone`` right after."""
+        alarm = self._endings.left(node, now)
+        if alarm is not None:
+            raise self._kept(AlarmError(alarm))
+
+    def suspended(self, node: str) -> None:
+        """A node does nothing, until it is resumed."""
+        self._endings.suspended(node)
 
     def resumed(self, node: str, now: datetime) -> None:
         """A node that was suspended goes on: it could hear nothing meanwhile."""
         self._hearing.stood_still(node, now)
+        self._endings.resumed(node, now)
+
+    def look(self, now: datetime) -> None:
+        """An instant is over: everybody who is awake has had its turn."""
+        try:
+            self._endings.look(now)
+        except AlarmError as error:
+            raise self._kept(error) from None
 
     def planted(self, rows: Sequence[Job], now: datetime) -> None:
         """Rows were written past every effect, as another program would."""
@@ -212,6 +244,7 @@ class Invariants:
             starting.Tokens(self._runs).claims,
             limits.within_demand,
             limits.limited,
+            self._endings.claims,
             starting.beats_first,
             starting.Unpaused(self._hearing),
             limits.Slots(self._hearing, self._runs),
@@ -263,7 +296,13 @@ class Invariants:
             inserting.replaces,
             inserting.Fingerprints(),
         )
-        outcome = (passing.fenced, *every, passing.at_its_last_attempt, passing.backed_off)
+        outcome = (
+            passing.fenced,
+            *every,
+            self._endings.outcome,
+            passing.at_its_last_attempt,
+            passing.backed_off,
+        )
         claimed = (
             starting.in_order,
             starting.in_its_own_name,

@@ -3,6 +3,7 @@
 from tests.ablations.ablation import Ablation
 from tests.ablations.catalogue.backoffs import BACKOFFS
 from tests.ablations.catalogue.claiming import CLAIMING
+from tests.ablations.catalogue.ending import ENDING
 from tests.ablations.catalogue.leading import LEADING
 from tests.ablations.catalogue.limits import LIMITS
 from tests.ablations.catalogue.operating import OPERATING
@@ -14,6 +15,7 @@ from tests.ablations.catalogue.uniqueness import UNIQUENESS
 ROOMS: dict[str, tuple[Ablation, ...]] = {
     "Claims": CLAIMING,
     "Outcomes": SETTLING,
+    "Time limits and stops": ENDING,
     "Backoff": BACKOFFS,
     "Due jobs and wake-ups": STAGING,
     "Uniqueness": UNIQUENESS,

@@ -184,19 +184,6 @@ OPERATING = (
         ("test_a_thread_is_never_given_back_and_keeps_its_node_until_it_returns",),
     ),
     Ablation(
-        "a stopping node goes on claiming",
-        None,
-        "It starts jobs until its grace is over, and gives them back.",
-        (
-            Edit(
-                "engine/queue.py",
-                "if self._closed or self.effective.paused:",
-                "if self.effective.paused:",
-            ),
-        ),
-        ("test_a_stopping_node_waits_for_what_runs_and_claims_nothing_more",),
-    ),
-    Ablation(
         "SQL: a table's ids are int4",
         104,
         "Beyond 2,147,483,647 jobs no insert succeeds.",

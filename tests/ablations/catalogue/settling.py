@@ -330,37 +330,4 @@ SETTLING = (
         ),
         invariants=("same_args",),
     ),
-    Ablation(
-        "a time limit counts from the due instant",
-        68,
-        "A job that waited longer than its time limit is timed out as it starts.",
-        (
-            Edit(
-                "engine/runs.py",
-                "run.limit, run.deadline = limit, later(now, limit)",
-                "run.limit, run.deadline = limit, later(job.scheduled_at, limit)",
-            ),
-        ),
-        (
-            "TestInMemory",
-            "test_a_run_is_settled_as_a_failure_at_its_very_deadline",
-            "test_a_time_limit_counts_from_the_start_of_the_run",
-        ),
-    ),
-    Ablation(
-        "a run past its time limit is not told",
-        68,
-        "Its job is settled as a failure, and its run goes on beside the next attempt.",
-        (
-            Edit(
-                "engine/runs.py",
-                "            self._tell(run)\n            self._settle(run, outcome.failed(error)",
-                "            run.told = True\n            self._settle(run, outcome.failed(error)",
-            ),
-        ),
-        (
-            "TestInMemory",
-            "test_a_task_gives_its_slot_back_at_the_deadline",
-        ),
-    ),
 )

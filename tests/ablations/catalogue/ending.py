@@ -1,0 +1,129 @@
+"""Faults in how runs are brought to their ends: time limits, stops, and what is given back."""
+
+from tests.ablations.ablation import Ablation, Edit
+
+ENDING = (
+    Ablation(
+        "a time limit counts from the due instant",
+        68,
+        "A job that waited longer than its time limit is timed out as it starts.",
+        (
+            Edit(
+                "engine/runs.py",
+                "run.limit, run.deadline = limit, later(now, limit)",
+                "run.limit, run.deadline = limit, later(job.scheduled_at, limit)",
+            ),
+        ),
+        (
+            "TestInMemory",
+            "test_a_run_is_settled_as_a_failure_at_its_very_deadline",
+            "test_a_time_limit_counts_from_the_start_of_the_run",
+        ),
+        invariants=("time_limit",),
+    ),
+    Ablation(
+        "a run past its time limit is not told",
+        68,
+        "Its job is settled as a failure, and its run goes on beside the next attempt.",
+        (
+            Edit(
+                "engine/runs.py",
+                "            self._tell(run)\n            self._settle(run, outcome.failed(error)",
+                "            run.told = True\n            self._settle(run, outcome.failed(error)",
+            ),
+        ),
+        (
+            "TestInMemory",
+            "test_a_task_gives_its_slot_back_at_the_deadline",
+        ),
+        invariants=("time_limit",),
+    ),
+    Ablation(
+        "a run past its time limit is told, and its end waited for",
+        None,
+        "A run that ignores its deadline is settled when it ends, as if it had none.",
+        (
+            Edit(
+                "engine/runs.py",
+                "            self._tell(run)\n"
+                "            self._settle(run, outcome.failed(error), now, self._clock.monotonic())\n",
+                "            self._tell(run)\n",
+            ),
+        ),
+        ("test_an_outcome_after_the_deadline_is_late_and_changes_nothing",),
+        invariants=("time_limit",),
+    ),
+    Ablation(
+        "what is given back at a stop counts as a failure",
+        None,
+        "Each deployment costs the jobs that run then an attempt, and they wait for their backoff.",
+        (
+            Edit(
+                "engine/runs.py",
+                "        settlement = lifecycle.release(run.job, now)\n",
+                '        stopped = outcome.failed(StoreError("the node stopped"))\n'
+                "        settlement = lifecycle.settle(run.job, stopped, now, delay_s(run, None))\n",
+            ),
+        ),
+        (
+            "test_after_the_grace_a_task_is_given_back_with_its_attempt",
+            "stop-gives-back.yaml",
+        ),
+        invariants=("given_back",),
+    ),
+    Ablation(
+        "a stopping node leaves what still runs to be rescued",
+        None,
+        "What a stop cuts short waits for the silence of its node, and has used its attempt.",
+        (
+            Edit(
+                "engine/runs.py",
+                "                continue  # it cannot be stopped, so it is not given back while it runs\n"
+                "            self.release(run, now)\n",
+                "                continue  # it cannot be stopped, so it is not given back while it runs\n"
+                "            run.settled = True\n",
+            ),
+        ),
+        (
+            "test_after_the_grace_a_task_is_given_back_with_its_attempt",
+            "stop-gives-back.yaml",
+        ),
+        invariants=("given_back",),
+    ),
+    Ablation(
+        "a stopping node goes on claiming",
+        None,
+        "It starts jobs until its grace is over, and gives them back.",
+        (
+            Edit(
+                "engine/queue.py",
+                "if self._closed or self.effective.paused:",
+                "if self.effective.paused:",
+            ),
+        ),
+        ("test_a_stopping_node_waits_for_what_runs_and_claims_nothing_more",),
+        invariants=("stops",),
+    ),
+    Ablation(
+        "a stop waits for its runs as long as they take",
+        None,
+        "Its grace is over, and no run is told.",
+        (
+            Edit(
+                "engine/node.py",
+                "        if now >= stop_at and not self._gave_back:\n",
+                "        if now >= later(stop_at, GIVE_UP_AFTER) and not self._gave_back:\n",
+            ),
+            Edit(
+                "engine/node.py",
+                "            first = earliest(first, self._stop_at)\n",
+                "            first = earliest(first, later(self._stop_at, GIVE_UP_AFTER))\n",
+            ),
+        ),
+        (
+            "test_after_the_grace_a_task_is_given_back_with_its_attempt",
+            "stop-gives-back.yaml",
+        ),
+        invariants=("stops",),
+    ),
+)
