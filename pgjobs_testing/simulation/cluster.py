@@ -85,6 +85,10 @@ class Witness(Protocol):
         """One does nothing, until it is resumed."""
         ...
 
+    def slowed(self, node: str) -> None:
+        """Answers take a while to reach one."""
+        ...
+
     def resumed(self, node: str, now: datetime) -> None:
         """One that was suspended goes on."""
         ...
@@ -265,6 +269,7 @@ class Cluster:
         machine.slow = by
         if machine.line is not None:
             machine.line.slow = by
+            self._tell_of_slowness(machine.line)
         self._recorder.note("slow", name, f"by {elapsed(by)}")
 
     def trap(self, name: str, trap: Trap) -> None:
@@ -304,6 +309,7 @@ class Cluster:
             self._recorder.show(own, name)
         line = machine.line = Line(self.store, name, own)
         line.cut, line.slow = machine.cut, machine.slow
+        self._tell_of_slowness(line)
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         line.committed = lambda effect: self._recorder.note(
             "commits", name, f"a late {name_of(effect)}"
@@ -332,6 +338,10 @@ class Cluster:
         machine.member = Member(node, line, executor, machine.clock)
         node.start(machine.clock.now())
         self._gather()
+
+    def _tell_of_slowness(self, line: Line) -> None:
+        if line.slow and self.overseer is not None:
+            self.overseer.slowed(line.name)
 
     def _end(self, machine: _Machine) -> None:
         if machine.line is not None:

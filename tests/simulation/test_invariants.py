@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pgjobs.plugins import Cron
+from pgjobs.rules.job import NewJob
 from pgjobs_testing.simulation import invariants
 from pgjobs_testing.simulation.watching import AlarmError
+from pgjobs_testing.simulation.world import World
 from tests.simulation.stories import (
     asking,
     ending,
@@ -78,3 +81,12 @@ def test_every_invariant_has_a_history_that_breaks_it() -> None:
         and isinstance(call.args[0], ast.Constant)
     }
     assert named == {name for name, _ in BROKEN}
+
+
+def test_the_entries_of_a_crontab_are_known_as_nodes_name_them() -> None:
+    crontab = Cron([("* * * * *", NewJob("task", {}))])
+    with World(nodes=1, plugins=[crontab], workers={"task": {"runs": [{"for": "1s"}]}}) as world:
+        world.advance(1)
+        assert world._play.overseer is not None
+        invariants = world._play.overseer.invariants
+        assert [*invariants.ledger.ticks] == [*invariants.facts.entries]

@@ -102,10 +102,10 @@ class Facts:
         return min(found, default=None)
 
     @cached_property
-    def entries(self) -> tuple[CronEntry, ...]:
-        """Every entry that inserts jobs, by its key."""
+    def entries(self) -> dict[str, CronEntry]:
+        """Every entry that inserts jobs, by its key in the store, which names the instance as well."""
         found = {entry.key: entry for cron in _of(self.plugins, Cron) for entry in cron.entries}
-        return tuple(found[key] for key in sorted(found))
+        return {f"{self.lease}:{key}": found[key] for key in sorted(found)}
 
     @cached_property
     def led(self) -> bool:

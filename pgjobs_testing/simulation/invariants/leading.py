@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-from pgjobs.effects import Effect
-from pgjobs.engine.leader import SPAN
-from pgjobs.leading import Fence, Lead, Lease, Rescue, Tick
-from pgjobs.rules import crontab
-from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
+from pgjobs.leading import Fence, Lead, Lease, Rescue
 from pgjobs.rules.job import Job
 from pgjobs.rules.schedule import EPOCH
 from pgjobs.rules.stalled import FOREIGN_UNKNOWN, MISSED_BEATS
 from pgjobs_testing.simulation.invariants.sight import Sight, named
+from pgjobs_testing.simulation.invariants.ticking import back, entry_of, window
 from pgjobs_testing.simulation.ledger import Ledger, node_of
-
-MOMENT = timedelta(microseconds=1)
 
 
 def holds(ledger: Ledger, fence: Fence) -> bool:
@@ -84,44 +78,10 @@ def once_a_tick(sight: Sight) -> None:
     ago = effect.fence.now - effect.at
     if ago < timedelta(0):
         sight.alarm("once_a_tick", f"{tick} is fired {-ago} early")
-    for entry in sight.facts.entries:
-        if entry.key == effect.key and not entry.crontab.reboot:
-            window = SPAN if entry.catch_up is None else entry.catch_up
-            if ago > window:
-                sight.alarm(
-                    "once_a_tick", f"{tick} is fired {ago} late, where {window} is made up for"
-                )
-
-
-class Skipped:
-    """No tick that is made up for is left out before a later one, whoever leads (edge 13; bug 83)."""
-
-    def __init__(self) -> None:
-        self._refused: dict[str, datetime] = {}
-
-    def fires(self, sight: Sight) -> None:
-        """A tick is fired: it must be the next after its watermark."""
-        effect, now = sight.effect, sight.effect.fence.now
-        mark = sight.ledger.ticks.get(effect.key)
-        if mark is None or sight.answer is None:
-            return
-        for entry in sight.facts.entries:
-            if entry.key == effect.key and not entry.crontab.reboot:
-                window = SPAN if entry.catch_up is None else entry.catch_up
-                since = max(mark, back(now, window + MOMENT), self._refused.get(entry.key, EPOCH))
-                due = crontab.next_tick(entry.crontab, entry.zone, since)
-                if due is not None and due < effect.at:
-                    sight.alarm(
-                        "skipped",
-                        f"the tick {effect.at} of {effect.key} is fired, and that of {due} never was",
-                    )
-
-    def failed(self, effect: Effect[Any], error: Exception) -> None:
-        """A tick that the store refuses for itself is left out, and the next one fired."""
-        if isinstance(effect, Tick) and not isinstance(
-            error, StoreUnavailableError | LeaseLostError
-        ):
-            self._refused[effect.key] = effect.at
+    entry = entry_of(sight)
+    if entry is not None and ago > window(entry):
+        made = window(entry)
+        sight.alarm("once_a_tick", f"{tick} is fired {ago} late, where {made} is made up for")
 
 
 def rescues(sight: Sight) -> None:
@@ -169,8 +129,3 @@ def aged(sight: Sight) -> None:
             f"{answer.count} are pruned, of {len(old)} that are old enough",
             *(job.id for job in old),
         )
-
-
-def back(now: datetime, span: timedelta) -> datetime:
-    """``now - span``; the epoch where there is no such instant."""
-    return now - span if span <= now - EPOCH else EPOCH

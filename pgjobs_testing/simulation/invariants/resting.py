@@ -114,14 +114,14 @@ class Rest:
             self._alarm("one_leader", f"nobody leads: the lease is {lease}")
 
     def _ticks(self) -> None:
-        for entry in self._facts.entries:
-            mark = self._ledger.ticks.get(entry.key)
+        for key, entry in self._facts.entries.items():
+            mark = self._ledger.ticks.get(key)
             if entry.crontab.reboot or mark is None:
                 continue
             settled = self._since + settles_within(self._facts)
             tick = crontab.next_tick(entry.crontab, entry.zone, max(mark, settled))
             if tick is not None and self._now - tick > self._soon + timedelta(seconds=1):
-                self._alarm("fires", f"the tick {tick} of {entry.key} was not fired")
+                self._alarm("fires", f"the tick {tick} of {key} was not fired")
 
     def _alarm(self, invariant: str, seen: str, *jobs: int) -> NoReturn:
         raise AlarmError(Alarm(invariant, f"{seen} (at rest since {self._since})", self._now, jobs))

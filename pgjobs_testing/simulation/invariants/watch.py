@@ -35,6 +35,7 @@ from pgjobs_testing.simulation.invariants import (
     limits,
     passing,
     starting,
+    ticking,
 )
 from pgjobs_testing.simulation.invariants.ending import Endings
 from pgjobs_testing.simulation.invariants.facts import Facts
@@ -77,7 +78,8 @@ class Invariants:
         self._marking = Marking(self.marks)
         self._hearing = Hearing(facts)
         self._losses = Losses()
-        self._skipped = leading.Skipped()
+        self._skipped = ticking.Skipped()
+        self._made_up_for = ticking.MadeUpFor(facts)
         self._runs = Runs()
         self._endings = Endings(facts, self.ledger)
         self._given_up: dict[int, Effect[Any]] = {}
@@ -127,6 +129,7 @@ class Invariants:
         self._losses.failed(node, effect)
         self._skipped.failed(effect, error)
         self._endings.failed(node, effect)
+        self._made_up_for.failed(node)
 
     # What effects do not tell
 
@@ -167,6 +170,10 @@ class Invariants:
         if alarm is not None:
             raise self._kept(AlarmError(alarm))
 
+    def slowed(self, node: str) -> None:
+        """Answers of the store take a while to reach a node."""
+        self._made_up_for.slowed(node)
+
     def suspended(self, node: str) -> None:
         """A node does nothing, until it is resumed."""
         self._endings.suspended(node)
@@ -175,6 +182,7 @@ class Invariants:
         """A node that was suspended goes on: it could hear nothing meanwhile."""
         self._hearing.stood_still(node, now)
         self._endings.resumed(node, now)
+        self._made_up_for.resumed(node, now)
 
     def look(self, now: datetime) -> None:
         """An instant is over: everybody who is awake has had its turn."""
@@ -270,12 +278,13 @@ class Invariants:
             Resign: Judges(),
             Rescue: Judges((leading.fence_held, leading.rescues)),
             Prune: Judges((leading.fence_held, leading.aged)),
-            Watermarks: Judges((leading.fence_held,)),
+            Watermarks: Judges((leading.fence_held, self._made_up_for.read)),
             Tick: Judges(
                 (
                     leading.fence_held,
                     leading.once_a_tick,
                     self._skipped.fires,
+                    self._made_up_for.fires,
                     inserting.answered,
                     marks.of_tick,
                 )

@@ -135,6 +135,49 @@ def a_new_leader_leaves_out_a_tick_that_is_made_up_for() -> None:
     tick(catching_up(), START + 2 * MINUTE)
 
 
+def leading_late(seconds: float) -> Story:
+    """A leader that has read the watermarks so long after the tick of a minute, and fires the next."""
+    story = Story(plugins=PLUGINS)
+    story.up()
+    story.lead()
+    story.do("a", Watermarks(story.fence(), ((KEY, story.now),)))
+    story.wait(59.998 + seconds)
+    story.lead("b")
+    story.do("b", Watermarks(story.fence("b", 2), ((KEY, story.now),)))
+    story.wait(60 - seconds)
+    story.lead("b")
+    story.do("b", Tick(story.fence("b", 2), KEY, START + 2 * MINUTE, (NewJob("task", {}),)))
+    return story
+
+
+@breaks("made_up_for")
+def a_new_leader_begins_after_a_tick_that_is_made_up_for() -> None:
+    leading_late(29)
+
+
+def sound_tick_that_fell_due_too_long_before_there_was_a_leader() -> None:
+    leading_late(31)
+
+
+@breaks("made_up_for")
+def a_leader_that_went_on_in_time_leaves_out_the_tick_that_it_slept_over() -> None:
+    story = ticking()
+    story.wait(70)
+    story.seen.resumed("a", story.now)
+    story.wait(49.998)
+    story.lead()
+    tick(story, START + 2 * MINUTE)
+
+
+def sound_tick_that_a_leader_slept_over_for_too_long() -> None:
+    story = ticking()
+    story.wait(91)
+    story.seen.resumed("a", story.now)
+    story.wait(28.998)
+    story.lead()
+    tick(story, START + 2 * MINUTE)
+
+
 def sound_ticks_that_are_made_up_for_in_turn() -> None:
     story = catching_up()
     tick(story, START + MINUTE)

@@ -15,7 +15,8 @@ from tests.simulation.story import SECOND, Story
 BROKEN: list[tuple[str, Callable[[], None]]] = []
 """The name of an invariant, and a history whose last effect breaks it."""
 PLUGINS = (Stalled(), Pruner(max_age=300), Cron([("* * * * *", NewJob("task", {}))]))
-KEY = PLUGINS[2].entries[0].key
+KEY = f"default:{PLUGINS[2].entries[0].key}"
+"""The entry as the store knows it."""
 MINUTE = 60 * SECOND
 
 
