@@ -81,11 +81,14 @@ class BoundedRecorder(Recorder):
     ) -> None:
         super().__init__(clock, passing_on)
         self._errors, self._bounded = 0, bounded
+        self.heard: Callable[[str, Mapping[str, Any]], None] | None = None
 
     def emit(
         self, event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]
     ) -> None:
         super().emit(event, measurements, metadata)
+        if self.heard is not None:
+            self.heard(event, metadata)
         if event == "pgjobs.store.error":
             error: Exception = metadata["error"]
             if not isinstance(error, Asked):
@@ -210,6 +213,7 @@ class Play:
         self.overseer: Overseer | None = None
         if scenario.invariants:
             self.overseer = overseer(scenario, self.cluster, self.clock, make, most)
+            self.recorder.heard = self.overseer.heard
         self.recorder.setting = lambda: Setting(
             tuple(scenario.nodes),
             {name: spec.made() for name, spec in scenario.queues.items()},

@@ -81,7 +81,7 @@ class _Names:
 class Witness(Protocol):
     """Sees what becomes of processes, by their names in the store."""
 
-    def suspended(self, node: str) -> None:
+    def suspended(self, node: str, now: datetime) -> None:
         """One does nothing, until it is resumed."""
         ...
 
@@ -242,7 +242,7 @@ class Cluster:
         self._recorder.note("suspend", name, f"for {elapsed(span)}")
         machine.wakes_at = later(self._clock.now(), span)
         if self.overseer is not None and machine.line is not None:
-            self.overseer.suspended(machine.line.name)
+            self.overseer.suspended(machine.line.name, self._clock.now())
         self._gather()
 
     def partition(self, name: str) -> None:

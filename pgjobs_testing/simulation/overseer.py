@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.effects import Find
@@ -14,6 +15,7 @@ from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.flow import VirtualExecutor
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.invariants import Facts, Invariants, settles_within
+from pgjobs_testing.simulation.watching import AlarmError
 
 COMPARED_EVERY = timedelta(minutes=10)
 
@@ -38,6 +40,13 @@ class Overseer:
         if now - self._compared >= COMPARED_EVERY:
             self._compared = now
             self.invariants.compare(self._rows(), now)
+
+    def heard(self, event: str, metadata: Mapping[str, Any]) -> None:
+        """Telemetry of any node. Whoever tells goes on: the instant ends with the alarm."""
+        try:
+            self.invariants.heard(event, metadata, self._clock.now())
+        except AlarmError as alarm:
+            self._cluster.store.alarm = self._cluster.store.alarm or alarm
 
     def at_the_end(self, since: datetime | None) -> None:
         """Faults ended at ``since`` (None: not yet): where that is long ago, everything must be at rest."""

@@ -27,11 +27,12 @@ from tests.simulation.stories import (
     resting,
     rows,
     starting,
+    telling,
 )
 from tests.simulation.stories.told import BROKEN, running
 from tests.simulation.story import Story
 
-STORIES = (asking, ending, inserting, leading, limits, near, resting, rows, starting)
+STORIES = (asking, ending, inserting, leading, limits, near, resting, rows, starting, telling)
 SOUND = [
     told
     for each in STORIES

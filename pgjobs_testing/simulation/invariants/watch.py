@@ -7,7 +7,7 @@ from the answer is looked at last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -43,6 +43,7 @@ from pgjobs_testing.simulation.invariants.hearing import Hearing, Losses, Runs
 from pgjobs_testing.simulation.invariants.marks import Marking, Marks
 from pgjobs_testing.simulation.invariants.resting import Rest
 from pgjobs_testing.simulation.invariants.sight import Sight
+from pgjobs_testing.simulation.invariants.telling import Tellings
 from pgjobs_testing.simulation.ledger import Ledger
 from pgjobs_testing.simulation.passages import Passage, enter
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
@@ -82,6 +83,7 @@ class Invariants:
         self._made_up_for = ticking.MadeUpFor(facts)
         self._runs = Runs()
         self._endings = Endings(facts, self.ledger)
+        self._tellings = Tellings(facts, self.ledger)
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
         self._judges = self._of_effects()
@@ -130,6 +132,7 @@ class Invariants:
         self._skipped.failed(effect, error)
         self._endings.failed(node, effect)
         self._made_up_for.failed(node)
+        self._tellings.troubled(node, now)
 
     # What effects do not tell
 
@@ -149,6 +152,13 @@ class Invariants:
         """``node`` tells a run to stop."""
         self._endings.told(node, job, now)
 
+    def heard(self, event: str, metadata: Mapping[str, Any], now: datetime) -> None:
+        """Telemetry: of it, what is told of outcomes is judged."""
+        try:
+            self._tellings.heard(event, metadata, now)
+        except AlarmError as error:
+            raise self._kept(error) from None
+
     def ended(self, node: str, job: Job) -> None:
         """A run on ``node`` has really ended, and its slot is free."""
         self._runs.end(node, (job.id, job.token))
@@ -159,6 +169,7 @@ class Invariants:
         self._runs.running.pop(node, None)
         self._losses.gone(node)
         self._endings.gone(node)
+        self._tellings.gone(node)
 
     def stopping(self, node: str, grace: timedelta, now: datetime) -> None:
         """A node is told to stop; its runs may go on for ``grace``."""
@@ -174,20 +185,23 @@ class Invariants:
         """Answers of the store take a while to reach a node."""
         self._made_up_for.slowed(node)
 
-    def suspended(self, node: str) -> None:
+    def suspended(self, node: str, now: datetime) -> None:
         """A node does nothing, until it is resumed."""
         self._endings.suspended(node)
+        self._tellings.troubled(node, now)
 
     def resumed(self, node: str, now: datetime) -> None:
         """A node that was suspended goes on: it could hear nothing meanwhile."""
         self._hearing.stood_still(node, now)
         self._endings.resumed(node, now)
         self._made_up_for.resumed(node, now)
+        self._tellings.troubled(node, now)
 
     def look(self, now: datetime) -> None:
         """An instant is over: everybody who is awake has had its turn."""
         try:
             self._endings.look(now)
+            self._tellings.look(now)
         except AlarmError as error:
             raise self._kept(error) from None
 
@@ -263,7 +277,7 @@ class Invariants:
             Insert: Judges((inserting.answered,)),
             Claim: Judges(claims, (takes,)),
             ClaimWithin: Judges(claims, (takes, marks.of_claim)),
-            Settle: Judges((), (asking.not_refused, marks.of_settle)),
+            Settle: Judges((), (asking.not_refused, self._tellings.settled, marks.of_settle)),
             Poll: Judges(
                 (), (asking.poll_is_true, self._losses.polled, self._hearing.polled, marks.of_poll)
             ),
@@ -311,6 +325,7 @@ class Invariants:
             self._endings.outcome,
             passing.at_its_last_attempt,
             passing.backed_off,
+            self._tellings.outcome,
         )
         claimed = (
             starting.in_order,

@@ -263,6 +263,49 @@ SETTLING = (
             ),
         ),
         ("test_an_outcome_whose_answer_was_lost_is_told_once_and_as_saved",),
+        invariants=("outcome_told",),
+    ),
+    Ablation(
+        "an outcome whose answer was lost is told to nobody",
+        67,
+        "It was saved, and telemetry never tells of it.",
+        (
+            Edit(
+                "engine/settler.py",
+                "            self._saved(ending, saved, now)\n",
+                "            if not saved:\n                self._saved(ending, saved, now)\n",
+            ),
+        ),
+        ("test_an_outcome_whose_answer_was_lost_is_told_once_and_as_saved",),
+        invariants=("outcome_told",),
+    ),
+    Ablation(
+        "an outcome that counts for nothing is told as saved",
+        None,
+        "Telemetry tells of a job that is completed, and it was cancelled or rescued meanwhile.",
+        (
+            Edit(
+                "engine/settler.py",
+                "                self._saved(ending, counted, now)\n",
+                "                self._saved(ending, True, now)\n",
+            ),
+        ),
+        ("test_an_outcome_after_the_deadline_is_late_and_changes_nothing", "late-outcome.yaml"),
+        invariants=("outcome_told",),
+    ),
+    Ablation(
+        "an outcome is told with the state of its claim",
+        None,
+        "Telemetry tells of a job that has ended, and says that it executes.",
+        (
+            Edit(
+                "engine/runs.py",
+                "self._report.ended(run, lambda: lifecycle.apply(change, run.job), ",
+                "self._report.ended(run, lambda: run.job, ",
+            ),
+        ),
+        ("test_a_run_is_settled_as_a_failure_at_its_very_deadline",),
+        invariants=("outcome_told",),
     ),
     Ablation(
         "a cancelled run is not told",

@@ -46,7 +46,7 @@ def a_run_past_its_time_limit_is_not_told() -> None:
 @breaks("time_limit")
 def a_run_is_not_told_when_its_node_goes_on() -> None:
     story, _ = under_way()
-    story.seen.suspended("a")
+    story.seen.suspended("a", story.now)
     story.wait(60)
     story.seen.look(story.now)
     story.seen.resumed("a", story.now)
@@ -134,7 +134,7 @@ def sound_run_past_its_time_limit_by_one_clock_alone() -> None:
 
 def sound_run_past_its_time_limit_on_a_node_that_stands_still() -> None:
     story, _ = under_way()
-    story.seen.suspended("a")
+    story.seen.suspended("a", story.now)
     story.wait(60)
     story.seen.look(story.now)
 

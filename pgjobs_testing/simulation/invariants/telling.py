@@ -1,0 +1,123 @@
+"""What telemetry tells of outcomes: each that counts is told once, with the state that its row has then."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn
+
+from pgjobs.rules.job import Job, JobState
+from pgjobs_testing.simulation.invariants.facts import Facts
+from pgjobs_testing.simulation.invariants.sight import Sight
+from pgjobs_testing.simulation.ledger import Ledger
+from pgjobs_testing.simulation.passages import Passage
+from pgjobs_testing.simulation.watching import Alarm, AlarmError
+
+SAVED = ("pgjobs.job.stop", "pgjobs.job.exception")
+LATE = "pgjobs.job.late"
+Claim = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """An outcome that counts: what it made of its job, and since when nobody has been told."""
+
+    state: JobState
+    error: str | None
+    node: str
+    since: datetime
+
+
+class Tellings:
+    """Outcomes that count, and what is told of them (section 2 of the contract, edges 8 and 17; bug 67)."""
+
+    def __init__(self, facts: Facts, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._soon = 2 * facts.delay
+        self._due: deque[tuple[datetime, Claim, datetime]] = deque()
+        self._troubled: dict[str, datetime] = {}
+        self._untold: dict[Claim, _Outcome] = {}
+        self._told: dict[Claim, None] = {}
+
+    def outcome(self, sight: Sight, passage: Passage) -> None:
+        """An outcome counts. What is given back is none."""
+        settlement, after = passage.settlement, passage.after
+        if settlement is None or after is None or passage.event == "release":
+            return
+        error = settlement.change.error
+        counts = _Outcome(after.state, error, sight.node, sight.now)
+        self._untold[settlement.id, settlement.token] = counts
+
+    def settled(self, sight: Sight) -> None:
+        """A node knows by the answer, or soon after by the row, which of its outcomes were saved.
+
+        Also those that it had saved before, and not heard of.
+        """
+        if sight.late:
+            return
+        for each in sight.effect.settlements:
+            if (each.id, each.token) in self._untold:
+                due = sight.now + self._soon
+                self._due.append((due, (each.id, each.token), sight.now))
+
+    def troubled(self, name: str, now: datetime) -> None:
+        """An effect of a node failed, or the node stands still or goes on: it may have to ask again."""
+        self._troubled[name] = now
+
+    def gone(self, name: str) -> None:
+        """A process tells nothing any more."""
+        self._troubled.pop(name, None)
+        for claim in [claim for claim, each in self._untold.items() if each.node == name]:
+            del self._untold[claim]
+
+    def look(self, now: datetime) -> None:
+        """At the end of an instant: what a node knows, it has told, where anybody tells."""
+        while self._due and self._due[0][0] <= now:
+            _, claim, asked = self._due.popleft()
+            outcome = self._untold.get(claim)
+            if outcome is None or not self._told:
+                continue
+            troubled = self._troubled.get(outcome.node)
+            if troubled is None or troubled < asked:
+                seen = (
+                    f"job {claim[0]} is {outcome.state} since {outcome.since}, and nobody is told"
+                )
+                self._alarm("outcome_told", seen, claim, now)
+
+    def heard(self, event: str, metadata: Mapping[str, Any], now: datetime) -> None:
+        """A node, or who drains, tells of an outcome."""
+        if event not in SAVED and event != LATE:
+            return
+        job: Job = metadata["job"]
+        claim = job.id, job.token
+        found = self._untold.get(claim)
+        if event == LATE:
+            self._late(claim, found, metadata["error"], now)
+        elif found is None:
+            what = "told again" if claim in self._told else "told, and was never saved"
+            seen = f"the outcome {job.state} of job {job.id} is {what}"
+            self._alarm("outcome_told", seen, claim, now)
+        elif found.state is not job.state:
+            seen = f"job {job.id} is told to be {job.state}, and is {found.state}"
+            self._alarm("outcome_told", seen, claim, now)
+        else:
+            del self._untold[claim]
+            self._told[claim] = None
+
+    def _late(self, claim: Claim, found: _Outcome | None, error: str | None, now: datetime) -> None:
+        """What was saved is told as late where its row no longer shows it.
+
+        A run that was past its time limit ends a second time, with another error.
+        """
+        if found is None or found.error != error:
+            return
+        row = self._ledger.rows.get(claim[0])
+        if row is not None and row.token == claim[1] and row.state is found.state:
+            seen = f"the outcome of job {claim[0]} is told as late, which made it {found.state}"
+            self._alarm("outcome_told", seen, claim, now)
+        del self._untold[claim]
+
+    def _alarm(self, invariant: str, seen: str, claim: Claim, now: datetime) -> NoReturn:
+        raise AlarmError(Alarm(invariant, seen, now, (claim[0],)))
