@@ -14,6 +14,7 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from pgjobs.adapters.local import LocalStore
@@ -82,15 +83,22 @@ class Player:
             assert on_memory is not None
             return on_memory
         on_postgres = self._played(seed, "postgres", self._postgres)
-        return on_postgres if on_memory is None else compared(on_memory, on_postgres)
+        if on_memory is None:
+            return on_postgres
+        if self._memory is not None and differ(on_memory, on_postgres):
+            on_memory = self._played(seed, "memory", self._memory, traced=True)
+            on_postgres = self._played(seed, "postgres", self._postgres, traced=True)
+        return compared(on_memory, on_postgres)
 
     def close(self) -> None:
         """Close the connections, and stop a server that this process owns."""
         if self._own is not None:
             self._own.close()
 
-    def _played(self, seed: int, name: str, source: StoreSource) -> Verdict:
-        options = replace(self._options, store=name)
+    def _played(
+        self, seed: int, name: str, source: StoreSource, *, traced: bool = False
+    ) -> Verdict:
+        options = replace(self._options, store=name, traced=traced)
         try:
             verdict: object = self._world(seed, options, source.store(0))
         except Exception as error:
@@ -98,6 +106,11 @@ class Player:
         if isinstance(verdict, Verdict) and verdict.seed == seed:
             return verdict
         return unplayed(seed, f"the world returned {shown(verdict)}, not the Verdict on this seed")
+
+
+def differ(memory: Verdict, postgres: Verdict) -> bool:
+    """Whether two stores have different traces of a seed, and no other alarm says why."""
+    return memory.held and postgres.held and memory.digest != postgres.digest
 
 
 def compared(memory: Verdict, postgres: Verdict) -> Verdict:
@@ -113,7 +126,19 @@ def compared(memory: Verdict, postgres: Verdict) -> Verdict:
         f"{name} {verdict.digest} of {verdict.events} events in {verdict.virtual_s:g} s"
         for name, verdict in (("memory", memory), ("postgres", postgres))
     )
-    return replace(memory, alarm=f"the stores differ: {told}")
+    where = _first_difference(memory.trace, postgres.trace)
+    return replace(memory, alarm=f"the stores differ: {told}{where}", trace=None)
+
+
+def _first_difference(memory: str | None, postgres: str | None) -> str:
+    """The first line of two traces that is not the same, on lines of its own; empty without traces."""
+    if memory is None or postgres is None:
+        return ""
+    lines = zip_longest(memory.splitlines(), postgres.splitlines(), fillvalue="(nothing more)")
+    for n, (here, there) in enumerate(lines, 1):
+        if here != there:
+            return f"\n  line {n}\n    in memory:     {here}\n    on PostgreSQL: {there}"
+    return ""
 
 
 def unplayed(seed: int, alarm: str) -> Verdict:

@@ -48,6 +48,7 @@ def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:
         alarm,
         scenario,
         report,
+        played.trace.text() if options.traced else None,
     )
 
 

@@ -126,21 +126,22 @@ def alarm_of(verdict: Verdict, setup: Setup, directory: Path) -> str:
         lines.append(f"  drawn: {verdict.drawn}")
     lines.append(f"  again: {words(verdict.seed, setup.options, world)}")
     if verdict.scenario is not None:
-        lines.append(f"  scenario: {_written(verdict.seed, verdict.scenario, directory)}")
+        lines += _written(verdict.seed, verdict.scenario, directory)
     if verdict.report is not None:
         lines.append(indent(verdict.report, "    "))
     return "\n".join(lines)
 
 
-def _written(seed: int, scenario: str, directory: Path) -> str:
-    """The file's name. That it cannot be written must not end the campaign."""
+def _written(seed: int, scenario: str, directory: Path) -> list[str]:
+    """Where the scenario is. That it cannot be written must not end the campaign, nor lose it."""
     file = directory / f"alarm-{seed}.scenario.yaml"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file.write_text(scenario, encoding="utf-8")
     except OSError as error:
-        return f"{file} cannot be written: {error.strerror}"
-    return str(file)
+        refused = f"  scenario: {file} cannot be written: {error.strerror}; it is this:"
+        return [refused, indent(scenario.rstrip(), "    ")]
+    return [f"  scenario: {file}"]
 
 
 def sum_of(summary: Summary, setup: Setup) -> list[str]:

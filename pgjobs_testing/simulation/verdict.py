@@ -33,6 +33,7 @@ class Options:
 
     ``tries``: plays that may be spent on making a world smaller that raises an alarm; 0 leaves it as drawn.
     ``twice``: each is played a second time, and stopped at the first draw that differs.
+    ``traced``: the verdict has the whole trace, where its world gives it.
     """
 
     nodes: int = 3
@@ -42,6 +43,7 @@ class Options:
     store: str = "memory"
     tries: int = 0
     twice: bool = False
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Verdict:
 
     ``marks`` counts what ``sometimes`` must see in a campaign; ``alarm`` is None where nothing is wrong;
     ``scenario`` is the world as a scenario file, where there is an alarm, and ``report`` tells of that file.
+    ``trace`` is its text, where that is asked for.
     """
 
     seed: int
@@ -61,6 +64,7 @@ class Verdict:
     alarm: str | None = None
     scenario: str | None = None
     report: str | None = None
+    trace: str | None = None
 
     @property
     def held(self) -> bool:

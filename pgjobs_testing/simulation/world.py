@@ -6,9 +6,10 @@ It is a scenario that is written while it is played: each method is a step of th
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
@@ -133,6 +134,7 @@ class World:
             raise SimulationError("this world has been played: make another")
         empty_given(self._play.store)
         self._begun = True
+        self._within.enter_context(_hushed())
         stage = self._play.stage
         assert stage is not None
         self._within.enter_context(stage.standing_in(self._play.dismiss))
@@ -438,3 +440,14 @@ _KINDS: dict[type[Any], str] = {Stalled: "stalled", Pruner: "pruner"}
 
 def _span(value: Span) -> str:
     return elapsed(duration(value, "a duration"))
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Without anybody who listens, Python would print simulated failures to standard error."""
+    log, nobody = logging.getLogger("pgjobs"), logging.NullHandler()
+    log.addHandler(nobody)
+    try:
+        yield
+    finally:
+        log.removeHandler(nobody)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from itertools import count, islice
 
 import pytest
@@ -143,6 +144,13 @@ def test_two_stores_have_one_verdict():
         "the stores differ: memory aa of 7 events in 60 s and postgres bb of 8 events in 61.5 s"
         == compared(verdict, other).alarm
     )
+    told = compared(replace(verdict, trace="0s a\n1s b"), replace(other, trace="0s a\n1s c\n2s d"))
+    assert told.trace is None and told.alarm is not None
+    assert [
+        "  line 2",
+        "    in memory:     1s b",
+        "    on PostgreSQL: 1s c",
+    ] == told.alarm.splitlines()[1:]
     assert "in memory alone: permits: 3 of 2" == compared(broken, verdict).alarm
     assert "on PostgreSQL alone: permits: 3 of 2" == compared(verdict, broken).alarm
     worse = Verdict(1, "dd", 5, 30.0, "3 nodes", alarm="order")

@@ -80,11 +80,13 @@ def test_an_alarm_exits_with_1_and_leaves_the_way_back_to_it(here):
     assert (here / "alarm-3.scenario.yaml").exists()
 
 
-def test_a_scenario_that_cannot_be_written_ends_nothing(here):
+def test_a_scenario_that_cannot_be_written_is_told_and_ends_nothing(here):
     (here / "alarms").write_text("a file")
     wrong = simulate("alarming", "--seed", "3", "--write", "alarms/deeper", *SMALL)
     assert 1 == wrong.exit_code
-    assert "alarm-3.scenario.yaml cannot be written: " in wrong.stderr
+    refused, told = wrong.stderr.splitlines()[3:]
+    assert "alarm-3.scenario.yaml cannot be written: " in refused
+    assert "    name: seed 3" == told
     assert wrong.stdout.splitlines()[-1].startswith("digest: ")
 
 

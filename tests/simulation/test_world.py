@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime
 
 import pytest
@@ -243,3 +245,21 @@ def test_a_world_has_a_store_of_its_own_and_is_played_once(store):
         pass
     with pytest.raises(ConfigurationError, match="the store has the job 1 already"):
         World(nodes=1, store=store, workers=WORK).__enter__()
+
+
+NOISY = """
+import logging
+from pgjobs_testing.simulation.world import World
+
+with World(nodes=1, workers={"W": {"runs": [{"for": "1s"}]}}) as world:
+    world.fail("a", "beat", "before", times=2)
+    world.advance(60)
+assert not logging.getLogger("pgjobs").handlers
+"""
+
+
+def test_simulated_failures_are_not_printed_where_nobody_listens():
+    played = subprocess.run(
+        [sys.executable, "-c", NOISY], capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (played.returncode, played.stderr)
