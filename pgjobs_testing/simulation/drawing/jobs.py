@@ -49,6 +49,8 @@ def _job(dice: Dice, n: int, workers: dict[str, Any], queues: list[str]) -> dict
     name = dice.one("worker", list(workers))
     job: dict[str, Any] = {"as": f"j{n}", "worker": name}
     job["args"] = dice.one("args", TRAPS) if dice.chance("args", 0.3) else {"n": n}
+    if "unique" in workers[name] and dice.chance("alike", 0.6):
+        job["args"] = {"n": dice.whole("alike", 1, 2)}
     if dice.chance("priority", 0.2):
         job["priority"] = dice.whole("priority", 0, 9)
     if dice.chance("when", 0.2):

@@ -22,6 +22,20 @@ UNIQUE_STATES = (
 )
 
 
+REPLACED = (
+    {"scheduled": ["args", "priority"], "available": True},
+    {"available": ["max_attempts", "meta"], "executing": ["priority", "tags"]},
+    {"retryable": True, "scheduled": True},
+    {"completed": True, "available": ["scheduled_at"]},
+    {"executing": ["args", "scheduled_at"], "completed": ["args", "scheduled_at", "max_attempts"]},
+)
+"""What is replaced of a duplicate, by its state: of one that waits, that executes, that is over."""
+GROUPS = 0.05
+"""The share of workers whose jobs are one group, which the first that ends takes with it."""
+FAILS_ON = 0.05
+"""The share of workers that fail at each of twelve attempts, so that caps of backoffs are met."""
+
+
 def queues(dice: Dice) -> dict[str, Any]:
     """Queues by name: at least one without limits over all nodes."""
     made: dict[str, Any] = {}
@@ -55,7 +69,14 @@ def workers(dice: Dice, queues: list[str], options: Options) -> dict[str, Any]:
         if dice.chance(label, 0.4):
             worker["unique"] = _unique(dice, label)
             if dice.chance(label, 0.4):
-                worker["replace"] = {"scheduled": ["args", "priority"], "available": True}
+                worker["replace"] = dice.one(f"replace {label}", REPLACED)
+        if dice.chance(f"group {label}", GROUPS):
+            worker["unique"] = {"period": "1s", "fields": ["worker"]}
+            seconds = duration(dice.long(f"group {label}", 1, 30))
+            worker["runs"] = [{"for": seconds, "error": "once"}, {"for": seconds, "cancel": "all"}]
+        elif dice.chance(f"fails {label}", FAILS_ON):
+            worker["max_attempts"] = 12
+            worker["runs"] = [{"for": "1s", "error": "again and again"}]
         made[f"W{n}"] = worker
     if "poison" in options.faults:
         queue = dice.one("poison", queues)
@@ -94,7 +115,8 @@ def _backoff(dice: Dice, label: str) -> Any:
     kind = dice.one(label, ["guide", "constant", "linear", "exponential"])
     if kind == "guide":
         return kind
-    made: dict[str, Any] = {kind: duration(dice.long(label, 1, 20)), "max": "1m"}
+    made: dict[str, Any] = {kind: duration(dice.long(label, 1, 20))}
+    made["max"] = duration(dice.long(f"cap {label}", 2, 60))
     if dice.chance(label, 0.5):
         made["jitter"] = 0.5
     return made

@@ -337,7 +337,7 @@ SETTLING = (
             ),
         ),
         ("test_a_late_cancel_ends_nothing",),
-        invariants=("fenced", "lawful"),
+        invariants=("fenced", "lawful", "books", "as_told", "poll_is_true", "takes", "rescues"),
     ),
     Ablation(
         "SQL: a Cancel ends its own job alone",

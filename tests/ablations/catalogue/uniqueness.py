@@ -387,7 +387,7 @@ UNIQUENESS = (
             "test_max_attempts_never_fall_below_what_the_job_has_used",
             "test_any_batch_on_any_rows_is_answered_as_if_inserted_one_by_one_in_memory",
         ),
-        invariants=("can_run", "counted"),
+        invariants=("as_told", "can_run", "counted"),
     ),
     Ablation(
         "memory: the newest duplicate is answered",
