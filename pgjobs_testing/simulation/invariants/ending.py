@@ -159,7 +159,11 @@ class Endings:
                 f"job {passage.id} fails for a limit of {run.limit} after {sight.now - run.began}",
                 passage.id,
             )
-        if run.over is not None and not timed_out and passage.at > run.over + self._facts.skew:
+        if (
+            run.over is not None
+            and not timed_out
+            and passage.at > later(run.over, self._facts.skew)
+        ):
             sight.alarm(
                 "time_limit",
                 f"job {passage.id} ends with {passage.event}, and was past its limit of {run.limit} at "

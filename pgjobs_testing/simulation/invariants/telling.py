@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.schedule import later
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.ledger import Ledger
@@ -59,7 +60,7 @@ class Tellings:
             return
         for each in sight.effect.settlements:
             if (each.id, each.token) in self._untold:
-                due = sight.now + self._soon
+                due = later(sight.now, self._soon)
                 self._due.append((due, (each.id, each.token), sight.now))
 
     def troubled(self, name: str, now: datetime) -> None:

@@ -11,7 +11,7 @@ from pgjobs.leading import Tick
 from pgjobs.plugins import CronEntry
 from pgjobs.rules import crontab
 from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
-from pgjobs.rules.schedule import EPOCH
+from pgjobs.rules.schedule import EPOCH, later
 from pgjobs_testing.simulation.invariants.facts import NOTHING, Facts
 from pgjobs_testing.simulation.invariants.sight import Sight
 
@@ -66,7 +66,7 @@ class MadeUpFor:
         if sight.late:
             return
         slow = sight.node in self._slowed
-        self._able[sight.node] = sight.effect.fence.now + (self._leeway if slow else NOTHING)
+        self._able[sight.node] = later(sight.effect.fence.now, self._leeway if slow else NOTHING)
 
     def fires(self, sight: Sight) -> None:
         """A tick is fired: what its node could fire before it was fired."""
@@ -96,7 +96,7 @@ class MadeUpFor:
     def resumed(self, name: str, now: datetime) -> None:
         """A node that stood still goes on."""
         if name in self._able:
-            self._able[name] = max(self._able[name], now) + self._leeway
+            self._able[name] = later(max(self._able[name], now), self._leeway)
 
     def failed(self, name: str) -> None:
         """An effect of a node failed: its lease may run out, and it waits before it tries again."""
