@@ -53,7 +53,10 @@ class _Node:
 
 
 class Endings:
-    """The runs that go on, and those whose outcome is still to come. It is told of what no effect tells."""
+    """Runs end in time: at their limit, and when the grace of a stop is over (edges 7, 12; bug 68).
+
+    It keeps those that go on and those whose outcome is still to come, and is told of what no effect tells.
+    """
 
     def __init__(self, facts: Facts, ledger: Ledger) -> None:
         self._facts, self._ledger = facts, ledger

@@ -32,7 +32,7 @@ class _Outcome:
 
 
 class Tellings:
-    """Outcomes that count, and what is told of them (section 2 of the contract, edges 8 and 17; bug 67)."""
+    """Outcomes that count, and what is told of them (edges 8, 17; bug 67)."""
 
     def __init__(self, facts: Facts, ledger: Ledger) -> None:
         self._ledger = ledger
