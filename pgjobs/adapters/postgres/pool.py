@@ -59,13 +59,16 @@ class Pool:
         not give anything back meanwhile: where all are taken, it opens one more, for once.
         """
         turn = self._turn(None)
-        if not turn.done() and _in_event_loop() and turn.cancel():
+        if not isinstance(turn, Future):
+            line = turn
+        elif _in_event_loop() and turn.cancel():
             return Line(connect(), EXTRA, self._preparing)
-        try:
-            line = turn.result()
-        except BaseException:
-            self._leave(turn)
-            raise
+        else:
+            try:
+                line = turn.result()
+            except BaseException:
+                self._leave(turn)
+                raise
         if line is not None and alive(line.pgconn):
             return line
         try:
@@ -77,11 +80,14 @@ class Pool:
     async def take_async(self, connect: Callable[[], Awaitable[Connection]]) -> Line:
         """The same, without blocking the running event loop."""
         turn = self._turn(asyncio.get_running_loop())
-        try:
-            line = turn.result() if turn.done() else await asyncio.wrap_future(turn)
-        except BaseException:
-            self._leave(turn)
-            raise
+        if not isinstance(turn, Future):
+            line = turn
+        else:
+            try:
+                line = await asyncio.wrap_future(turn)
+            except BaseException:
+                self._leave(turn)
+                raise
         if line is not None and alive(line.pgconn):
             return line
         try:
@@ -125,17 +131,15 @@ class Pool:
         self._taken = 0
         self._waiting: deque[tuple[Turn, asyncio.AbstractEventLoop | None]] = deque()
 
-    def _turn(self, loop: asyncio.AbstractEventLoop | None) -> Turn:
-        """A future that will hold an idle connection, or None for the right to open one."""
-        turn: Turn = Future()
+    def _turn(self, loop: asyncio.AbstractEventLoop | None) -> Turn | Line | None:
+        """An idle connection, or None for the right to open one; a future of that where all are taken."""
         with self._lock:
-            if self._taken >= self._size:
-                self._waiting.append((turn, loop))
-                return turn
-            self._taken += 1
-            line = self._idle.pop() if self._idle else None
-        turn.set_result(line)
-        return turn
+            if self._taken < self._size:
+                self._taken += 1
+                return self._idle.pop() if self._idle else None
+            turn: Turn = Future()
+            self._waiting.append((turn, loop))
+            return turn
 
     def _pass_on(self, line: Line | None) -> None:
         with self._lock:

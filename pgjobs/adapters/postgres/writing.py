@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from pgjobs import effects
 from pgjobs.adapters.postgres import changes, unique
-from pgjobs.adapters.postgres.names import Names
+from pgjobs.adapters.postgres.names import Names, literal
 from pgjobs.adapters.postgres.rows import Row, inserted_job, job, job_columns
 from pgjobs.adapters.postgres.statement import (
+    LONGEST_PAYLOAD,
     Note,
     Plan,
     Statement,
@@ -26,10 +28,10 @@ from pgjobs.adapters.postgres.statement import (
     single,
     told,
 )
-from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.adapters.postgres.values import Parameters, array_text, instant_text, json_text
 from pgjobs.adapters.postgres.where import at_head, by_id, up_to, where
 from pgjobs.rules import lifecycle
-from pgjobs.rules.job import COLUMNS, Job, NewJob
+from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.lifecycle import Change, Event, Settlement
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import claim_order
@@ -49,10 +51,56 @@ _Due = tuple[NewJob, datetime]
 def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
     if any(new.unique is not None for new in effect.jobs):
         return unique.insert(effect, names, UNIQUE_ROWS)
+    if len(effect.jobs) == 1:
+        return _insert_one(effect, names)
     return Plan(
         tuple(insert_chunk(chunk, effect.now, names) for chunk in chunks(effect)),
         lambda results: inserted(effect, results),
     )
+
+
+def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
+    """One row needs no arrays: that spares the server and this process a third of their time for it."""
+    (new,), now = effect.jobs, effect.now
+    at = due_at(new, now)
+    state = first_state(at, now)
+    available = state is JobState.AVAILABLE
+    inserted_at = instant_text(now)
+    falls_due = inserted_at if at is now else instant_text(at)
+    values = (
+        state.value,
+        new.queue,
+        new.worker,
+        json_text(new.args),
+        json_text(new.meta) if new.meta else "{}",
+        array_text(new.tags) if new.tags else "{}",
+        str(new.max_attempts),
+        str(new.priority),
+        falls_due,
+        inserted_at,
+    )
+    statement = Statement(_one_row(names, available), values, often=True)
+    return Plan((statement,), lambda results: inserted(effect, results))
+
+
+@lru_cache(maxsize=64)
+def _one_row(names: Names, available: bool) -> str:
+    note = arrival(names, "$2::text") if available else due(names, "$9::text::timestamp")
+    return f"""
+WITH inserted AS (
+  INSERT INTO {names.jobs} (state, queue, worker, args, meta, tags, max_attempts, priority,
+    scheduled_at, inserted_at, attempt, errors, attempted_by, attempted_at, completed_at,
+    discarded_at, cancelled_at)
+  VALUES ($1::text::{names.state}, $2::text, $3::text, $4::text::jsonb, $5::text::jsonb,
+    $6::text::text[], $7::text::bigint, $8::text::bigint, $9::text::timestamp,
+    $10::text::timestamp, 0,
+    (jsonb_populate_record(NULL::{names.jobs}, '{{"errors": []}}')).errors,
+    '{{}}', NULL, NULL, NULL, NULL)
+  RETURNING id
+)
+SELECT id, CASE WHEN octet_length(note.payload) <= {LONGEST_PAYLOAD}
+  THEN pg_notify({literal(note.channel)}, note.payload)::text END
+FROM inserted, (SELECT ({note.payload})::text AS payload) AS note"""
 
 
 def chunks(effect: effects.Insert) -> list[list[_Due]]:
