@@ -72,7 +72,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations plans bench bench-smoke gallery lock clean
+.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations plans bench bench-smoke bench-curves gallery lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -168,6 +168,10 @@ bench: $(READY) ## measure pgjobs, its peers and the limits in turn, and print t
 
 bench-smoke: $(READY) ## count statements, round trips, calls and instructions against benchmarks/smoke/bounds.toml
 	PYTHONHASHSEED=0 $(BIN)/python -m benchmarks.smoke $(ONLY) $(if $(RENEW),--renew)
+
+# QUICK=1 measures small sizes once and writes to build/curves; ONLY="growth.idle" measures some of them.
+bench-curves: $(READY) ## measure and draw the curves of docs/performance.md (ten minutes; QUICK=1: one or two)
+	$(BIN)/python -m benchmarks.curves $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 gallery: $(READY) ## write docs/gallery: what failing tests say, and pictures of timelines
 	$(BIN)/python docs/gallery/make.py
