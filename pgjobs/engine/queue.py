@@ -105,6 +105,11 @@ class QueueDuty:
         return self._claiming is not None or self._unsure is not None
 
     @property
+    def asleep(self) -> bool:
+        """Whether nothing is to be claimed, or to be found out, until something else happens."""
+        return not self._hungry and self._unsure is None
+
+    @property
     def demand(self) -> int:
         """How many jobs may start now."""
         if self._closed or self.effective.paused:
@@ -121,7 +126,7 @@ class QueueDuty:
         return self._ports.may_claim(now)
 
     def next_due(self, now: datetime) -> datetime | None:
-        if (not self._hungry and self._unsure is None) or not self._ready(now):
+        if self.asleep or not self._ready(now):
             return None
         due = self._patience.not_before(now)
         if self._opens_at is not None and self._unsure is None:
@@ -129,7 +134,7 @@ class QueueDuty:
         return due
 
     def step(self, now: datetime) -> None:
-        if not self._hungry and self._unsure is None:
+        if self.asleep:
             return
         due = self.next_due(now)
         if due is None or due > now:
