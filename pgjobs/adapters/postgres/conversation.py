@@ -8,18 +8,18 @@ in their own ways, and the conversation with the server is written once, over li
 from __future__ import annotations
 
 import select
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.adapters.postgres import pipelining
+from pgjobs.adapters.postgres.pipelining import READ, WRITE
 from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
 from pgjobs.adapters.postgres.rows import Row, rows_of
 from pgjobs.adapters.postgres.statement import Plan, Statement
 
 if TYPE_CHECKING:
     from psycopg import pq
-
-READ, WRITE = 1, 2
 
 Conversation = Generator[int, int, list[list[Row]]]
 Exchange = Generator[int, int, "pq.abc.PGresult"]
@@ -36,33 +36,73 @@ def carry_out(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared) -> Con
     return (yield from _transaction(pgconn, plan))
 
 
+FLIGHT_CHARACTERS = 1 << 18
+"""What the parameters of statements that travel together hold at most; more is sent when that has arrived."""
+
+_BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
+_COMMIT = Statement("COMMIT")
+
+
 def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any]) -> Conversation:
-    """Each statement sees what was committed before it, whatever the database's default says."""
+    """Each statement sees what was committed before it, whatever the database's default says.
+
+    What waits for no rows of earlier statements travels with them.
+    """
     import psycopg
 
     found: list[list[Row]] = []
-    yield from _unnamed(pgconn, Statement("BEGIN ISOLATION LEVEL READ COMMITTED"))
+    waiting = [_BEGIN, *plan.statements]
+    if plan.then is None:
+        waiting.append(_COMMIT)
     try:
-        for statement in _statements(plan, found):
-            if statement.data is not None:
-                yield from _copied(pgconn, statement.sql, statement.data())
-                found.append([])
-                continue
-            result = yield from _unnamed(pgconn, statement)
-            found.append(rows_of(result))
+        while True:
+            flight, waiting = _flight(waiting)
+            results = yield from _flown(pgconn, flight)
+            asked = zip(flight, results, strict=True)
+            found += [rows_of(result) for sent, result in asked if sent not in (_BEGIN, _COMMIT)]
+            if flight[-1] is _COMMIT:
+                return found
+            if not waiting:
+                assert plan.then is not None
+                following = plan.then(found)
+                waiting = [_COMMIT] if following is None else [following]
+                if following is not None and following.ends:
+                    waiting.append(_COMMIT)
     except Exception:
         if pgconn.status == psycopg.pq.ConnStatus.OK:
             yield from _unnamed(pgconn, Statement("ROLLBACK"))
         raise
-    yield from _unnamed(pgconn, Statement("COMMIT"))
-    return found
 
 
-def _statements(plan: Plan[Any], found: Sequence[list[Row]]) -> Iterator[Statement]:
-    """The plan's statements, and those that follow from what was ``found`` meanwhile."""
-    yield from plan.statements
-    while plan.then is not None and (following := plan.then(found)) is not None:
-        yield following
+def _flight(waiting: Sequence[Statement]) -> tuple[list[Statement], list[Statement]]:
+    """What travels together now, and what is left. A COPY travels alone."""
+    room, count = FLIGHT_CHARACTERS, 0
+    for statement in waiting:
+        if statement.data is not None:
+            count = max(1, count)
+            break
+        room -= sum(len(text) for text in statement.parameters if text is not None)
+        if count and room < 0:
+            break
+        count += 1
+    return [*waiting[:count]], [*waiting[count:]]
+
+
+def _flown(
+    pgconn: pq.abc.PGconn, flight: Sequence[Statement]
+) -> Generator[int, int, list[pq.abc.PGresult]]:
+    """The result of each statement: in one round trip, where libpq can do that."""
+    if len(flight) > 1 and pipelining.supported():
+        sent = [(statement.sql.encode(), _encoded(statement)) for statement in flight]
+        return (yield from pipelining.together(pgconn, sent))
+    results: list[pq.abc.PGresult] = []
+    for statement in flight:
+        if statement.data is not None:
+            result = yield from _copied(pgconn, statement.sql, statement.data())
+        else:
+            result = yield from _unnamed(pgconn, statement)
+        results.append(result)
+    return results
 
 
 def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> Exchange:
@@ -94,7 +134,7 @@ def _unnamed(pgconn: pq.abc.PGconn, statement: Statement) -> Exchange:
     return (yield from _result(pgconn))
 
 
-def _copied(pgconn: pq.abc.PGconn, sql: str, pieces: Iterable[bytes]) -> Generator[int, int, None]:
+def _copied(pgconn: pq.abc.PGconn, sql: str, pieces: Iterable[bytes]) -> Exchange:
     """Stream ``pieces`` into a COPY: the next one is made while the server takes in the last."""
     from psycopg import OperationalError, errors, pq
 
@@ -119,7 +159,7 @@ def _copied(pgconn: pq.abc.PGconn, sql: str, pieces: Iterable[bytes]) -> Generat
         with suppress(OperationalError):
             yield from _result(pgconn)
         raise errors.error_from_result(begun)
-    yield from _result(pgconn)
+    return (yield from _result(pgconn))
 
 
 def _flushed(pgconn: pq.abc.PGconn) -> Generator[int, int, None]:

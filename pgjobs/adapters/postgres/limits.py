@@ -8,6 +8,7 @@ for a lock still sees the table as it was before. What a claim may take is decid
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pgjobs import effects
@@ -17,7 +18,7 @@ from pgjobs.adapters.postgres.statement import Plan, Statement, Steps, single, s
 from pgjobs.adapters.postgres.values import Parameters
 from pgjobs.adapters.postgres.where import NEVER, at_head
 from pgjobs.adapters.postgres.writing import chosen, claim, claiming, in_claim_order
-from pgjobs.rules.job import JobState
+from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.limits import Turn
 from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.schedule import EPOCH
@@ -33,15 +34,19 @@ def claim_within(effect: effects.ClaimWithin, names: Names) -> Plan[effects.Clai
     """Lock the queue's row, count what runs where that is limited, and claim what there is room for."""
 
     def steps() -> Steps[effects.Claimed]:
-        rows = yield _locked(effect, names)
-        if not rows:
-            rows = yield _made(effect, names)
-        window = _window(rows[0][0])
-        running = 0
+        counting: tuple[Statement, ...] = ()
         if effect.limits.concurrency is not None:
-            ((running,),) = yield _counted(effect, effect.limits.concurrency, names)
+            counting = (_counted(effect, effect.limits.concurrency, names),)
+        rows, *counted = yield (_locked(effect, names), *counting)
+        if not rows:
+            rows, *counted = yield (_made(effect, names), *counting)
+        window = _window(rows[0][0])
+        running = counted[0][0][0] if counted else 0
         turn = Turn(effect.limits, effect.demand, effect.change.at, window, running)
-        claimed = in_claim_order((yield _claimed(effect, turn, names)) if turn.room else [])
+        claimed: list[Job] = []
+        if turn.room:
+            (taking,) = yield (replace(_claimed(effect, turn, names), ends=True),)
+            claimed = in_claim_order(taking)
         taken = len(claimed)
         return effects.Claimed(claimed, turn.opens_at(taken), turn.running_after(taken))
 

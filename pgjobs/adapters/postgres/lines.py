@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pgjobs.adapters.postgres.conversation import READ, WRITE, Conversation, carry_out
+from pgjobs.adapters.postgres.conversation import Conversation, carry_out
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names, quoted
+from pgjobs.adapters.postgres.pipelining import READ, WRITE
 from pgjobs.adapters.postgres.pooler import keeps_its_process
 from pgjobs.adapters.postgres.preparing import Prepared, Preparing
 from pgjobs.adapters.postgres.signals import signal_of

@@ -19,14 +19,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement with numbered parameters (``$1``). ``often``: worth preparing.
+    """One SQL statement with numbered parameters (``$1``).
 
-    ``data`` gives, piece by piece and anew at each call, what a COPY takes in.
+    ``often``: worth preparing. ``ends``: no other of its plan follows. ``data`` gives, piece by piece and
+    anew at each call, what a COPY takes in.
     """
 
     sql: str
     parameters: tuple[str | None, ...] = ()
     often: bool = False
+    ends: bool = False
     data: Callable[[], Iterable[bytes]] | None = None
 
 
@@ -43,8 +45,8 @@ class Plan(Generic[T]):
     then: Callable[[Sequence[list[Row]]], Statement | None] | None = None
 
 
-Steps = Generator[Statement, list[Row], T]
-"""Yields statements, is sent the rows of each, and returns an answer."""
+Steps = Generator[tuple[Statement, ...], Sequence[list[Row]], T]
+"""Yields statements that do not wait for one another, is sent the rows of each, and returns an answer."""
 
 
 def single(
@@ -61,27 +63,29 @@ def stepwise(begin: Callable[[], Steps[T]]) -> Plan[T]:
     """
 
     def then(found: Sequence[list[Row]]) -> Statement | None:
-        following = _after(begin(), found)
-        return following if isinstance(following, Statement) else None
+        following, _ = _after(begin(), found)
+        return following[0] if following else None
 
     def answer(found: Sequence[list[Row]]) -> T:
-        ended = _after(begin(), found)
-        assert not isinstance(ended, Statement), "a plan ends when its steps do"
-        return ended
+        following, answers = _after(begin(), found)
+        assert not following, "a plan ends when its steps do"
+        return answers[0]
 
-    return Plan((next(begin()),), answer, then)
+    return Plan(next(begin()), answer, then)
 
 
-def _after(steps: Steps[T], found: Sequence[list[Row]]) -> Statement | T:
-    """The statement that follows those whose rows were found, or the answer."""
+def _after(
+    steps: Steps[T], found: Sequence[list[Row]]
+) -> tuple[tuple[Statement, ...], tuple[T, ...]]:
+    """The statements that follow those whose rows were found, or none and the answer."""
     try:
         following = next(steps)
-        for rows in found:
+        while len(found) >= len(following):
+            rows, found = found[: len(following)], found[len(following) :]
             following = steps.send(rows)
     except StopIteration as end:
-        answer: T = end.value
-        return answer
-    return following
+        return (), (end.value,)
+    return following[len(found) :], ()
 
 
 @dataclass(frozen=True, slots=True)
