@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import time
 from pathlib import Path
 
@@ -41,9 +42,9 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="a folder other than docs/performance")
     given = parser.parse_args()
     folder = given.into or (ROOT / "build" / "curves" if given.quick else PAGE.with_suffix(""))
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     with Server(SETTINGS) as server:
-        bench = Bench(server, given.quick)
+        bench = Bench(server, given.quick, load)
         for name in given.only:
             say(name)
             charts: list[Chart] = importlib.import_module(f"benchmarks.{name}").charts(bench)

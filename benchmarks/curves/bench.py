@@ -41,10 +41,14 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """``quick`` measures less and smaller, to see that everything runs; its figures mean little."""
+    """``quick`` measures less and smaller, to see that everything runs; its figures mean little.
+
+    ``load`` is the machine's load before anything was measured.
+    """
 
     server: Server
     quick: bool
+    load: float = 0.0
 
     def size(self, full: int, quick: int) -> int:
         return quick if self.quick else full
@@ -69,10 +73,11 @@ class Bench:
 
     @property
     def machine(self) -> str:
-        """What it was measured on, in a line."""
+        """What it was measured on, in a line; it does not hide that others used the machine, too."""
+        shared = f", shared with other work (load {self.load:.0f})" if self.load > 1 else ""
         return (
-            f"{os.cpu_count()} cores, {platform.system()}, PostgreSQL {self.server.version} with its "
-            f"default durability, Python {platform.python_version()}"
+            f"{os.cpu_count()} cores{shared}, {platform.system()}, PostgreSQL {self.server.version} with "
+            f"its default durability, Python {platform.python_version()}"
         )
 
 
