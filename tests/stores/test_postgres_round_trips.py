@@ -8,11 +8,20 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgjobs.adapters.postgres import conversation, pipelining
+from pgjobs.adapters.postgres.pipelining import Sent
+from pgjobs.adapters.postgres.preparing import Prepared, Preparing
+from pgjobs.adapters.postgres.statement import Plan, Statement
 from pgjobs.adapters.postgres.store import PostgresStore
+from pgjobs.effects import Claim
+from pgjobs.ports import Done
+from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.options import RateLimit
-from pgjobs_testing.conformance.given import insert, new
+from pgjobs_testing.conformance.given import NOW, insert, new
 from pgjobs_testing.conformance.limits import within
+
+UNPREPARED = Prepared(Preparing())
+DYING = b"SELECT pg_terminate_backend(pg_backend_pid())"
 
 pytestmark = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")]
 
@@ -118,11 +127,103 @@ def test_what_fails_in_a_flight_is_rolled_back_and_leaves_the_connection_idle(st
 
 def test_a_backend_that_dies_in_a_flight_is_an_error_of_it(dsn, postgres):
     with psycopg.connect(dsn, autocommit=True) as connection:
-        flight = [
-            (b"BEGIN", ()),
-            (b"SELECT pg_terminate_backend(pg_backend_pid())", ()),
-            (b"COMMIT", ()),
-        ]
+        flight = [Sent(sql, ()) for sql in (b"BEGIN", DYING, b"COMMIT")]
         talk = pipelining.together(connection.pgconn, flight)
         with pytest.raises(psycopg.OperationalError):
             conversation.wait(talk, connection.pgconn.socket)
+
+
+def each(connection, plans, prepared=None):
+    """How each of the plans ended, in the order in which they did."""
+    found = []
+    talk = conversation.carry_out_each(
+        connection.pgconn, plans, prepared or UNPREPARED, lambda n, rows: found.append((n, rows))
+    )
+    conversation.wait(talk, connection.pgconn.socket)
+    return found
+
+
+def asking(sql, *parameters, often=False):
+    return Plan((Statement(sql, parameters, often),), lambda results: results[0])
+
+
+def test_what_is_carried_out_side_by_side_takes_one_round_trip(line, dsn):
+    with psycopg.connect(line.dsn, autocommit=True) as connection:
+        plans = [asking("SELECT $1::text", f"{n}") for n in range(20)]
+        expected = [(n, [[(f"{n}",)]]) for n in range(20)]
+        assert 1 == trips(line, lambda: each(connection, plans))
+        assert expected == each(connection, plans)
+
+
+def test_a_statement_that_many_share_is_prepared_once(line, postgres):
+    prepared = Prepared(Preparing())
+    with psycopg.connect(line.dsn, autocommit=True) as connection:
+        plans = [asking("SELECT $1::text", f"{n}", often=True) for n in range(20)]
+        assert [2, 1, 1] == [
+            trips(line, lambda: each(connection, plans, prepared)) for _ in range(3)
+        ]
+        listed = connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
+        assert (1,) == listed
+
+
+def test_one_that_fails_keeps_no_other_from_its_end(dsn, postgres):
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        plans = [
+            asking("SELECT $1::text", "a"),
+            asking("SELECT 1 / $1::text::int", "0"),
+            asking("SELECT $1::text", "\ud800"),
+            asking(
+                "INSERT INTO pgjobs_queues (queue, updated_at) VALUES ($1::text, now())", "kept"
+            ),
+        ]
+        found = dict(each(connection, plans))
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert [[("a",)]] == found[0]
+    assert [[]] == found[3]
+    assert isinstance(found[1], psycopg.errors.DivisionByZero)
+    assert isinstance(found[2], psycopg.DataError)
+    assert [("kept",)] == postgres.query("SELECT queue FROM pgjobs_queues")
+
+
+def test_a_statement_that_is_prepared_no_more_is_sent_again(dsn, postgres):
+    prepared = Prepared(Preparing())
+    plans = [asking("SELECT $1::text", f"{n}", often=True) for n in range(3)]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        each(connection, plans, prepared)
+        connection.execute("DEALLOCATE ALL")
+        found = each(connection, plans, prepared)
+    assert [(n, [[(f"{n}",)]]) for n in range(3)] == found
+
+
+def test_those_that_ended_before_the_backend_died_have_ended(dsn, postgres):
+    found = []
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        plans = [asking("SELECT 1"), asking(DYING.decode()), asking("SELECT 2")]
+        talk = conversation.carry_out_each(
+            connection.pgconn, plans, UNPREPARED, lambda n, rows: found.append((n, rows))
+        )
+        with pytest.raises(psycopg.OperationalError):
+            conversation.wait(talk, connection.pgconn.socket)
+    assert (0, [[(1,)]]) == found[0]
+    assert 2 not in dict(found)
+
+
+@pytest.mark.live
+def test_claims_of_many_queues_are_each_answered(postgres, pipelined):
+    insert(postgres, *[new(queue=f"q{n % 50}") for n in range(100)])
+    session = postgres.session("node")
+    claims = [
+        Claim(selection.claimable(f"q{n}"), 2, lifecycle.claim("node", f"t{n}", NOW))
+        for n in range(50)
+    ]
+    for claim in claims:
+        session.submit(claim)
+    ended = []
+    while len(ended) < len(claims):
+        session.wait(None)
+        ended += [each for each in session.collect() if isinstance(each, Done)]
+    session.close()
+    assert claims == [done.effect for done in ended]
+    assert [[f"q{n}"] * 2 for n in range(50)] == [
+        [job.queue for job in done.answer] for done in ended
+    ]

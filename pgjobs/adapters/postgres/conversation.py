@@ -8,17 +8,18 @@ in their own ways, and the conversation with the server is written once, over li
 from __future__ import annotations
 
 import select
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.adapters.postgres import pipelining
-from pgjobs.adapters.postgres.pipelining import READ, WRITE
+from pgjobs.adapters.postgres.pipelining import READ, WRITE, Sent
 from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
 from pgjobs.adapters.postgres.rows import Row, rows_of
 from pgjobs.adapters.postgres.statement import Plan, Statement
 
 if TYPE_CHECKING:
+    import psycopg
     from psycopg import pq
 
 Conversation = Generator[int, int, list[list[Row]]]
@@ -34,6 +35,57 @@ def carry_out(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared) -> Con
         result = yield from _single(pgconn, plan.statements[0], prepared)
         return [rows_of(result)]
     return (yield from _transaction(pgconn, plan))
+
+
+def carry_out_each(
+    pgconn: pq.abc.PGconn,
+    plans: Sequence[Plan[Any]],
+    prepared: Prepared,
+    ended: Callable[[int, list[list[Row]] | psycopg.Error], None],
+) -> Generator[int, int, None]:
+    """Carry out plans of one statement each, side by side, each a transaction of its own.
+
+    ``ended`` is told the rows of each or its error, when it ends. What comes out of here is that the
+    connection was lost, and concerns all that have not ended.
+    """
+    import psycopg
+    from psycopg import errors, pq
+
+    flight: list[tuple[int, Sent]] = []
+    again: list[int] = []
+    for n, plan in enumerate(plans):
+        (statement,) = plan.statements
+        try:
+            parameters = _encoded(statement)
+            name = yield from _named(pgconn, statement, prepared)
+        except psycopg.Error as error:
+            if pgconn.status != pq.ConnStatus.OK:
+                raise
+            ended(n, error)
+            continue
+        flight.append((n, Sent(statement.sql.encode(), parameters, name)))
+
+    def received(place: int, result: pq.abc.PGresult) -> None:
+        n, sent = flight[place]
+        if not pipelining.failed(result):
+            ended(n, [rows_of(result)])
+            return
+        error = errors.error_from_result(result)
+        if sent.name is not None and prepared.forgives(plans[n].statements[0].sql, error):
+            again.append(n)
+        else:
+            ended(n, error)
+
+    yield from pipelining.side_by_side(pgconn, [sent for _, sent in flight], received)
+    for n in again:
+        try:
+            result = yield from _unnamed(pgconn, plans[n].statements[0])
+        except psycopg.Error as error:
+            if pgconn.status != pq.ConnStatus.OK:
+                raise
+            ended(n, error)
+        else:
+            ended(n, [rows_of(result)])
 
 
 FLIGHT_CHARACTERS = 1 << 18
@@ -93,7 +145,7 @@ def _flown(
 ) -> Generator[int, int, list[pq.abc.PGresult]]:
     """The result of each statement: in one round trip, where libpq can do that."""
     if len(flight) > 1 and pipelining.supported():
-        sent = [(statement.sql.encode(), _encoded(statement)) for statement in flight]
+        sent = [Sent(statement.sql.encode(), _encoded(statement)) for statement in flight]
         return (yield from pipelining.together(pgconn, sent))
     results: list[pq.abc.PGresult] = []
     for statement in flight:
@@ -108,10 +160,28 @@ def _flown(
 def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> Exchange:
     import psycopg
 
+    name = yield from _named(pgconn, statement, prepared)
+    if name is None:
+        return (yield from _unnamed(pgconn, statement))
+    try:
+        pgconn.send_query_prepared(name, _encoded(statement), result_format=1)
+        return (yield from _result(pgconn))
+    except psycopg.Error as error:
+        if not prepared.forgives(statement.sql, error):
+            raise
+    return (yield from _unnamed(pgconn, statement))
+
+
+def _named(
+    pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared
+) -> Generator[int, int, bytes | None]:
+    """The name under which a statement is prepared by now; None where it is to be sent unnamed."""
+    import psycopg
+
     sql = statement.sql
     uses = prepared.uses(sql) if statement.often or prepared.every else None
     if uses is None:
-        return (yield from _unnamed(pgconn, statement))
+        return None
     name = name_of(sql)
     try:
         if uses >= USES:
@@ -120,13 +190,12 @@ def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> 
         if uses == 0:
             pgconn.send_prepare(name.encode(), sql.encode())
             yield from _result(pgconn)
-        prepared.used(sql, uses + 1)
-        pgconn.send_query_prepared(name.encode(), _encoded(statement), result_format=1)
-        return (yield from _result(pgconn))
     except psycopg.Error as error:
         if not prepared.forgives(sql, error):
             raise
-    return (yield from _unnamed(pgconn, statement))
+        return None
+    prepared.used(sql, uses + 1)
+    return name.encode()
 
 
 def _unnamed(pgconn: pq.abc.PGconn, statement: Statement) -> Exchange:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import selectors
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pgjobs.adapters.postgres.conversation import Conversation, carry_out
+from pgjobs.adapters.postgres import pipelining
+from pgjobs.adapters.postgres.conversation import carry_out, carry_out_each
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names, quoted
 from pgjobs.adapters.postgres.pipelining import READ, WRITE
 from pgjobs.adapters.postgres.pooler import keeps_its_process
 from pgjobs.adapters.postgres.preparing import Prepared, Preparing
+from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.signals import signal_of
 from pgjobs.adapters.postgres.statement import Plan
 from pgjobs.adapters.postgres.statements import plan
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 assert (READ, WRITE) == (selectors.EVENT_READ, selectors.EVENT_WRITE)
+
+FLIGHT = 32
+"""Effects that travel together at most; the others go when these have ended."""
 
 LONGEST_PAUSE = 64
 """Polls answered between two attempts to listen, where the server refuses it."""
@@ -48,7 +53,11 @@ class Line(Protocol):
 
 
 class Lane:
-    """A connection that carries out one effect at a time, in the order of their submission."""
+    """A connection that carries out effects in the order of their submission.
+
+    What waits when it is free goes in one round trip, but for transactions of several statements; so a
+    node of many queues claims for all of them in the time of one. Each ends by itself, as it is answered.
+    """
 
     def __init__(
         self,
@@ -66,9 +75,9 @@ class Lane:
         self._connecting = False
         self._fileno = -1
         self._wanted = READ
-        self._effect: Effect[Any] | None = None
-        self._plan: Plan[Any] | None = None
-        self._talk: Conversation | None = None
+        self._under_way: dict[int, tuple[Effect[Any], Plan[Any]]] = {}
+        self._talk: Generator[int, int, Any] | None = None
+        self._misplaced = False
 
     def add(self, effect: Effect[Any]) -> None:
         """Carry out ``effect`` after those that were added before."""
@@ -100,7 +109,8 @@ class Lane:
             self._selector.unregister(self._fileno)
             self._connection.close()
             self._connection = None
-        self._talk = None
+        self._talk, self._misplaced = None, False
+        self._under_way.clear()
 
     def _go_on(self) -> None:
         while self._todo and self._talk is None and not self._connecting:
@@ -108,20 +118,41 @@ class Lane:
                 self._connecting = True
                 self._connect(self)
                 return
-            self._begin(self._connection, self._todo.popleft())
+            self._begin(self._connection)
 
-    def _begin(self, connection: Connection, effect: Effect[Any]) -> None:
+    def _begin(self, connection: Connection) -> None:
+        """Carry out what waits: as many effects of one statement each as stand in a row, or one other."""
+        flight = self._under_way
+        while self._todo and len(flight) < FLIGHT:
+            made = self._planned(self._todo[0])
+            if made is not None:
+                alone = len(made.statements) > 1 or made.then is not None
+                if flight and (alone or not pipelining.supported()):
+                    break
+                flight[len(flight)] = (self._todo.popleft(), made)
+                if alone:
+                    break
+        if not flight:
+            return
+        plans = [made for _, made in flight.values()]
+        if len(plans) == 1:
+            self._talk = carry_out(connection.pgconn, plans[0], self._prepared)
+        else:
+            self._talk = carry_out_each(connection.pgconn, plans, self._prepared, self._ended)
+        self._move(None)
+
+    def _planned(self, effect: Effect[Any]) -> Plan[Any] | None:
+        """The plan of the first that waits; None where it has ended already."""
         try:
             made = plan(effect, self._names)
-            if not made.statements:
-                self._end(Done(effect, made.answer(())))
-                return
+            if made.statements:
+                return made
+            done = Done(effect, made.answer(()))
         except PgJobsError as error:
-            self._end(Done(effect, error=error))
-            return
-        self._effect, self._plan = effect, made
-        self._talk = carry_out(connection.pgconn, made, self._prepared)
-        self._move(None)
+            done = Done(effect, error=error)
+        self._todo.popleft()
+        self._end(done)
+        return None
 
     def _ready(self, events: int) -> None:
         if self._talk is not None:
@@ -138,27 +169,38 @@ class Lane:
             self.drop()
 
     def _move(self, events: int | None) -> None:
-        """Let the conversation go on; at its end, hand its answer or its error on."""
+        """Let the conversation go on; at its end, hand answers or its error on."""
         import psycopg
 
-        talk, effect, made = self._talk, self._effect, self._plan
-        assert talk is not None and effect is not None and made is not None
+        talk = self._talk
+        assert talk is not None
         try:
             wanted = next(talk) if events is None else talk.send(events)
         except StopIteration as end:
             self._talk = None
-            done = answered(effect, made, end.value)
+            for n in tuple(self._under_way):  # one alone: of several each has ended by itself
+                self._ended(n, end.value)
+            if self._misplaced:
+                self.drop()
         except psycopg.Error as error:
             self._talk = None
-            done = Done(effect, error=translated(error))
-            if misplaced(error) or not self._idle():
+            for n in tuple(self._under_way):
+                self._ended(n, error)
+            if self._misplaced or not self._idle():
                 self.drop()
         else:
             if wanted != self._wanted:
                 self._wanted = wanted
                 self._selector.modify(self._fileno, wanted, self._ready)
-            return
-        self._end(done)
+
+    def _ended(self, n: int, found: list[list[Row]] | psycopg.Error) -> None:
+        """The rows, or the error, of one of those that are under way."""
+        effect, made = self._under_way.pop(n)
+        if isinstance(found, list):
+            self._end(answered(effect, made, found))
+        else:
+            self._misplaced = self._misplaced or misplaced(found)
+            self._end(Done(effect, error=translated(found)))
 
     def _idle(self) -> bool:
         from psycopg import pq

@@ -1,13 +1,14 @@
 """How several statements share one round trip: libpq's pipeline mode, carried on by whoever waits.
 
-The server carries them out one after the other, each with a snapshot of its own, and stops at the first
-that fails. Where the database is 5 ms away, a transaction of five statements holds its locks for 5 ms, then,
-and not for 25.
+The server carries them out one after the other, each with a snapshot of its own. Where the database is 5 ms
+away, a transaction of five statements holds its locks for 5 ms, then, and not for 25; and ten queues claim
+in the time of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,21 @@ if TYPE_CHECKING:
 
 READ, WRITE = 1, 2
 
-Sent = tuple[bytes, Sequence[bytes | None]]
-"""A statement and its parameters, encoded."""
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A statement as it is sent; under ``name`` it was prepared."""
+
+    sql: bytes
+    parameters: Sequence[bytes | None]
+    name: bytes | None = None
+
+    def send(self, pgconn: pq.abc.PGconn) -> None:
+        """Send it; its result comes in binary."""
+        if self.name is None:
+            pgconn.send_query_params(self.sql, self.parameters, result_format=1)
+        else:
+            pgconn.send_query_prepared(self.name, self.parameters, result_format=1)
 
 
 @cache
@@ -29,23 +43,62 @@ def supported() -> bool:
 
 
 def together(
-    pgconn: pq.abc.PGconn, sent: Sequence[Sent]
+    pgconn: pq.abc.PGconn, flight: Sequence[Sent]
 ) -> Generator[int, int, list[pq.abc.PGresult]]:
-    """Send all of these on an idle connection, and receive the result of each, in binary.
+    """Send all of these on an idle connection, and receive the result of each.
 
     The error of the first that fails is raised; those behind it were not carried out.
     """
-    from psycopg import errors, pq
+    from psycopg import errors
 
     pgconn.enter_pipeline_mode()
-    for sql, parameters in sent:
-        pgconn.send_query_params(sql, parameters, result_format=1)
+    for sent in flight:
+        sent.send(pgconn)
     pgconn.pipeline_sync()
+    yield from _flushed(pgconn)
+    results = yield from _received(pgconn)
+    _leave(pgconn)
+    if failed(results[-1]):
+        raise errors.error_from_result(results[-1])
+    return results
+
+
+def side_by_side(
+    pgconn: pq.abc.PGconn, flight: Sequence[Sent], ended: Callable[[int, pq.abc.PGresult], None]
+) -> Generator[int, int, None]:
+    """Send all of these on an idle connection in autocommit, each a transaction of its own.
+
+    ``ended`` is told of the result of each, which may be an error, when it arrives.
+    """
+    pgconn.enter_pipeline_mode()
+    for sent in flight:
+        sent.send(pgconn)
+        pgconn.pipeline_sync()
+    yield from _flushed(pgconn)
+    for n in range(len(flight)):
+        results = yield from _received(pgconn)
+        ended(n, results[-1])
+    _leave(pgconn)
+
+
+def failed(result: pq.abc.PGresult) -> bool:
+    """Whether a result is an error."""
+    from psycopg import pq
+
+    return result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+
+
+def _flushed(pgconn: pq.abc.PGconn) -> Generator[int, int, None]:
     while pgconn.flush():
         if (yield READ | WRITE) & READ:  # the server may have to speak before it can listen
             pgconn.consume_input()
+
+
+def _received(pgconn: pq.abc.PGconn) -> Generator[int, int, list[pq.abc.PGresult]]:
+    """The results up to the next mark: an error is the last."""
+    from psycopg import OperationalError, pq
+
     results: list[pq.abc.PGresult] = []
-    failed: pq.abc.PGresult | None = None
     while True:
         while pgconn.is_busy():
             yield READ
@@ -53,17 +106,14 @@ def together(
         result = pgconn.get_result()
         if result is None:  # the end of one statement's results
             if pgconn.status != pq.ConnStatus.OK:
-                raise errors.OperationalError("the connection was lost")
-            continue
-        if result.status == pq.ExecStatus.PIPELINE_SYNC:
-            break
-        if result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-            results.append(result)
+                raise OperationalError("the connection was lost")
+        elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+            return results
         elif result.status != pq.ExecStatus.PIPELINE_ABORTED:
-            failed = failed or result
+            results.append(result)
+
+
+def _leave(pgconn: pq.abc.PGconn) -> None:
     pgconn.exit_pipeline_mode()
     while pgconn.notifies() is not None:
         pass  # a pooler may have given us a connection on which somebody listens
-    if failed is not None:
-        raise errors.error_from_result(failed)
-    return results
