@@ -4,7 +4,8 @@
   concurrency / round trip jobs can start in a second: that is drawn beside.
 - How long a job waits that is inserted into an idle queue. The insert, which commits half a round trip
   later; the notification; the claim, and its answer: two round trips at the least.
-- A queue with a limit over all nodes, whose claims are transactions of several statements.
+- Ten queues, whose claims travel together; and one with a limit over all nodes, whose claims are
+  transactions of several statements: two round trips.
 """
 
 from __future__ import annotations
@@ -21,31 +22,32 @@ from benchmarks.curves.node import Spec
 from benchmarks.real_life.proxy import far
 
 DISTANCES_MS = (0.0, 1.0, 5.0, 20.0)
-CONCURRENCIES = (10, 100, 400)
+TEN = {f"q{n}": 10 for n in range(10)}
 SAMPLES = 100
 SPACING_S = 0.02
-LIMITED: Mapping[str, Any] = {"concurrency": 100, "global_concurrency": 100}
+SERVED: Mapping[str, Mapping[str, Any]] = {
+    "10 at a time": {"q0": 10},
+    "100 at a time": {"q0": 100},
+    "10 at a time in each of ten": TEN,
+    "100, limited over all nodes": {"q0": {"concurrency": 100, "global_concurrency": 100}},
+}
+"""The queues of a node, by the name of their line."""
 
 
 def charts(bench: Bench) -> list[Chart]:
-    rates: dict[int, list[float]] = {concurrency: [] for concurrency in CONCURRENCIES}
-    limited: list[float] = []
+    rates: dict[str, list[float]] = {name: [] for name in SERVED}
     waits: list[dict[str, float]] = []
     for distance_ms in DISTANCES_MS:
         with bench.database("distance") as database, far(database.dsn, distance_ms / 1e3) as dsn:
-            for concurrency, found in rates.items():
-                found.append(_rate(bench, database, dsn, concurrency, distance_ms))
-            limited.append(_rate(bench, database, dsn, LIMITED, distance_ms))
+            for name, queues in SERVED.items():
+                rates[name].append(_rate(bench, database, dsn, queues))
             waits.append(_waits(bench, dsn))
-        say(
-            f"{distance_ms} ms away: {[found[-1] for found in rates.values()]} {limited[-1]} {waits[-1]}"
-        )
-    return [_of_rates(rates, limited), _of_waits(waits)]
+        say(f"{distance_ms} ms away: {[found[-1] for found in rates.values()]} {waits[-1]}")
+    return [_of_rates(rates), _of_waits(waits)]
 
 
-def _of_rates(rates: dict[int, list[float]], limited: list[float]) -> Chart:
-    lines = [Line(f"{concurrency} at a time", tuple(found)) for concurrency, found in rates.items()]
-    lines.append(Line("100, limited over all nodes", tuple(limited)))
+def _of_rates(rates: dict[str, list[float]]) -> Chart:
+    lines = [Line(name, tuple(found)) for name, found in rates.items()]
     lines += [_at_most(concurrency) for concurrency in (10, 100)]
     return Chart(
         "distance",
@@ -77,24 +79,18 @@ def _of_waits(waits: list[dict[str, float]]) -> Chart:
     )
 
 
-def _rate(
-    bench: Bench,
-    database: Database,
-    dsn: str,
-    queue: int | Mapping[str, Any],
-    distance_ms: float,
-) -> float:
-    concurrency = queue if isinstance(queue, int) else queue["concurrency"]
-    count = bench.size(40, 10) * concurrency if distance_ms else bench.size(8_000, 2_000)
-    warm = 4 * concurrency
+def _rate(bench: Bench, database: Database, dsn: str, queues: Mapping[str, Any]) -> float:
+    slots = sum(each if isinstance(each, int) else each["concurrency"] for each in queues.values())
+    count, warm = bench.size(40, 10) * slots, 4 * slots
+    names = f"'q' || n % {len(queues)}"
 
     def rate() -> float:
         database.run("DELETE FROM oban_jobs")
-        rows.available(database, warm + count + 4 * concurrency)
+        rows.available(database, warm + count + 6 * slots, queue=names)
         rows.settle_down(database)
-        with nodes.running([Spec(dsn, {"default": queue}, every=concurrency)]) as processes:
-            found = nodes.measure(processes, warm, count, database.backend).rate
-            processes[0].stop()
+        with nodes.running([Spec(dsn, queues, every=slots)]) as (process,):
+            found = nodes.measure([process], warm, count, database.backend).rate
+            process.stop()
         return found
 
     return median(rate, bench.rounds)

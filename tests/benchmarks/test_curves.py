@@ -96,7 +96,7 @@ def test_a_picture_has_each_point_once_and_is_the_same_every_time():
 
 def test_higher_values_stand_higher_and_later_places_further_right():
     tree = ElementTree.fromstring(drawn(chart(Line("one", (1.0, 2.0, 4.0))), ""))
-    circles = [(float(c.get("cx")), float(c.get("cy"))) for c in tree.iter(f"{SVG}circle")]
+    circles = [(float(c.attrib["cx"]), float(c.attrib["cy"])) for c in tree.iter(f"{SVG}circle")]
     assert circles == sorted(circles, key=lambda at: (at[0], -at[1]))
     (_, first), (_, second), (_, third) = circles
     assert pytest.approx(2 * (first - second), abs=0.11) == second - third
@@ -106,7 +106,7 @@ def test_the_names_of_lines_that_end_at_one_height_stand_apart():
     lines = [Line(f"line {n}", (5.0, 5.0, 5.0)) for n in range(6)]
     tree = ElementTree.fromstring(drawn(chart(*lines), ""))
     names = [t for t in tree.iter(f"{SVG}text") if t.get("class", "").startswith("t")]
-    heights = sorted(float(name.get("y")) for name in names)
+    heights = sorted(float(name.attrib["y"]) for name in names)
     assert 6 == len(heights)
     assert all(b - a >= NAME_HEIGHT - 0.11 for a, b in pairwise(heights))
 
