@@ -171,7 +171,7 @@ bench-smoke: $(READY) ## count statements, round trips, calls and instructions a
 
 # QUICK=1 measures small sizes once and writes to build/curves; ONLY="growth.idle" measures some of them.
 bench-curves: $(READY) ## measure and draw the curves of docs/performance.md (ten minutes; QUICK=1: one or two)
-	$(BIN)/python -m benchmarks.curves $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m benchmarks.curves $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
 gallery: $(READY) ## write docs/gallery: what failing tests say, and pictures of timelines
 	$(BIN)/python docs/gallery/make.py

@@ -1,6 +1,6 @@
 """Measures every curve and draws it: ``make bench-curves``.
 
-    python -m benchmarks.curves [--quick] [--only NAME ...] [--into FOLDER]
+    python -m benchmarks.curves [--quick] [--rounds N] [--only NAME ...] [--into FOLDER]
 
 Pictures and figures go to docs/performance, and tables into docs/performance.md. ``--quick`` measures small
 sizes once, to see that everything runs; its figures mean little, and go to build/curves.
@@ -38,13 +38,14 @@ MEASURED = (
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.curves", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, once")
+    parser.add_argument("--rounds", type=int, help="how often, of which the median counts (3)")
     parser.add_argument("--only", nargs="*", choices=MEASURED, default=MEASURED, metavar="NAME")
     parser.add_argument("--into", type=Path, help="a folder other than docs/performance")
     given = parser.parse_args()
     folder = given.into or (ROOT / "build" / "curves" if given.quick else PAGE.with_suffix(""))
     began, load = time.monotonic(), os.getloadavg()[0]
     with Server(SETTINGS) as server:
-        bench = Bench(server, given.quick, load)
+        bench = Bench(server, given.quick, given.rounds or (1 if given.quick else 3), load)
         for name in given.only:
             say(name)
             charts: list[Chart] = importlib.import_module(f"benchmarks.{name}").charts(bench)

@@ -43,20 +43,16 @@ class Database:
 class Bench:
     """``quick`` measures less and smaller, to see that everything runs; its figures mean little.
 
-    ``load`` is the machine's load before anything was measured.
+    Everything is measured ``rounds`` times, and the median counts. ``load`` is the machine's load before.
     """
 
     server: Server
     quick: bool
+    rounds: int = 3
     load: float = 0.0
 
     def size(self, full: int, quick: int) -> int:
         return quick if self.quick else full
-
-    @property
-    def rounds(self) -> int:
-        """How often everything is measured; the median counts."""
-        return 1 if self.quick else 3
 
     @contextlib.contextmanager
     def database(self, name: str) -> Iterator[Database]:
@@ -75,9 +71,10 @@ class Bench:
     def machine(self) -> str:
         """What it was measured on, in a line; it does not hide that others used the machine, too."""
         shared = f", shared with other work (load {self.load:.0f})" if self.load > 1 else ""
+        times = "measured once" if self.rounds == 1 else f"median of {self.rounds}"
         return (
             f"{os.cpu_count()} cores{shared}, {platform.system()}, PostgreSQL {self.server.version} with "
-            f"its default durability, Python {platform.python_version()}"
+            f"its default durability, Python {platform.python_version()}; {times}"
         )
 
 
