@@ -12,12 +12,17 @@ from typing import Any
 class Line:
     """One line of a chart: ``values`` at the chart's places, None where nothing was measured.
 
-    ``bound`` draws it as what could be had at most, or had to be paid at least: it was computed.
+    They are kept in four digits. ``bound`` draws it as what could be had at most, or had to be paid at
+    least: it was computed.
     """
 
     name: str
     values: tuple[float | None, ...]
     bound: bool = False
+
+    def __post_init__(self) -> None:
+        kept = (None if value is None else float(f"{value:.4g}") for value in self.values)
+        object.__setattr__(self, "values", tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)
