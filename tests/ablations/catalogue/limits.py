@@ -159,19 +159,8 @@ LIMITS = (
         (
             Edit(
                 "adapters/postgres/limits.py",
-                "        rows = yield _locked(effect, names)\n",
-                "        running = 0\n"
-                "        if effect.limits.concurrency is not None:\n"
-                "            ((running,),) = yield _counted(effect, effect.limits.concurrency, names)\n"
-                "        rows = yield _locked(effect, names)\n",
-            ),
-            Edit(
-                "adapters/postgres/limits.py",
-                "        running = 0\n"
-                "        if effect.limits.concurrency is not None:\n"
-                "            ((running,),) = yield _counted(effect, effect.limits.concurrency, names)\n"
-                "        turn = ",
-                "        turn = ",
+                "        rows, *counted = yield (_locked(effect, names), *counting)\n",
+                "        *counted, rows = yield (*counting, _locked(effect, names))\n",
             ),
         ),
         ("test_eight_claimers_never_run_more_than_all_nodes_may",),
