@@ -61,7 +61,7 @@ def _idle(bench: Bench, database: Database, count: int) -> tuple[float, float, f
         time.sleep(SETTLE_DOWN_S)
         before, cpu_s = work(database.connection), sum(each.ask_cpu_s() for each in processes)
         begin = time.monotonic()
-        time.sleep(bench.size(20, 5))
+        time.sleep(bench.size(15, 5))
         done, used_s = work(database.connection), sum(each.ask_cpu_s() for each in processes)
         seconds = time.monotonic() - begin
         for process in processes:

@@ -37,7 +37,7 @@ def charts(bench: Bench) -> list[Chart]:
     return [
         Chart(
             "table-size",
-            "Running a job does not depend on the size of the table",
+            "Running a job in a growing table",
             "rows in the table",
             places,
             "µs of CPU a job",
