@@ -156,7 +156,7 @@ histories: $(READY) ## let processes and threads work, call and be killed for tw
 ablations: $(READY) ## put faults into copies of the engine, and see that each raises its alarm
 	$(BIN)/python -m pytest tests/ablations --ablations -n auto $(PYTEST_ARGS)
 
-plans: $(READY) ## explain every statement on tables of 10 million rows (20 GB of disk or memory, ten minutes)
+plans: $(READY) ## explain every statement on tables of 10 million rows (6 GB of memory or disk, ten to twenty minutes)
 	$(BIN)/python -m pytest tests/plans --plans-rows 10000000 -k '$(PLANS)' --pgjobs-postgres embedded -o timeout=1800 $(PYTEST_ARGS)
 
 # Statistics are at their worst for small tables, too; these three change with the size.

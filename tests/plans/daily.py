@@ -47,8 +47,8 @@ def unique(
     return new(meta={"pgjobs_unique": fingerprint}, unique=rule, **given)
 
 
-def _inserting(pages: int, *jobs: NewJob) -> Case:
-    return Case(lambda _: Insert(jobs, NOW), (UNIQUE, KEY), 0, pages, places=INSERTED)
+def _inserting(pages: int, *jobs: NewJob, heads: int = 0) -> Case:
+    return Case(lambda _: Insert(jobs, NOW), (UNIQUE, KEY), 0, pages, heads, places=INSERTED)
 
 
 def _settling(result: Any, count: int = BATCH) -> Case:
@@ -84,7 +84,7 @@ def _polling(before: timedelta, held: bool) -> Case:
         return Poll(lifecycle.stage(NOW - before), BATCH, QUEUES, runs)
 
     rows = 2 * staged + len(QUEUES) + 2 + (BATCH if held else 0)
-    pages = 25 * staged + 60 + (4 * BATCH if held else 0)
+    pages = 25 * staged + 60 + (6 * BATCH if held else 0)
     place = "engine/stager.py:step:Poll"
     return Case(effect, (STAGING, STATES, KEY), rows, pages, len(QUEUES) + 2, places=(place,))
 
@@ -101,10 +101,10 @@ CASES: Cases = {
     "insert a duplicate": _inserting(100, unique("u10", None)),
     "insert into a group that had many in its time": _inserting(60, unique(GROUP, SECOND)),
     "insert into a group whose finished jobs count no more": _inserting(
-        90, unique(GROUP, None, UNFINISHED)
+        90, unique(GROUP, None, UNFINISHED), heads=1
     ),
     "replace what waits of a group": _inserting(
-        200, unique(GROUP, None, UNFINISHED, replace=REPLACE)
+        200, unique(GROUP, None, UNFINISHED, replace=REPLACE), heads=2
     ),
     "claim 200 jobs": _claiming(None, 1),
     "claim within a global concurrency": _claiming(Limits(None, 1_000), 2),
@@ -126,6 +126,7 @@ CASES: Cases = {
         (KEY, UNIQUE),
         60,
         600,
+        heads=1,
         places=SETTLED,
     ),
     "look up 200 settlements in doubt": Case(
