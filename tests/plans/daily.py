@@ -180,5 +180,8 @@ CASES: Cases = {
             "gathering.py:_look:Heartbeats",
         ),
     ),
+    "copy 5,200 jobs": Case(
+        lambda _: Insert((new(),) * MANY, NOW), (), 0, MANY + 60, own=True, places=INSERTED
+    ),
     "insert 5,200 jobs": _inserting(10 * MANY, *[new()] * MANY),
 }

@@ -7,7 +7,7 @@ explained while it runs, under a plan made for its values or for any. What it ch
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from psycopg import sql
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row, rows_of
 from pgjobs.adapters.postgres.statement import Plan, Statement
-from pgjobs.adapters.postgres.statements import plan
+from pgjobs.adapters.postgres.statements import plan, plan_of_own
 from pgjobs.effects import Effect
 from tests.plans.tables import Connection
 
@@ -48,14 +48,22 @@ class Touched:
         )
 
 
-def touched(connection: Connection, effect: Effect[Any], schema: str, mode: str) -> Touched:
-    """What ``effect`` touches, in a transaction that is rolled back."""
-    made = plan(effect, Names(schema))
+def touched(
+    connection: Connection, effect: Effect[Any], schema: str, mode: str, *, own: bool = False
+) -> Touched:
+    """What ``effect`` touches, in a transaction that is rolled back.
+
+    COPY has no plan, and reads nothing: it is carried out alone.
+    """
+    made = (plan_of_own if own else plan)(effect, Names(schema))
     found: list[list[Row]] = []
     total = Touched(frozenset(), False, 0, 0)
     with connection.transaction(force_rollback=True):
         connection.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
         for statement in _following(made, found):
+            if statement.data is not None:
+                found.append(_copied(connection, statement.sql, statement.data()))
+                continue
             total += told(explained(connection, statement))
             if len(made.statements) > 1 or made.then is not None:
                 found.append(_carried_out(connection, statement))
@@ -109,6 +117,13 @@ def _carried_out(connection: Connection, statement: Statement) -> list[Row]:
     values = [None if value is None else value.encode() for value in statement.parameters]
     result = connection.pgconn.exec_params(statement.sql.encode(), values, result_format=1)
     return rows_of(_done(result))
+
+
+def _copied(connection: Connection, statement: str, data: Iterable[bytes]) -> list[Row]:
+    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+        for piece in data:
+            copy.write(piece)
+    return []
 
 
 def _done(result: Any) -> Any:

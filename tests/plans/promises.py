@@ -46,6 +46,7 @@ class Case:
 
     ``places`` ask for it, as ``file:function:effect``. ``heads`` of index ranges are sought past what is
     dead there. ``rest``: how much is read where there is no bound. A ``running`` one reads what executes.
+    An ``own`` one is sent over a connection of the store's alone.
     """
 
     effect: Callable[[There], Effect[Any]]
@@ -55,6 +56,7 @@ class Case:
     heads: int = 0
     rest: str = ""
     running: bool = False
+    own: bool = False
     places: tuple[str, ...] = ()
 
 

@@ -111,7 +111,7 @@ def test_every_function_that_writes_sql_is_run_by_a_case(
         sys.setprofile(entered)
         try:
             for case in CASES.values():
-                touched(connection, case.effect(given), table.schema, MODES[0])
+                touched(connection, case.effect(given), table.schema, MODES[0], own=case.own)
             asked_by_the_doctor(dsn, table.schema)
         finally:
             sys.setprofile(None)

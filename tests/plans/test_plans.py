@@ -61,9 +61,9 @@ def _measured(
     connection: tables.Connection, case: Case, given: There, table: Table, mode: str
 ) -> Touched:
     """A connection that does something for the first time reads the catalogs besides."""
-    found = touched(connection, case.effect(given), table.schema, mode)
+    found = touched(connection, case.effect(given), table.schema, mode, own=case.own)
     if case.pages is not None and found.pages > case.pages:
-        found = touched(connection, case.effect(given), table.schema, mode)
+        found = touched(connection, case.effect(given), table.schema, mode, own=case.own)
     return found
 
 
