@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from pgjobs.client import Client, drive
+from pgjobs.effects import Claim, Settle
 from pgjobs.leading import Beat, Heartbeats, Leave
 from pgjobs.ports import Done, Signal
+from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.errors import StoreUnavailableError
 from pgjobs.rules.job import NewJob
 from pgjobs.rules.options import Queue
+from pgjobs.rules.outcome import returned
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.simulation.line import CLIENT, Exchange, Line
 from pgjobs_testing.simulation.traps import FAILURES, Asked, CutOffError, RefusedError, Trap
@@ -54,6 +57,14 @@ class Place:
 
     def insert(self) -> None:
         drive(self.exchange, self.client.insert(NewJob("w", {}, queue="q")))
+
+    def work(self, line: Line) -> None:
+        """Claim one job and complete it."""
+        now = self.clock.now()
+        line.submit(Claim(selection.claimable("q"), 1, lifecycle.claim(line.name, "token", now)))
+        (done,) = (each for each in line.collect() if isinstance(each, Done))
+        (job,) = done.answer
+        line.submit(Settle((lifecycle.settle(job, returned(None), now, 1.0),)))
 
     def beating(self) -> list[str]:
         return [heard.node for heard in self.exchange.inside.run(Heartbeats())]
@@ -244,8 +255,6 @@ def test_while_something_befalls_a_line_no_poll_of_it_is_left_out(place):
         (place.a, "cut", True),
         (place.a, "slow", SECOND),
         (place.a, "traps", [Trap("poll", "before")]),
-        (place.exchange, "mute", True),
-        (place.exchange, "delay", SECOND),
         (place.exchange, "down", True),
     ):
         before = getattr(holder, name)
@@ -254,6 +263,27 @@ def test_while_something_befalls_a_line_no_poll_of_it_is_left_out(place):
         assert not place.a.empty("q")
         setattr(holder, name, before)
         assert place.a.changes() is not None
+
+
+@pytest.mark.parametrize("name, value", [("mute", True), ("delay", SECOND)])
+def test_a_signal_that_is_lost_or_late_is_a_change_that_only_a_poll_tells(place, name, value):
+    before = place.a.changes()
+    place.insert()
+    assert before == place.a.changes()
+    setattr(place.exchange, name, value)
+    assert before == place.a.changes()
+    place.insert()
+    assert place.a.changes() > before
+
+
+def test_ends_of_others_count_and_those_that_its_own_settling_tells_do_not(place):
+    place.insert()
+    place.insert()
+    before = place.a.ends()
+    place.work(place.a)
+    assert before == place.a.ends()
+    place.work(place.b)
+    assert before + 1 == place.a.ends()
 
 
 def test_what_fails_may_have_happened_and_counts_as_a_change(place):
