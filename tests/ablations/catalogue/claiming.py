@@ -14,9 +14,9 @@ CLAIMING = (
                 "return 0, job.scheduled_at, job.id",
             ),
             Edit(
-                "adapters/postgres/writing.py",
-                "  ORDER BY priority, scheduled_at, id\n  LIMIT",
-                "  ORDER BY scheduled_at, id\n  LIMIT",
+                "adapters/postgres/where.py",
+                '"state, queue, priority, scheduled_at, id"',
+                '"scheduled_at, id"',
             ),
         ),
         (
@@ -33,9 +33,9 @@ CLAIMING = (
         "Postgres claims by priority and then the latest job first: the order of the queue is lost.",
         (
             Edit(
-                "adapters/postgres/writing.py",
-                "  ORDER BY priority, scheduled_at, id\n  LIMIT",
-                "  ORDER BY priority, scheduled_at DESC, id\n  LIMIT",
+                "adapters/postgres/where.py",
+                '"state, queue, priority, scheduled_at, id"',
+                '"state, queue, priority, scheduled_at DESC, id"',
             ),
         ),
         (
@@ -80,8 +80,8 @@ CLAIMING = (
         (
             Edit(
                 "adapters/postgres/writing.py",
-                "LIMIT {given.number(effect.demand)}",
-                "LIMIT {given.number(effect.demand + 1)}",
+                "LIMIT {up_to(given.number(effect.demand))}",
+                "LIMIT {up_to(given.number(effect.demand + 1))}",
             ),
         ),
         ("test_no_more_than_the_demand_is_claimed",),
@@ -94,8 +94,8 @@ CLAIMING = (
         (
             Edit(
                 "adapters/postgres/writing.py",
-                "  LIMIT {given.number(effect.demand)}\n  FOR UPDATE SKIP LOCKED\n",
-                "  LIMIT {given.number(effect.demand)}\n",
+                "  LIMIT {up_to(given.number(effect.demand))}\n  FOR UPDATE SKIP LOCKED\n",
+                "  LIMIT {up_to(given.number(effect.demand))}\n",
             ),
         ),
         ("test_four_claimers_of_two_thousand_jobs_never_get_one_twice",),
@@ -108,8 +108,8 @@ CLAIMING = (
         (
             Edit(
                 "adapters/postgres/writing.py",
-                "  LIMIT {given.number(effect.demand)}\n  FOR UPDATE SKIP LOCKED\n",
-                "  LIMIT {given.number(effect.demand)}\n  FOR UPDATE\n",
+                "  LIMIT {up_to(given.number(effect.demand))}\n  FOR UPDATE SKIP LOCKED\n",
+                "  LIMIT {up_to(given.number(effect.demand))}\n  FOR UPDATE\n",
             ),
         ),
         ("test_a_claim_does_not_wait_for_rows_that_another_node_is_claiming",),

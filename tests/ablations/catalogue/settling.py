@@ -24,9 +24,9 @@ SETTLING = (
         (
             Edit(
                 "adapters/postgres/writing.py",
-                "WHERE job.id = given.id AND job.state::text = 'executing'\n"
+                "WHERE {by_id(\"given.id\")} AND job.state::text = 'executing'\n"
                 "  AND coalesce(job.attempted_by[2], '') = given.token\n",
-                "WHERE job.id = given.id AND job.state::text = 'executing'\n",
+                "WHERE {by_id(\"given.id\")} AND job.state::text = 'executing'\n",
             ),
             Edit(
                 "adapters/postgres/writing.py",
@@ -69,9 +69,9 @@ SETTLING = (
         (
             Edit(
                 "adapters/postgres/writing.py",
-                "WHERE job.id = given.id AND job.state::text = 'executing'\n"
+                "WHERE {by_id(\"given.id\")} AND job.state::text = 'executing'\n"
                 "  AND coalesce(job.attempted_by[2], '') = given.token\n",
-                "WHERE job.id = given.id AND coalesce(job.attempted_by[2], '') = given.token\n",
+                "WHERE {by_id(\"given.id\")} AND coalesce(job.attempted_by[2], '') = given.token\n",
             ),
             Edit(
                 "adapters/postgres/writing.py",
@@ -346,8 +346,8 @@ SETTLING = (
         (
             Edit(
                 "adapters/postgres/unique.py",
-                "WHERE job.state::text = ANY ({unfinished})\n    AND job.id",
-                "WHERE job.state::text = ANY ({unfinished}) AND false\n    AND job.id",
+                "WHERE job.state::text = ANY ({unfinished})\n  ORDER BY",
+                "WHERE job.state::text = ANY ({unfinished}) AND false\n  ORDER BY",
             ),
         ),
         (

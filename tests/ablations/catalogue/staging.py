@@ -161,7 +161,7 @@ STAGING = (
         (
             Edit(
                 "engine/stager.py",
-                "self._floor = later(now, self._interval) if self._floors else None",
+                "self._floor = later(self._last, self._interval) if self._floors else None",
                 "self._floor = None",
             ),
         ),

@@ -2,6 +2,16 @@
 
 from tests.ablations.ablation import Ablation, Edit
 
+
+def _within(later: str, finished: int) -> str:
+    """How the function looks for what is in the way of a job, among the unfinished or the finished."""
+    return (
+        f"                THEN 1 ELSE 0 END = {finished}\n"
+        f"              AND job.inserted_at {later} coalesce(given.inserted_after, '-infinity')\n"
+        f"              AND (job.scheduled_at {later} given.scheduled_after) IS NOT FALSE\n"
+    )
+
+
 UNIQUENESS = (
     Ablation(
         "memory: a period is closed at its end",
@@ -27,16 +37,13 @@ UNIQUENESS = (
         7,
         "At exactly period after the first insert the place is still taken.",
         (
-            Edit(
-                "adapters/postgres/schema/003_pgjobs_unique.sql",
-                "              AND job.inserted_at > coalesce(given.inserted_after, '-infinity')\n"
-                "              AND job.scheduled_at > coalesce(given.scheduled_after, '-infinity')\n"
-                "              AND job.state::text = ANY (given.counted::text[])\n"
-                "        ) AS oldest\n",
-                "              AND job.inserted_at >= coalesce(given.inserted_after, '-infinity')\n"
-                "              AND job.scheduled_at >= coalesce(given.scheduled_after, '-infinity')\n"
-                "              AND job.state::text = ANY (given.counted::text[])\n"
-                "        ) AS oldest\n",
+            *(
+                Edit(
+                    "adapters/postgres/schema/003_pgjobs_unique.sql",
+                    _within(">", finished),
+                    _within(">=", finished),
+                )
+                for finished in (0, 1)
             ),
         ),
         (
