@@ -97,7 +97,7 @@ check: $(READY) ## lint, format, types, and which room may import which
 	done; exit $$failed
 
 # What these show of a server, `make test` has shown on another.
-ON_ANY_SERVER := --ignore=tests/ablations --ignore=tests/properties --ignore=tests/docs
+ON_ANY_SERVER := $(addprefix --ignore=tests/,ablations benchmarks docs plans properties simulation)
 
 test-docker: have-docker ## run the tests that need a server against one in Docker (image: PGJOBS_TEST_IMAGE)
 	@set -eu; \
