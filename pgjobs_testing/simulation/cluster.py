@@ -185,6 +185,13 @@ class Cluster:
         machines = self._machines.values()
         return [each.line.name for each in machines if each.line is not None and each.stopping]
 
+    @property
+    def whole(self) -> bool:
+        """Whether every process that is up has the plugins that nodes are made with."""
+        made = [*map(type, self._make.plugins)]
+        up = (each.plugins for each in self._machines.values() if each.line is not None)
+        return all(plugins is None or made == [*map(type, plugins)] for plugins in up)
+
     def is_cut(self, name: str) -> bool:
         """Whether a node is cut off from the store."""
         return self._machine(name).cut

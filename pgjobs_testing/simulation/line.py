@@ -41,7 +41,8 @@ CLIENT = "-"
 class Exchange(LocalStore):
     """A store that can be down, and whose signals can be lost, late or doubled; ``inside`` does the work.
 
-    ``late`` is how many statements are yet to commit that their nodes have given up.
+    ``late`` is how many statements are yet to commit that their nodes have given up. ``sprung`` is when a
+    trap of any line took an effect last.
     ``alarm`` is the first that ``watch`` raised: from then on every effect raises it, whoever swallows it.
     """
 
@@ -51,6 +52,7 @@ class Exchange(LocalStore):
         self.down = self.mute = self.doubled = False
         self.delay = timedelta(0)
         self.late = 0
+        self.sprung: datetime | None = None
         self.watch: Watch | None = None
         self.alarm: AlarmError | None = None
         self.acting = CLIENT
@@ -87,6 +89,10 @@ class Exchange(LocalStore):
         """Let something happen later: an answer or a signal arrives, a late statement commits."""
         due = later(self._clock.now(), wait)
         heapq.heappush(self._under_way, (due, next(self._order), act))
+
+    def spring(self) -> None:
+        """A trap takes an effect now."""
+        self.sprung = self._clock.now()
 
     def next_due(self) -> datetime | None:
         """When the next of what is under way arrives."""
@@ -178,6 +184,7 @@ class Line(LocalSession):
     def _sprung(self, effect: Effect[Any]) -> Trap | None:
         for trap in self.traps:
             if trap.takes(effect):
+                self._exchange.spring()
                 if trap.how not in CRASHES:
                     trap.times -= 1
                 if not trap.times:

@@ -49,8 +49,13 @@ class Overseer:
             self._cluster.store.alarm = self._cluster.store.alarm or alarm
 
     def at_the_end(self, since: datetime | None) -> None:
-        """Faults ended at ``since`` (None: not yet): where that is long ago, everything must be at rest."""
-        now = self._clock.now()
+        """Faults ended at ``since`` (None: not yet): where that is long ago, everything must be at rest.
+
+        A trap that took an effect after that is a fault, too, whenever it was laid.
+        """
+        now, sprung = self._clock.now(), self._cluster.store.sprung
+        if since is not None and sprung is not None:
+            since = max(since, sprung)
         if since is None or now - since < settles_within(self._facts):
             self.invariants.compare(self._rows(), now)
             return
@@ -60,6 +65,7 @@ class Overseer:
             since=since,
             living=self._cluster.living,
             stopping=self._cluster.stopping,
+            whole=self._cluster.whole,
         )
 
     @property

@@ -10,6 +10,7 @@ import pytest
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Delete
 from pgjobs.engine.strays import Strays
+from pgjobs.engine.ticker import Ticker
 from pgjobs.leading import Beat
 from pgjobs.rules import lifecycle
 from pgjobs.rules.selection import Selection
@@ -404,6 +405,34 @@ def test_a_broken_invariant_stops_the_play_and_is_told_on_both_stores(monkeypatc
         if store is not None:
             store.clear()
         assert played(BROKEN.replace("invariants: true\n", ""), store).alarm is None  # nobody looks
+
+
+CRON = """name: n
+nodes: [a]
+plugins: {pruner: {max_age: 1m}, cron: {crontab: [["* * * * *", W], ["* * * * *", V]]}}
+workers: {W: {runs: [ok]}, V: {runs: [ok]}}
+steps: [STEP]
+until: 1h
+invariants: true
+"""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{at: 34m50s, fail: {node: a, effect: tick, how: refused, times: 1}}",
+        "{at: 10m, fail: {node: a, effect: tick, how: refused, times: 80}}",
+        "{at: 10m, crash: a}, {at: 11m, restart: {node: a, plugins: [pruner]}}",
+    ],
+)
+def test_ticks_that_the_store_refuses_or_that_nobody_has_need_not_be_fired(holds, step):
+    holds(CRON.replace("STEP", step))
+
+
+def test_ticks_that_nobody_fires_are_told_when_all_should_be_at_rest(monkeypatch):
+    monkeypatch.setattr(Ticker, "_fire", lambda self, fence, now: self._next.clear())
+    (failed,) = played(CRON.replace("STEP", "{at: 0s, insert: {worker: W}}")).failures
+    assert "fires: the tick" in failed.what
 
 
 LATE = """name: n

@@ -37,11 +37,13 @@ class Rest:
         living: Collection[str],
         stopping: Collection[str],
         excused: Collection[int],
+        whole: bool,
     ) -> None:
         self._facts, self._ledger, self._runs, self._windows = facts, ledger, runs, windows
         self._now, self._since = now, since
         self._living = sorted(living)
         self._stopping, self._excused = sorted(stopping), frozenset(excused)
+        self._whole = whole
         self._soon = facts.poll_interval + facts.delay + facts.skew
         bound = settles_within(facts)
         assert now - since >= bound, f"faults ended {now - since} ago; rest comes within {bound}"
@@ -56,7 +58,8 @@ class Rest:
         for job_id in sorted(self._ledger.rows):
             if job_id not in self._excused:
                 self._job(self._ledger.rows[job_id])
-        self._ticks()
+        if self._whole:  # else whoever leads may have no crontab, or another
+            self._ticks()
 
     def _job(self, row: Job) -> None:
         if row.state is JobState.EXECUTING:

@@ -41,19 +41,42 @@ def in_order(sight: Sight, passage: Passage) -> None:
         )
 
 
-def not_early(sight: Sight, passage: Passage) -> None:
+class NotEarly:
     """Nothing is available before its ``scheduled_at`` by the clock of whoever makes it so, nor starts before
-    it by the clock that is furthest ahead (edges 3, 16; bugs 14, 82, 97)."""
-    after = passage.after
-    if after is None:
-        return
-    if passage.event == "claim":
-        ahead = after.scheduled_at - sight.now
-        if ahead > sight.facts.skew:
-            sight.alarm("not_early", f"{named(after)} starts {ahead} before it is due", passage.id)
-    elif after.state is JobState.AVAILABLE and after.scheduled_at > passage.at:
-        ahead = after.scheduled_at - passage.at
-        sight.alarm("not_early", f"{named(after)} is made so {ahead} before it is due", passage.id)
+    it by the clock that is furthest ahead (edges 3, 16; bugs 14, 82, 97).
+
+    What is rescued or given back is available at once, also where ``replace`` dated it ahead while it ran
+    (edges 11, 12).
+    """
+
+    def __init__(self) -> None:
+        self._given_back: dict[int, None] = {}
+
+    def gives_back(self, sight: Sight, passage: Passage) -> None:
+        """A job is rescued or given back."""
+        after = passage.after
+        if after is None or after.state is not JobState.AVAILABLE:
+            return
+        if after.scheduled_at > passage.at:
+            self._given_back[passage.id] = None
+
+    def __call__(self, sight: Sight, passage: Passage) -> None:
+        after = passage.after
+        if after is None:
+            return
+        if passage.event == "claim":
+            ahead = after.scheduled_at - sight.now
+            given_back = passage.id in self._given_back
+            self._given_back.pop(passage.id, None)
+            if ahead > sight.facts.skew and not given_back:
+                sight.alarm(
+                    "not_early", f"{named(after)} starts {ahead} before it is due", passage.id
+                )
+        elif after.state is JobState.AVAILABLE and after.scheduled_at > passage.at:
+            ahead = after.scheduled_at - passage.at
+            sight.alarm(
+                "not_early", f"{named(after)} is made so {ahead} before it is due", passage.id
+            )
 
 
 def not_dated_ahead(sight: Sight, passage: Passage) -> None:

@@ -22,7 +22,8 @@ class Skipped:
     """No tick that is made up for is left out before a later one, whoever leads (edge 13; bug 83)."""
 
     def __init__(self) -> None:
-        self._refused: dict[str, datetime] = {}
+        self.refused: dict[str, datetime] = {}
+        """The latest tick of each entry that the store refused for itself: it is left out."""
 
     def fires(self, sight: Sight) -> None:
         """A tick is fired: it must be the next after its watermark."""
@@ -30,7 +31,7 @@ class Skipped:
         mark, entry = sight.ledger.ticks.get(effect.key), entry_of(sight)
         if mark is None or entry is None or sight.answer is None:
             return
-        refused = self._refused.get(effect.key, EPOCH)
+        refused = self.refused.get(effect.key, EPOCH)
         since = max(mark, back(now, window(entry) + MOMENT), refused)
         due = crontab.next_tick(entry.crontab, entry.zone, since)
         if due is not None and due < effect.at:
@@ -44,7 +45,7 @@ class Skipped:
         if isinstance(effect, Tick) and not isinstance(
             error, StoreUnavailableError | LeaseLostError
         ):
-            self._refused[effect.key] = effect.at
+            self.refused[effect.key] = effect.at
 
 
 class MadeUpFor:
@@ -56,8 +57,8 @@ class MadeUpFor:
     is too old, but for what it slept over.
     """
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, facts: Facts, skipped: Skipped) -> None:
+        self._facts, self._refused = facts, skipped.refused
         self._able: dict[str, datetime] = {}
         self._slowed: dict[str, None] = {}
 
@@ -80,7 +81,7 @@ class MadeUpFor:
         entry = entry_of(sight)
         if mark is None or entry is None or sight.answer is None:
             return
-        since = max(mark, back(able, window(entry)))
+        since = max(mark, back(able, window(entry)), self._refused.get(effect.key, EPOCH))
         due = crontab.next_tick(entry.crontab, entry.zone, since)
         if due is not None and due < effect.at:
             sight.alarm(

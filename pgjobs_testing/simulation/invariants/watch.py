@@ -80,7 +80,7 @@ class Invariants:
         self._hearing = Hearing(facts)
         self._losses = Losses()
         self._skipped = ticking.Skipped()
-        self._made_up_for = ticking.MadeUpFor(facts)
+        self._made_up_for = ticking.MadeUpFor(facts, self._skipped)
         self._runs = Runs()
         self._endings = Endings(facts, self.ledger)
         self._tellings = Tellings(facts, self.ledger)
@@ -227,11 +227,13 @@ class Invariants:
         living: Collection[str],
         stopping: Collection[str] = (),
         excused: Collection[int] = (),
+        whole: bool = True,
     ) -> None:
         """Faults ended at ``since``, ``settles_within`` ago at least: all is final or rightly waiting.
 
         ``living`` are the nodes that are up, by their names in the store, ``stopping`` those whose stop has
-        not ended. ``excused`` are jobs whose outcome the store refuses for ever.
+        not ended. ``excused`` are jobs whose outcome the store refuses for ever. ``whole``: every node has
+        all plugins.
         """
         self.compare(rows, now)
         rest = Rest(
@@ -244,6 +246,7 @@ class Invariants:
             living=living,
             stopping=stopping,
             excused=excused,
+            whole=whole,
         )
         try:
             rest.check()
@@ -306,6 +309,7 @@ class Invariants:
         }
 
     def _of_passages(self) -> dict[str, tuple[OfPassage, ...]]:
+        not_early = starting.NotEarly()
         every: tuple[OfPassage, ...] = (
             passing.known,
             passing.lawful,
@@ -330,27 +334,27 @@ class Invariants:
         claimed = (
             starting.in_order,
             starting.in_its_own_name,
-            starting.not_early,
+            not_early,
             limits.over_all_nodes,
             self._windows,
             starting.Tokens(self._runs).claimed,
             passing.same_args,
         )
-        stored = (*inserted, *every, starting.not_early, passing.same_args, *last)
+        stored: tuple[OfPassage, ...] = (*inserted, *every, not_early, passing.same_args, *last)
         return {
             "insert": stored,
             "replace": stored,
             "conflict": (*inserted, passing.known, *last),
             "claim": (*every, *claimed, *last),
-            "stage": (*every, asking.staged_when_due, starting.not_early, *last),
+            "stage": (*every, asking.staged_when_due, not_early, *last),
             "complete": outcome,
             "fail": outcome,
             "discard": outcome,
             "snooze": outcome,
-            "release": outcome,
+            "release": (*outcome, not_early.gives_back),
             "cancel": (*outcome, *last),
-            "rescue": (*every, passing.at_its_last_attempt, *last),
-            "retry": (*every, starting.not_early, *last),
+            "rescue": (*every, passing.at_its_last_attempt, not_early.gives_back, *last),
+            "retry": (*every, not_early, *last),
             "delete": (passing.known, *last),
             "prune": every,
         }
