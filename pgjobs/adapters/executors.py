@@ -79,14 +79,18 @@ class Outbox:
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
         self._clock, self._wake = clock, wake
         self._finished: deque[Finished] = deque()
+        self._woken = False
 
     def put(self, *ended: tuple[Run, Outcome]) -> None:
-        """From any thread; runs that ended together wake the engine once."""
+        """From any thread; runs that end before the engine comes for them wake it once."""
         at = self._clock.monotonic()
         self._finished.extend(Finished(run, outcome, at) for run, outcome in ended)
-        self._wake()
+        if not self._woken:
+            self._woken = True
+            self._wake()
 
     def take(self) -> list[Finished]:
+        self._woken = False  # first: whoever still sees it set has put in what is taken now
         found: list[Finished] = []
         while self._finished:
             found.append(self._finished.popleft())
@@ -154,6 +158,54 @@ class LoopExecutor:
             self._loop.call_soon(task.cancel)
 
 
+class ThreadedExecutor:
+    """Runs jobs in as many threads as there are jobs that wait for something.
+
+    One more thread than is at work is asked for while runs are left, and takes the next as soon as the
+    others let it: a run that blocks holds up nobody, and runs that end at once take turns in few threads,
+    without a future or a wake-up for each.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._pool = ThreadPoolExecutor(MAX_THREADS, "pgjobs-worker")
+        self._lock = threading.Lock()
+        self._inbox: deque[Run] = deque()
+        self._coming = False
+
+    def start(self, runs: list[Run]) -> None:
+        with self._lock:
+            self._inbox.extend(runs)
+            asked, self._coming = not self._coming, True
+        if asked:
+            self._pool.submit(self._serve)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+
+    def _serve(self) -> None:
+        _thread.working = True
+        arrived = True
+        while (taken := self._next(arrived)) is not None:
+            run, more = taken
+            if more:
+                self._pool.submit(self._serve)
+            self._outbox.put((run, perform(run)))
+            arrived = False
+
+    def _next(self, arrived: bool) -> tuple[Run, bool] | None:
+        """The next run, and whether one more thread is to be asked for."""
+        with self._lock:
+            if arrived:
+                self._coming = False
+            if not self._inbox:
+                return None
+            run = self._inbox.popleft()
+            more = bool(self._inbox) and not self._coming
+            self._coming = self._coming or more
+            return run, more
+
+
 class LiveExecutor:
     """The production executor: async workers on a loop, others in threads or in processes.
 
@@ -168,11 +220,12 @@ class LiveExecutor:
         self._clock, self._modules = clock, modules
         self._outbox = Outbox(clock, wake)
         self._loop: LoopExecutor | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads: ThreadedExecutor | None = None
         self._processes: ProcessExecutor | None = None
 
     def start(self, runs: list[Run]) -> None:
         on_loop: list[Run] = []
+        in_threads: list[Run] = []
         in_processes: list[Run] = []
         for run in runs:
             assert run.worker is not None
@@ -181,13 +234,15 @@ class LiveExecutor:
             elif run.worker.executor == "process":
                 in_processes.append(run)
             else:
-                if self._pool is None:
-                    self._pool = ThreadPoolExecutor(MAX_THREADS, "pgjobs-worker")
-                self._pool.submit(self._in_thread, run)
+                in_threads.append(run)
         if on_loop:
             if self._loop is None:
                 self._loop = LoopExecutor(self._outbox)
             self._loop.start(on_loop)
+        if in_threads:
+            if self._threads is None:
+                self._threads = ThreadedExecutor(self._outbox)
+            self._threads.start(in_threads)
         if in_processes:
             if self._processes is None:
                 from pgjobs.adapters.processes import ProcessExecutor
@@ -210,12 +265,8 @@ class LiveExecutor:
             self._loop.close()
         if self._processes is not None:
             self._processes.close()
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
-
-    def _in_thread(self, run: Run) -> None:
-        _thread.working = True
-        self._outbox.put((run, perform(run)))
+        if self._threads is not None:
+            self._threads.close()
 
 
 _thread = threading.local()
