@@ -11,11 +11,18 @@ from typing import Any
 import pytest
 
 from pgjobs import Job, MemoryStore, PgJobs, Retry, telemetry, worker
-from pgjobs.adapters.executors import LiveExecutor, LoopExecutor, Outbox, perform_async
+from pgjobs.adapters.executors import (
+    LiveExecutor,
+    LoopExecutor,
+    Outbox,
+    ThreadedExecutor,
+    perform_async,
+)
 from pgjobs.adapters.system import SystemClock
 from pgjobs.engine.runner import LONGEST_WAIT_S, Runner
 from pgjobs.ports import Finished, Run
 from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.outcome import returned
 from pgjobs.worker import Worker
 from tests.rules.factory import job as any_job
 
@@ -450,6 +457,42 @@ def test_what_a_task_leaves_behind_on_the_loop_is_cancelled_at_the_end():
     executor.close()
     assert ["cancelled"] == left
     assert tasks[0].cancelled()
+
+
+def test_runs_that_wait_for_one_another_each_have_a_thread():
+    def meet(job: Job) -> None:
+        together.wait(PATIENCE_S)
+
+    together = threading.Barrier(40)
+    collected = Collected()
+    executor = ThreadedExecutor(collected.outbox)
+    made = defined(meet)
+    for _ in range(8):  # also in several calls, while others wait already
+        executor.start([run_of(made) for _ in range(5)])
+    assert {Event.COMPLETE} == {each.outcome.event for each in collected.take(40)}
+    executor.close()
+
+
+def test_no_run_is_left_whichever_thread_is_leaving_when_it_comes():
+    collected = Collected()
+    executor = ThreadedExecutor(collected.outbox)
+    made = defined(lambda job: None)
+    for n in range(300):  # each comes while the thread of the last one looks for more
+        executor.start([run_of(made)] * (1 + n % 3))
+        collected.take(sum(1 + m % 3 for m in range(n + 1)))
+    executor.close()
+    assert 600 == len(collected.found)
+
+
+def test_runs_that_end_before_they_are_taken_wake_the_engine_once():
+    woken: list[int] = []
+    outbox = Outbox(SystemClock(), lambda: woken.append(1))
+    ended = run_of(defined(lambda job: None)), returned(None)
+    outbox.put(ended)
+    outbox.put(ended, ended)
+    assert (1, 3) == (len(woken), len(outbox.take()))
+    outbox.put(ended)
+    assert (2, 1) == (len(woken), len(outbox.take()))
 
 
 def test_an_executor_starts_no_thread_before_a_worker_needs_it():
