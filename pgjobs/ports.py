@@ -5,7 +5,7 @@ Each port has one adapter for production and one for tests. None of them decides
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -131,6 +131,38 @@ class Session(Protocol):
 
     def close(self) -> None:
         """End the session; effects under way may still happen."""
+        ...
+
+
+class Insight(Protocol):
+    """What a session knows, under test, of what its store did: what a node need not ask for is left out.
+
+    Nothing is different for that but the effects that would have told nothing.
+    """
+
+    def changes(self) -> int | None:
+        """How often the store has done what only a poll would tell this node: none is made while it stays
+        the same. None: that cannot be said now."""
+        ...
+
+    def dues(self) -> Sequence[datetime]:
+        """When jobs fall due that others let wait since the last call. ``changes`` counts none of it."""
+        ...
+
+    def ends(self) -> int:
+        """How often others may have ended runs. ``changes`` counts none of it."""
+        ...
+
+    def empty(self, queue: str) -> bool:
+        """Whether a queue has certainly no available job now: it is not asked for one."""
+        ...
+
+    def at_once(self, effect: Effect[Any], expected: Callable[[Any], bool]) -> Done | None:
+        """Submit an effect; its end, where that is there already and the answer is as expected."""
+        ...
+
+    def before(self, now: datetime) -> datetime:
+        """What the node's clock showed just before it showed ``now``, in whose steps alone time goes."""
         ...
 
 

@@ -25,7 +25,7 @@ from pgjobs.engine.settler import Ending, Settler
 from pgjobs.engine.stager import Stager
 from pgjobs.engine.strays import Strays
 from pgjobs.plugins import Plugin
-from pgjobs.ports import Clock, Done, Executor, Finished, Rng, Run, Session, Signal
+from pgjobs.ports import Clock, Done, Executor, Finished, Insight, Rng, Run, Session, Signal
 from pgjobs.rules.control import Control, effective
 from pgjobs.rules.errors import LeaseLostError, StoreError
 from pgjobs.rules.job import Job
@@ -37,7 +37,6 @@ from pgjobs.worker import Registry
 
 log = logging.getLogger("pgjobs")
 
-MICROSECOND = timedelta(microseconds=1)
 LOG_OUTAGE_EVERY = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(seconds=30)
 """How long after its grace a stopping node still waits for a store that does not answer."""
@@ -57,19 +56,8 @@ class NodePorts:
     executor: Executor
     registry: Registry
     telemetry: Telemetry
-    changes: Callable[[], int | None] | None = None
-    """How often the store has done what only a poll would tell this node, for tests: polls are left out
-    while it stays the same. None: that cannot be said now."""
-    dues: Callable[[], Sequence[datetime]] | None = None
-    """When jobs fall due that others let wait since the last call. ``changes`` counts none of it."""
-    ends: Callable[[], int] | None = None
-    """How often others may have ended runs. ``changes`` counts none of it."""
-    before: Callable[[datetime], datetime] = lambda now: now - MICROSECOND
-    """What the clock showed just before it showed this, in whose steps alone time goes."""
-    empty: Callable[[str], bool] | None = None
-    """Whether a queue has certainly no available job now, for tests: then it is not asked for one."""
-    at_once: Callable[[Effect[Any], Callable[[Any], bool]], Done | None] | None = None
-    """Submits an effect, for tests, and gives its end if that is there and the answer is as expected."""
+    insight: Insight | None = None
+    """For tests, of the session: what it says would tell nothing is not asked."""
 
 
 class Node:
@@ -97,12 +85,11 @@ class Node:
     ) -> None:
         self.name = name
         self._alone = elide
-        self.leaves_out = ports.changes is not None
+        self.leaves_out = ports.insight is not None
         """Whether polls are left out, so that it matters which turns the node has had."""
         self._others = others
         self._rng, self._session = ports.rng, ports.session
-        self._executor, self._empty = ports.executor, ports.empty
-        self._at_once = ports.at_once
+        self._executor, self._insight = ports.executor, ports.insight
         self._report = Reporter(ports.telemetry, name)
         draw = (lambda: self._rng.random("backoff")) if jitter else None
         self._owners: dict[int, tuple[Effect[Any], Duty]] = {}
@@ -131,10 +118,7 @@ class Node:
             poll_interval,
             self._patience("stager"),
             elide,
-            ports.changes,
-            ports.dues,
-            ports.ends,
-            ports.before,
+            ports.insight,
             self._woken,
         )
         self.settler = Settler(
@@ -316,7 +300,7 @@ class Node:
             self.strays.doubt,
             self.stager.frees,
             self._alone,
-            self._empty,
+            None if self._insight is None else self._insight.empty,
         )
         return QueueDuty(queue, self.name, configured, ports, self._patience(f"queue:{queue}"))
 
@@ -334,11 +318,11 @@ class Node:
 
         Such an answer need not wait for the next step.
         """
-        if self._at_once is None:
+        if self._insight is None:
             self._submit(effect, owner)
             return
         self._owners[id(effect)] = (effect, owner)
-        done = self._at_once(effect, expected)
+        done = self._insight.at_once(effect, expected)
         if done is not None:
             self._ended(done, now)
 

@@ -5,19 +5,20 @@ moment, and every ``interval`` as the floor under lost notifications.
 
 Under test, polls that provably find nothing are left out: the next one then comes when a job falls due,
 or at the next mark of the interval after something happened that no signal tells. Where nothing but this
-node changes the store (``elide``), the node itself knows of that. Where others do, ``changes`` counts it,
-and a mark is left out where the node had its turn at or after it and the count stood as at its last
-poll. The trace is the same.
+node changes the store (``elide``), the node itself knows of that. Where others do, the session has an
+``Insight`` that counts it, and a mark is left out where the node had its turn at or after it and the
+count stood as at its last poll. The trace is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.effects import Effect, Poll, Polled
 from pgjobs.engine.duty import Patience, earliest
+from pgjobs.ports import Insight
 from pgjobs.rules import lifecycle
 from pgjobs.rules.schedule import later
 
@@ -41,19 +42,15 @@ class Stager:
         interval: timedelta,
         patience: Patience,
         elide: bool,
-        changes: Callable[[], int | None] | None,
-        dues: Callable[[], Sequence[datetime]] | None,
-        ends: Callable[[], int] | None,
-        before: Callable[[datetime], datetime],
+        insight: Insight | None,
         woken: Callable[[], None],
     ) -> None:
         self._submit, self._found, self._held = submit, found, held
         self._queues = queues
         self._interval = interval
         self._patience = patience
-        self._floors = not elide and changes is None
-        self._changes, self._dues, self._ends = changes, dues, ends
-        self._before = before
+        self._floors = not elide and insight is None
+        self._insight = insight
         self._ended: int | None = None
         self._foreseen: list[tuple[datetime, datetime]] = []
         self._seen: int | None = None
@@ -115,26 +112,26 @@ class Stager:
 
     def await_ends(self, now: datetime) -> None:
         """Runs of other nodes end without a signal: do not leave out the poll that would tell."""
-        if self._ends is None:
+        if self._insight is None:
             self.suspect(now)
         else:
-            self._ended = self._ends()
+            self._ended = self._insight.ends()
 
     def frees(self, now: datetime) -> bool:
         """Whether a poll that is left out in this very turn would have been answered before the next."""
-        if self._ends is None or self._floor is not None or self._last is None:
+        if self._insight is None or self._floor is not None or self._last is None:
             return False
         return self._turn != now and self._mark(now) <= now
 
     def heed(self, now: datetime) -> None:
         """Look at ``now`` whether anything was changed just now that only a poll would tell."""
-        if self._floor is not None or self._changes is None or self._last is None:
+        if self._floor is not None or self._insight is None or self._last is None:
             return
-        found = self._changes()
+        found = self._insight.changes()
         if found is None or found != self._seen or self._may_have_ended(now):
             self.doubt(now)
-        elif self._dues is not None:
-            for due in self._dues():
+        else:
+            for due in self._insight.dues():
                 self._foresee(due, now)
 
     def _may_have_ended(self, now: datetime) -> bool:
@@ -142,9 +139,9 @@ class Stager:
 
         Also where they may at this instant, which is a mark: the claim that follows its poll would see it.
         """
-        if self._ended is None or self._ends is None:
+        if self._ended is None or self._insight is None:
             return False
-        return self._ends() != self._ended or (self._turn != now and self._mark(now) <= now)
+        return self._insight.ends() != self._ended or (self._turn != now and self._mark(now) <= now)
 
     def _foresee(self, due: datetime, now: datetime) -> None:
         """The next mark would tell that a job falls due: it need not, if that is later."""
@@ -157,14 +154,14 @@ class Stager:
 
     def doubt(self, now: datetime) -> None:
         """Leave out no more marks: the next one is the first that this node has not passed by ``now``."""
-        if self._changes is not None and self._floor is None and self._last is not None:
+        if self._insight is not None and self._floor is None and self._last is not None:
             self._floor = self._make_up(now)
             self._woken()
 
     def _mark(self, now: datetime) -> datetime:
         """The first mark not passed: the node has passed those before this turn, and in it those till now."""
-        assert self._last is not None
-        passed = now if self._turn == now else self._before(now)
+        assert self._last is not None and self._insight is not None
+        passed = now if self._turn == now else self._insight.before(now)
         missed = (passed - self._last) // self._interval
         return later(self._last, (missed + 1) * self._interval)
 
@@ -203,22 +200,21 @@ class Stager:
         return first
 
     def step(self, now: datetime) -> None:
-        if self._changes is not None and self._turn != now:
+        if self._insight is not None and self._turn != now:
             self.heed(now)  # duties that came before may have changed something
         due = self.next_due(now)
         if due is None or due > now:
             return
         self._polling, self._since = True, self._first
-        if self._changes is not None and self._floor is None and self._last is not None:
+        if self._insight is not None and self._floor is None and self._last is not None:
             self._make_up(now)
         self._under_way = self._requests
         self._asked = self._ended = None
         self._last = self._anchored(now)
         self._floor = later(self._last, self._interval) if self._floors else None
-        if self._changes is not None:
-            self._seen, self._turn = self._changes(), now
-        if self._dues is not None:
-            self._dues()  # the poll tells of them
+        if self._insight is not None:
+            self._seen, self._turn = self._insight.changes(), now
+            self._insight.dues()  # the poll tells of them
         if self._due is not None and self._due <= now:
             self._due = None
         self._submit(Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held()))

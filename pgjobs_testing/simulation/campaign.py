@@ -8,6 +8,7 @@ the fastest may be ahead of the slowest is bounded, by ``AHEAD`` seeds for each 
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -96,7 +97,7 @@ class Summary:
     last: int | None = None
     events: int = 0
     virtual_s: float = 0.0
-    marks: dict[str, int] = field(default_factory=dict)
+    marks: Counter[str] = field(default_factory=Counter)
     alarms: list[Verdict] = field(default_factory=list)
     silent: tuple[str, ...] = ()
     _hash: Any = field(default_factory=lambda: blake2b(digest_size=16), repr=False)
@@ -109,7 +110,7 @@ class Summary:
         self.events += verdict.events
         self.virtual_s += verdict.virtual_s
         for mark, count in verdict.marks:
-            self.marks[mark] = self.marks.get(mark, 0) + count
+            self.marks[mark] += count
         if not verdict.held:
             self.alarms.append(verdict)
         self._hash.update(f"{verdict.seed} {verdict.digest}\n".encode())

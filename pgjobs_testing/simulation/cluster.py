@@ -316,6 +316,7 @@ class Cluster:
             self._recorder.show(own, name)
         line = machine.line = Line(self.store, name, own)
         line.cut, line.slow = machine.cut, machine.slow
+        line.before = machine.clock.just_before
         self._tell_of_slowness(line)
         line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
         line.committed = lambda effect: self._recorder.note(
@@ -324,15 +325,7 @@ class Cluster:
         executor = make.executor(line)
         ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
         if not (make.elide or make.polls):
-            ports = replace(
-                ports,
-                changes=line.changes,
-                dues=line.dues,
-                ends=line.ends,
-                before=machine.clock.just_before,
-                empty=line.empty,
-                at_once=line.at_once,
-            )
+            ports = replace(ports, insight=line)
         node = Node(
             own,
             make.queues,

@@ -119,6 +119,7 @@ class Line(LocalSession):
         self.traps: list[Trap] = []
         self.died: Callable[[Trap], None] = lambda _: None
         self.committed: Callable[[Effect[Any]], None] = lambda _: None
+        self.before: Callable[[datetime], datetime] = lambda now: now
 
     def submit(self, effect: Effect[Any]) -> None:
         if self.dead:
