@@ -32,7 +32,7 @@ SETTLING = (
                 "adapters/postgres/writing.py",
                 "AND job.state::text = 'executing'\n"
                 "  AND coalesce(job.attempted_by[2], '') = {token}\n",
-                "AND job.state::text = 'executing'\n",
+                "AND job.state::text = 'executing'\n  AND ({token})::text IS NOT NULL\n",
             ),
         ),
         ("test_a_late_outcome_changes_nothing_after_the_job_was_claimed_anew",),
