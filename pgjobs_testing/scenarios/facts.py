@@ -105,18 +105,31 @@ def _runs(scenario: Scenario) -> Iterator[timedelta]:
 
 def _furthest_skew(scenario: Scenario) -> timedelta:
     """How far a clock is off at most: what it was set to, and what it gains until it is set again."""
-    most = timedelta(0)
-    for n, step in enumerate(scenario.steps):
-        if step.skew is not None:
-            most = max(most, min(LONGEST, abs(step.skew.by)))
-        elif step.drift is not None and step.drift.ppm:
-            name = step.drift.node
-            after = scenario.steps[n + 1 :]
-            ends = [each.at for each in after if each.drift and each.drift.node == name]
-            begin = scenario.instant(step.at)
-            end = scenario.instant(ends[0]) if ends else _end(scenario, begin)
-            most = max(most, (end - begin) * abs(step.drift.ppm) / MILLION)
-    return 2 * most
+    nodes = (step.skew or step.drift for step in scenario.steps)
+    names = dict.fromkeys(each.node for each in nodes if each is not None)
+    return 2 * max((_furthest_off(scenario, name) for name in names), default=timedelta(0))
+
+
+def _furthest_off(scenario: Scenario, name: str) -> timedelta:
+    """A drift begins where the one before it has left the clock."""
+    most = off = timedelta(0)
+    ppm, since = 0, scenario.start
+    for step in scenario.steps:
+        for each in (step.skew, step.drift):
+            if each is None or each.node != name:
+                continue
+            at = scenario.instant(step.at)
+            off += (at - since) * ppm / MILLION
+            most, since = max(most, abs(off)), at
+            if step.drift is not None:
+                ppm = step.drift.ppm
+            else:
+                assert step.skew is not None
+                off = max(-LONGEST, min(LONGEST, step.skew.by))
+                most = max(most, abs(off))
+    if ppm:
+        off += (_end(scenario, since) - since) * ppm / MILLION
+    return max(most, abs(off))
 
 
 def _end(scenario: Scenario, begin: datetime) -> datetime:

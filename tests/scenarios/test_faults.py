@@ -407,6 +407,25 @@ def test_a_broken_invariant_stops_the_play_and_is_told_on_both_stores(monkeypatc
         assert played(BROKEN.replace("invariants: true\n", ""), store).alarm is None  # nobody looks
 
 
+def test_a_drift_that_begins_in_another_adds_to_it(holds):
+    """What a node dates by such a clock is no further ahead than it may be."""
+    holds("""name: n
+nodes: [c]
+workers: {W: {runs: [{for: 6s}]}}
+steps:
+  - {at: 1m, drift: {node: c, ppm: 2000}}
+  - {at: 2m, drift: {node: c, ppm: 2000}}
+  - {at: 3m, drift: {node: c, ppm: 2000}}
+  - {at: 4m, drift: {node: c, ppm: 2000}}
+  - {at: 5m, insert: {worker: W, schedule_in: 45s}}
+  - {at: 5m, drift: {node: c, ppm: 2000}}
+  - {at: 6m, drift: {node: c, ppm: 0}}
+  - {at: 6m, skew: {node: c, by: 0s}}
+until: 8m
+invariants: true
+""")
+
+
 CRON = """name: n
 nodes: [a]
 plugins: {pruner: {max_age: 1m}, cron: {crontab: [["* * * * *", W], ["* * * * *", V]]}}
