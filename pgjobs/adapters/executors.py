@@ -8,6 +8,7 @@ All of them answer with an ``Outcome`` for every run, whatever the worker did: `
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -189,7 +190,10 @@ class ThreadedExecutor:
         while (taken := self._next(arrived)) is not None:
             run, more = taken
             if more:
-                self._pool.submit(self._serve)
+                with contextlib.suppress(
+                    RuntimeError
+                ):  # no new thread: those there are take all in turn
+                    self._pool.submit(self._serve)
             self._outbox.put((run, perform(run)))
             arrived = False
 

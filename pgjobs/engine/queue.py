@@ -199,10 +199,10 @@ class QueueDuty:
         if full:
             self._full = not self._freed
             if answer.running > self._unsaved or not self._ports.alone:
-                waits = (
-                    answer.opens_at is None
-                )  # else the next poll sets free what the rate then opens
-                (self._ports.await_ends if waits else self._ports.suspect)(now)
+                if answer.opens_at is None:
+                    self._ports.await_ends(now)
+                else:  # the next poll sets free what the rate opens then
+                    self._ports.suspect(now)
         self._hungry = self._hungry or full or answer.opens_at is not None
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:

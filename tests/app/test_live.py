@@ -484,6 +484,24 @@ def test_no_run_is_left_whichever_thread_is_leaving_when_it_comes():
     assert 600 == len(collected.found)
 
 
+def test_where_no_more_threads_can_be_had_those_there_are_run_all(monkeypatch):
+    collected = Collected()
+    executor = ThreadedExecutor(collected.outbox)
+    submit, asked = executor._pool.submit, []
+
+    def once(serve: Any) -> Any:
+        asked.append(serve)
+        if len(asked) > 1:
+            raise RuntimeError("can't start new thread")
+        return submit(serve)
+
+    monkeypatch.setattr(executor._pool, "submit", once)
+    executor.start([run_of(defined(lambda job: None))] * 3)
+    assert 3 == len(collected.take(3))
+    assert len(asked) > 1
+    executor.close()
+
+
 def test_runs_that_end_before_they_are_taken_wake_the_engine_once():
     woken: list[int] = []
     outbox = Outbox(SystemClock(), lambda: woken.append(1))
