@@ -189,8 +189,11 @@ class World:
         self._heal_everything()
         oversight = self._play.overseer
         assert oversight is not None
-        since = self.clock.now()
-        self._play.advance(later(since, oversight.bound))
+        since, sprung = None, self.clock.now()
+        while since != sprung:  # what was armed before may yet befall an effect
+            since = sprung
+            self._play.advance(later(since, oversight.bound))
+            sprung = max(since, self._play.cluster.store.sprung or since)
         oversight.at_the_end(since)
         return self._play.recorder.trace(first)
 

@@ -10,10 +10,11 @@ import pytest
 
 from pgjobs import PgJobs, Queue, worker
 from pgjobs.adapters.memory import MemoryStore
+from pgjobs.engine.queue import QueueDuty
 from pgjobs.plugins import LeaderTasks, Stalled
 from pgjobs.rules.errors import ConfigurationError, PgJobsError
 from pgjobs.rules.job import JobState
-from pgjobs_testing import World
+from pgjobs_testing import AlarmError, World
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.cluster import SimulationError
@@ -130,6 +131,17 @@ def test_what_ended_before_is_not_ended_again():
         ("-", "delay", "notifications by 0s"),
         ("a", "slow", "by 0s"),
     ] == ends
+
+
+def test_what_was_armed_before_puts_off_when_all_must_be_at_rest_and_excuses_nothing(
+    monkeypatch, store
+):
+    monkeypatch.setattr(QueueDuty, "next_due", lambda self, now: None)  # nothing is ever claimed
+    with World(nodes=1, store=store, workers=WORK) as world:
+        world.fail("a", "beat", "before")
+        world.insert("Work")
+        with pytest.raises(AlarmError, match=r"ends: job 1 .* has been available"):
+            world.settle()
 
 
 def test_a_world_plays_inside_its_block_alone():
