@@ -192,6 +192,12 @@ class Cluster:
         up = (each.plugins for each in self._machines.values() if each.line is not None)
         return all(plugins is None or made == [*map(type, plugins)] for plugins in up)
 
+    def each_has(self, kind: type[Plugin]) -> bool:
+        """Whether every process that is up has a plugin of this kind."""
+        up = (each.plugins for each in self._machines.values() if each.line is not None)
+        made = self._make.plugins
+        return all(kind in map(type, made if plugins is None else plugins) for plugins in up)
+
     def is_cut(self, name: str) -> bool:
         """Whether a node is cut off from the store."""
         return self._machine(name).cut

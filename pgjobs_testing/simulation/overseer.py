@@ -8,6 +8,7 @@ from typing import Any
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.effects import Find
+from pgjobs.plugins import Stalled
 from pgjobs.ports import Finished, Run
 from pgjobs.rules.job import Job
 from pgjobs.rules.selection import Selection
@@ -66,6 +67,7 @@ class Overseer:
             living=self._cluster.living,
             stopping=self._cluster.stopping,
             whole=self._cluster.whole,
+            rescued=self._cluster.each_has(Stalled),
         )
 
     @property

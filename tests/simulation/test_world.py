@@ -37,6 +37,31 @@ def test_a_job_of_a_crashed_node_is_rescued_by_another(store):
         assert 1 == world.marks["rescued"]
 
 
+ROLLED_OUT = """
+name: a version without Stalled
+nodes: [a]
+plugins:
+  stalled: {interval: 10s, rescue_after: 1m}
+  pruner: {}
+workers:
+  Work: {runs: [{for: 20s}]}
+steps:
+  - {at: 30s, insert: {as: left, worker: Work}}
+  - {at: 31s, crash: a}
+  - {at: 35s, restart: {node: a, plugins: [LAST]}}
+until: 40m
+invariants: true
+"""
+
+
+@pytest.mark.parametrize("last, ended", [("pruner", 0), ("stalled", 1)])
+def test_what_a_process_left_is_no_orphan_where_no_version_that_is_up_rescues(last, ended):
+    scenario, source = read_text(ROLLED_OUT.replace("LAST", last))
+    played = replay(scenario, source, MemoryStore(), bounded=False)
+    assert [] == [failure.text(source) for failure in played.failures]
+    assert ended == len(played.trace.of("completed"))
+
+
 def test_a_crash_after_a_claim_is_at_that_very_effect(store):
     with World(nodes=["a"], store=store, workers=WORK) as world:
         world.crash("a", after="claim")

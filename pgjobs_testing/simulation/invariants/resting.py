@@ -38,12 +38,13 @@ class Rest:
         stopping: Collection[str],
         excused: Collection[int],
         whole: bool,
+        rescued: bool,
     ) -> None:
         self._facts, self._ledger, self._runs, self._windows = facts, ledger, runs, windows
         self._now, self._since = now, since
         self._living = sorted(living)
         self._stopping, self._excused = sorted(stopping), frozenset(excused)
-        self._whole = whole
+        self._whole, self._rescued = whole, rescued
         self._soon = facts.poll_interval + facts.delay + facts.skew
         bound = settles_within(facts)
         assert now - since >= bound, f"faults ended {now - since} ago; rest comes within {bound}"
@@ -72,7 +73,7 @@ class Rest:
     def _executing(self, row: Job) -> None:
         node, spent = node_of(row), self._now - self._ledger.since[row.id]
         if node not in self._living:
-            if self._facts.rescue_after is not None:
+            if self._rescued and self._facts.rescue_after is not None:
                 self._alarm("no_orphan", f"{named(row)} executes for {node}, which is gone", row.id)
         elif not self._runs.knows(node, (row.id, row.token)) and self._runs.used:
             if spent > settles_within(self._facts):

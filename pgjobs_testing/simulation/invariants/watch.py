@@ -228,12 +228,13 @@ class Invariants:
         stopping: Collection[str] = (),
         excused: Collection[int] = (),
         whole: bool = True,
+        rescued: bool = True,
     ) -> None:
         """Faults ended at ``since``, ``settles_within`` ago at least: all is final or rightly waiting.
 
         ``living`` are the nodes that are up, by their names in the store, ``stopping`` those whose stop has
         not ended. ``excused`` are jobs whose outcome the store refuses for ever. ``whole``: every node has
-        all plugins.
+        all plugins; ``rescued``: whoever leads rescues.
         """
         self.compare(rows, now)
         rest = Rest(
@@ -247,6 +248,7 @@ class Invariants:
             stopping=stopping,
             excused=excused,
             whole=whole,
+            rescued=rescued,
         )
         try:
             rest.check()
