@@ -144,7 +144,8 @@ class Worker(Generic[P, R]):
             rule = unique.rule(self.name, merged.get("queue", DEFAULT_QUEUE), args)
             merged["unique"] = rule
             merged.setdefault("replace", self.replace)
-            merged["meta"] = with_meta(merged.get("meta", {}), {META_KEY: rule.fingerprint})
+            own_meta, meta = {META_KEY: rule.fingerprint}, merged.get("meta")
+            merged["meta"] = with_meta(meta, own_meta) if meta else own_meta
         elif META_KEY in merged.get("meta", ()):
             del merged["meta"][META_KEY]
 

@@ -16,11 +16,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import WAITING, Job, JobState
+from pgjobs.rules.jsonb import encoder
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.signatures import checks_options
 
@@ -80,11 +82,15 @@ class Unique:
 
     def rule(self, worker: str, queue: str, args: Mapping[str, Any]) -> UniqueRule:
         """What the insert of one job looks for; ``args`` are in jsonb's normal form."""
-        parts: dict[str, Any] = {"worker": worker, "queue": queue, "args": args}
-        if (keys := self._or(self.keys, None)) is not None:
-            parts["args"] = [[key, *_found(args, key)] for key in keys]
-        chosen = self._or(self.fields, FIELDS)
-        text = canonical([[name, parts[name]] for name in chosen])
+        keys = self._or(self.keys, None)
+        counted = args if keys is None else [[key, *_found(args, key)] for key in keys]
+        parts = [
+            f'["args",{canonical(counted)}]'
+            if name == "args"
+            else _named(name, worker if name == "worker" else queue)
+            for name in self._or(self.fields, FIELDS)
+        ]
+        text = f"[{','.join(parts)}]"
         return UniqueRule(
             blake2b(text.encode(), digest_size=16).hexdigest(),
             self._or(self.period, DEFAULT_PERIOD),
@@ -148,20 +154,39 @@ def unique(value: object) -> Unique | None:
 
 def canonical(value: Any) -> str:
     """A text that is equal for two JSON values just when jsonb takes them for equal."""
-    if isinstance(value, str):
-        return json.dumps(value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int):
-        return str(value)
+    return _compact(value) if _has_no_float(value) else _spelled(value)
+
+
+_compact = encoder(ensure_ascii=True, sort_keys=True)
+
+
+def _has_no_float(value: Any) -> bool:
+    """Whether the encoder writes alike what jsonb takes for equal: of floats and their like it does not."""
+    kind = type(value)
+    if kind is dict:
+        return all(map(_has_no_float, value.values()))
+    if kind is list:
+        return all(map(_has_no_float, value))
+    return kind is str or kind is int or kind is bool or value is None
+
+
+@lru_cache(maxsize=1024)
+def _named(name: str, value: str) -> str:
+    """A field that most jobs share with others."""
+    return canonical([name, value])
+
+
+def _spelled(value: Any) -> str:
     if isinstance(value, float):
         number = Decimal(repr(value))
         whole = number.to_integral_value()
         return str(int(whole)) if number == whole else f"{number.normalize():f}"
     if isinstance(value, Mapping):
-        items = ",".join(f"{json.dumps(key)}:{canonical(value[key])}" for key in sorted(value))
+        items = ",".join(f"{json.dumps(key)}:{_spelled(value[key])}" for key in sorted(value))
         return f"{{{items}}}"
-    return f"[{','.join(map(canonical, value))}]"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_spelled, value))}]"
+    return json.dumps(value)
 
 
 def _found(args: Mapping[str, Any], key: str) -> list[list[Any]]:

@@ -19,7 +19,7 @@ from pgjobs.rules.job import FINAL, WAITING, Cancel, Job, JobState, NewJob, Retr
 from pgjobs.rules.jsonb import merged
 from pgjobs.rules.replacing import FIELDS, Replace
 from pgjobs.rules.selection import Selection
-from pgjobs.rules.unique import META_KEY, Unique, UniqueRule
+from pgjobs.rules.unique import META_KEY, Unique, UniqueRule, fingerprint_of
 from pgjobs_testing.conformance.given import (
     MICROSECOND,
     NOW,
@@ -70,6 +70,11 @@ def grouped(state: JobState, fingerprint: str | None, **given: Any) -> Job:
     """A row of a group, as ``plant`` takes it."""
     meta = {} if fingerprint is None else {META_KEY: fingerprint}
     return row(state, meta=meta | given.pop("meta", {}), **given)
+
+
+def _digest(job: NewJob) -> str:
+    assert job.unique is not None
+    return job.unique.fingerprint
 
 
 class Uniqueness:
@@ -181,6 +186,51 @@ class Uniqueness:
         assert answers[:2] == every(store)
         assert [there(answers[n % 2]) for n in (2, 3, 4)] == answers[2:]
         assert [there(answers[n % 2]) for n in range(5)] == insert(store, *batch)
+
+    def test_many_at_once_are_judged_as_one_by_one(self, store: Store) -> None:
+        hourly = Unique(period=3600, timestamp="scheduled_at")
+        there_before = insert(
+            store,
+            *[unique({"n": n}, schedule_in=HOUR if n % 2 else None) for n in range(0, 600, 3)],
+            *[unique({"n": n}, how=hourly) for n in range(600, 620)],
+            now=NOW - HOUR / 2,
+        )
+        batch = [
+            new(args={"n": n})
+            if n % 7 == 0
+            else unique({"n": n % 1_400}, how=hourly if n % 1_400 >= 600 else Unique(period=None))
+            for n in range(2_500)
+        ]
+        answers = insert(store, *batch)
+        first: dict[str, Job] = {fingerprint_of(job) or "": job for job in there_before}
+        for asked, job in zip(batch, answers, strict=True):
+            assert (asked.args, asked.worker) == (job.args, job.worker)
+            if asked.unique is None:
+                assert not job.conflict
+                continue
+            found = first.setdefault(asked.unique.fingerprint, job)
+            assert (there(found) if found is not job else found) == job
+        fresh = [job for job in answers if not job.conflict]
+        assert sorted(ids(fresh)) == ids(fresh)
+        assert len(batch) > len(fresh) > 1_200
+        assert every(store) == sorted([*there_before, *fresh], key=lambda job: job.id)
+        assert insert(store, *batch[1:7]) == [there(first[_digest(one)]) for one in batch[1:7]]
+
+    def test_many_that_are_all_there_make_no_job(self, store: Store) -> None:
+        batch = [unique({"n": n}) for n in range(1_200)]
+        made = insert(store, *batch)
+        assert [there(job) for job in made] == insert(store, *batch, now=NOW + SECOND)
+        assert made == every(store)
+
+    def test_many_whose_rules_differ_are_judged_each_by_what_came_before(
+        self, store: Store
+    ) -> None:
+        ended = Unique(states=("completed",))
+        batch = [unique({"n": n % 600}, how=ended) for n in range(1_200)]
+        assert not any(job.conflict for job in insert(store, *batch))
+        counted = [unique({"n": n % 600}, how=Unique(period=n + 60)) for n in range(1_200)]
+        oldest = every(store)[:600]
+        assert [there(job) for job in oldest] * 2 == insert(store, *counted)
 
     @pytest.mark.parametrize("timestamp", ["inserted_at", "scheduled_at"])
     def test_the_period_is_half_open(self, store: Store, timestamp: str) -> None:

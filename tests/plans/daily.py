@@ -183,5 +183,12 @@ CASES: Cases = {
     "copy 5,200 jobs": Case(
         lambda _: Insert((new(),) * MANY, NOW), (), 0, MANY + 60, own=True, places=INSERTED
     ),
+    "copy 5,200 unique jobs, of which some are there": Case(
+        lambda _: Insert(tuple(unique(f"u{n}", None) for n in range(MANY)), NOW),
+        (UNIQUE, KEY),
+        pages=20 * MANY,
+        own=True,
+        places=INSERTED,
+    ),
     "insert 5,200 jobs": _inserting(10 * MANY, *[new()] * MANY),
 }

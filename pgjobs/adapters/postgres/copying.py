@@ -2,24 +2,25 @@
 
 COPY costs the server half of what an INSERT of the same rows does, and it streams: while the server takes
 rows in, the next ones are written here and the jobs for the answer are made. It returns nothing, hence
-the ids first, in the same transaction and with the notifications.
+the ids first, in the same transaction and with the notifications. Before that, the slots of unique
+jobs are taken, and a statement later their duplicates are looked for: what has one is not copied.
 
 Where it is not allowed (the role may insert but not use the sequence, or the table has row security,
-or ids come from elsewhere), the same question says so, and INSERTs follow instead.
+or ids come from elsewhere), the question for ids says so, and INSERTs follow instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from pgjobs import effects
-from pgjobs.adapters.postgres import writing
+from pgjobs.adapters.postgres import unique, writing
 from pgjobs.adapters.postgres.names import Names
-from pgjobs.adapters.postgres.rows import Row, inserted_job
+from pgjobs.adapters.postgres.rows import Row, inserted_job, job
 from pgjobs.adapters.postgres.statement import Plan, Statement, told
 from pgjobs.adapters.postgres.values import Parameters, array_text, instant_text, json_text
-from pgjobs.rules.job import Job, NewJob
+from pgjobs.rules.job import Job, NewJob, revised, unshared
 from pgjobs.rules.schedule import due_at, first_state
 
 PIECE_ROWS = 500
@@ -31,57 +32,101 @@ _COLUMNS = (
 )
 
 
-def copies(effect: effects.Effect[object]) -> bool:
-    """Whether COPY pays: it takes four round trips, one INSERT takes one."""
-    return (
-        isinstance(effect, effects.Insert)
-        and len(effect.jobs) > writing.INSERT_ROWS
-        and all(new.unique is None for new in effect.jobs)
-    )
+def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]] | None:
+    """For a connection of our own: a caller's library may know no COPY.
 
+    None where it does not pay, for it takes four round trips or five, one INSERT takes one; and where
+    what becomes of a job depends on what became of an earlier one of the same effect.
+    """
+    if len(effect.jobs) <= writing.INSERT_ROWS:
+        return None
+    twins = unique.twins(effect)
+    if twins is None:
+        return None
+    now, new = effect.now, effect.jobs
+    rules = {n: each.unique for n, each in enumerate(new) if each.unique is not None}
+    ahead: tuple[Statement, ...] = ()
+    if rules:
+        locked = unique.lock((rule.fingerprint for rule in rules.values()), names)
+        ahead = (locked, unique.look(rules, now, names))
 
-def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
-    """For a connection of our own: a caller's library may know no COPY."""
-    now = effect.now
-    chunks = writing.chunks(effect)
+    def fresh(found: Sequence[list[Row]]) -> Sequence[NewJob]:
+        """The jobs that are inserted."""
+        if not twins and not (rules and found[1]):
+            return new
+        there = {row[0] for row in found[1]}
+        return [each for n, each in enumerate(new) if n not in there and n not in twins]
+
     stored: list[Job] = []
 
-    def copied(ids: Sequence[int], errors: str) -> Statement:
+    def copied(jobs: Sequence[NewJob], ids: Sequence[int], errors: str) -> Statement:
         def pieces() -> Iterator[bytes]:
             stored.clear()
             for start in range(0, len(ids), PIECE_ROWS):
                 here = slice(start, start + PIECE_ROWS)
-                yield _piece(effect.jobs[here], ids[here], now, errors, stored).encode()
+                yield _piece(jobs[here], ids[here], now, errors, stored).encode()
 
         return Statement(f"COPY {names.jobs} ({_COLUMNS}) FROM STDIN", data=pieces)
 
     def then(found: Sequence[list[Row]]) -> Statement | None:
-        ((ids, errors, _),) = found[0]
+        jobs = fresh(found)
+        if len(found) == len(ahead):
+            return _asked(jobs, now, names) if jobs else None
+        if not jobs:
+            return None
+        ((ids, errors, _),), *inserts = found[len(ahead) :]
         if ids is not None:
-            return copied(ids, errors) if len(found) == 1 else None
-        done = len(found) - 1
-        return writing.insert_chunk(chunks[done], now, names) if done < len(chunks) else None
+            return None if inserts else copied(jobs, ids, errors)
+        chunks = writing.chunks(jobs, now)
+        return (
+            writing.insert_chunk(chunks[len(inserts)], now, names)
+            if len(inserts) < len(chunks)
+            else None
+        )
 
     def answer(found: Sequence[list[Row]]) -> list[Job]:
-        ((ids, _, _),) = found[0]
-        return stored if ids is not None else writing.inserted(effect, found[1:])
+        jobs = fresh(found)
+        if not jobs:
+            made: list[Job] = []
+        else:
+            ((ids, _, _),), *inserts = found[len(ahead) :]
+            made = stored if ids is not None else writing.inserted(jobs, now, inserts)
+        there = {row[0]: job(row[1:]) for row in found[1]} if rules else {}
+        return _in_order(len(new), made, there, twins)
 
-    return Plan((_asked(effect, names),), answer, then)
+    return Plan(ahead or (_asked(new, now, names),), answer, then)
 
 
-def _asked(effect: effects.Insert, names: Names) -> Statement:
+def _in_order(
+    count: int, made: Sequence[Job], there: Mapping[int, Job], twins: Mapping[int, int]
+) -> list[Job]:
+    """The answer: what was made, in its order, and between it what stood in the way of the others."""
+    following = iter(made)
+    found: list[Job] = []
+    for n in range(count):
+        if n in there:
+            found.append(revised(there[n], {"conflict": True}))
+        elif n in twins:
+            first = found[twins[n]]
+            found.append(revised(unshared(first), {"conflict": True}))
+        else:
+            found.append(next(following))
+    return found
+
+
+def _asked(jobs: Sequence[NewJob], now: datetime, names: Names) -> Statement:
     """Ids, or NULL; the text of empty ``errors``, which are ``jsonb`` or ``jsonb[]``; and who is told."""
     given = Parameters()
     table = given.text(names.jobs)
-    dues = [due_at(new, effect.now) for new in effect.jobs]
-    notes = writing.notes([*zip(effect.jobs, dues, strict=True)], effect.now, names, given)
+    dues = [due_at(new, now) for new in jobs]
+    notes = writing.notes([*zip(jobs, dues, strict=True)], now, names, given)
     sql = f"""
 WITH sequence AS MATERIALIZED (SELECT pg_get_serial_sequence({table}, 'id')::regclass AS name)
 SELECT
   CASE WHEN has_sequence_privilege(sequence.name, 'USAGE')
     AND NOT row_security_active({table}::regclass) THEN (
       SELECT array_agg(nextval(s.name)) FROM sequence AS s,
-        generate_series(1, {given.number(len(effect.jobs))})) END,
+        generate_series(1, {given.number(len(jobs))})) END,
   (jsonb_populate_record(NULL::{names.jobs}, '{{"errors": []}}')).errors::text,
   told.sent
 FROM sequence CROSS JOIN ({told(given, notes)}) AS told"""

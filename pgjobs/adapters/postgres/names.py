@@ -34,6 +34,7 @@ class Names:
     producers: str = field(init=False)
     unique: str = field(init=False)
     insert_function: str = field(init=False)
+    oldest_function: str = field(init=False)
     insert_channel: str | None = field(init=False)
     signal_channel: str | None = field(init=False)
     own_channel: str = field(init=False)
@@ -50,6 +51,7 @@ class Names:
             ("producers", "oban_producers"),
             ("unique", "pgjobs_unique"),
             ("insert_function", "pgjobs_insert"),
+            ("oldest_function", "pgjobs_oldest"),
         ):
             object.__setattr__(self, attribute, f"{quoted(self.schema)}.{name}")
         insert, signal = (_channel(self.schema, kind) for kind in ("oban_insert", "oban_signal"))

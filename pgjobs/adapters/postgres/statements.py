@@ -46,8 +46,10 @@ def plan(effect: Effect[T], names: Names) -> Plan[T]:
 
 def plan_of_own(effect: Effect[T], names: Names) -> Plan[T]:
     """The same for a connection of the store's own, on which it may COPY."""
-    if isinstance(effect, effects.Insert) and copying.copies(effect):
-        return cast("Plan[T]", copying.insert(effect, names))
+    if isinstance(effect, effects.Insert):
+        copied = copying.insert(effect, names)
+        if copied is not None:
+            return cast("Plan[T]", copied)
     return plan(effect, names)
 
 

@@ -1,9 +1,9 @@
 """How jobs are inserted that may have duplicates, and how a group is cancelled: under a lock of its slot.
 
 ``pgjobs_insert`` (schema/003) takes the slots, looks and inserts, each with a snapshot of its own; a
-lock and a look in one statement would look with a snapshot older than the lock. Slots are taken in
-order, all of an effect's before any job's row, so that two calls never wait for one another. See
-``docs/decisions/0010-uniqueness.md``.
+lock and a look in one statement would look with a snapshot older than the lock. Where many jobs are
+copied, the three are statements. Slots are taken in order, all of an effect's before any job's row, so
+that two calls never wait for one another. See ``docs/decisions/0010-uniqueness.md``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zlib import crc32
 from pgjobs import effects
 from pgjobs.adapters.postgres import changes
 from pgjobs.adapters.postgres.names import Names, literal
-from pgjobs.adapters.postgres.rows import Row, inserted_job, job_of_text
+from pgjobs.adapters.postgres.rows import Row, inserted_job, job_columns, job_of_text
 from pgjobs.adapters.postgres.statement import (
     Note,
     Plan,
@@ -52,13 +52,15 @@ class _New:
     twin: int | None = None
 
 
+def _new(job: NewJob, now: datetime) -> _New:
+    at = due_at(job, now)
+    return _New(job, at, first_state(at, now))
+
+
 def insert(effect: effects.Insert, names: Names, most: int) -> Plan[list[Job]]:
     """Statements of up to ``most`` rows each; several lock every slot first."""
     now = effect.now
-    rows = [
-        _New(job, at, first_state(at, now))
-        for job, at in ((job, due_at(job, now)) for job in effect.jobs)
-    ]
+    rows = [_new(job, now) for job in effect.jobs]
     parts = _parts(rows, now, most)
     fingerprints = [job.unique.fingerprint for job in effect.jobs if job.unique is not None]
     if len(parts) == 1:
@@ -89,6 +91,24 @@ def insert(effect: effects.Insert, names: Names, most: int) -> Plan[list[Job]]:
     return Plan(tuple(statements), answer)
 
 
+def twins(effect: effects.Insert) -> dict[int, int] | None:
+    """Which jobs duplicate an earlier one of the effect, by position; None where that is not certain."""
+    first: dict[str, int] = {}
+    found: dict[int, int] = {}
+    now = effect.now
+    for n, new in enumerate(effect.jobs):
+        if (rule := new.unique) is None:
+            continue
+        if new.replace:
+            return None
+        earlier = first.setdefault(rule.fingerprint, n)
+        if earlier != n:
+            if not _certain(_new(effect.jobs[earlier], now), _new(new, now), now):
+                return None
+            found[n] = earlier
+    return found
+
+
 def lock(fingerprints: Iterable[str], names: Names) -> Statement:
     """Hold the slots of these fingerprints until the transaction ends.
 
@@ -104,6 +124,19 @@ WITH held AS (
   RETURNING slot
 )
 SELECT count(*) FROM held"""
+    return Statement(sql, given.values)
+
+
+def look(rules: Mapping[int, UniqueRule], now: datetime, names: Names) -> Statement:
+    """Which jobs stand in the way of the new ones at these positions; no row where none does."""
+    given = Parameters()
+    positions = given.numbers(rules)
+    sought = _sought([*rules.values()], now, given)
+    sql = f"""
+SELECT found.n, {job_columns("job")}
+FROM unnest({positions}, {names.oldest_function}({sought})) AS found(n, id)
+JOIN {names.jobs} AS job ON {by_id("found.id")}
+WHERE found.id IS NOT NULL"""
     return Statement(sql, given.values)
 
 
@@ -134,7 +167,7 @@ WITH settled AS (
   SELECT job.id, ended.at, ended.error
   FROM ended CROSS JOIN LATERAL (
     SELECT id FROM {names.jobs}
-    WHERE meta ->> '{META_KEY}' = ended.fingerprint
+    WHERE (meta ->> '{META_KEY}') COLLATE "C" = ended.fingerprint
       AND CASE WHEN state IN ({finished}) THEN 1 ELSE 0 END = 0
     OFFSET 0
   ) AS job
@@ -212,20 +245,14 @@ def _insert(
 ) -> Statement:
     given = Parameters()
     jobs = [row.job for row in rows]
-    rules = [job.unique for job in jobs]
     slots = given.numbers(_slots(fingerprints))
     at = given.instant(now)
     columns = new_columns(jobs, [row.state for row in rows], [row.at for row in rows], given)
     columns |= {
-        "fingerprint": given.texts([None if rule is None else rule.fingerprint for rule in rules]),
         "twin": f"{given.texts([None if row.twin is None else 'true' for row in rows])}::boolean[]",
-        "counted": given.texts(
-            [None if rule is None else array_text(rule.states) for rule in rules]
-        ),
-        "inserted_after": given.instants(_after(rules, "inserted_at", now)),
-        "scheduled_after": given.instants(_after(rules, "scheduled_at", now)),
         "replacement": given.jsons([_replacements(job, now) for job in jobs]),
     }
+    sought = _sought([job.unique for job in jobs], now, given)
     stored = "FROM stored WHERE stored.outcome <> 'conflict'"
     arrived = f"FROM (SELECT DISTINCT queue {stored} AND stored.state = 'available') AS q"
     waiting = f"{stored} AND stored.state IN ('scheduled', 'retryable')"
@@ -236,7 +263,7 @@ def _insert(
     ]
     sql = f"""
 WITH stored AS MATERIALIZED (
-  SELECT * FROM {names.insert_function}({slots}, {at}, {", ".join(columns.values())})
+  SELECT * FROM {names.insert_function}({slots}, {at}, {", ".join(columns.values())}, {sought})
 )
 SELECT stored.n, stored.id, stored.outcome, stored.job
 FROM stored CROSS JOIN ({told(given, notes)}) AS told
@@ -248,13 +275,38 @@ def _slots(fingerprints: Iterable[str]) -> list[int]:
     return sorted({crc32(fingerprint.encode()) % SLOTS for fingerprint in fingerprints})
 
 
-def _after(
-    rules: Sequence[UniqueRule | None], timestamp: str, now: datetime
-) -> list[datetime | None]:
-    return [
-        rule.after(now) if rule is not None and rule.timestamp == timestamp else None
-        for rule in rules
-    ]
+def _sought(rules: Sequence[UniqueRule | None], now: datetime, given: Parameters) -> str:
+    """What ``pgjobs_oldest`` is asked: fingerprints, and which of the rules that follow each goes by."""
+    kinds: list[UniqueRule] = []
+    numbers: list[int] = []
+    for rule in rules:
+        if rule is None:
+            numbers.append(0)
+            continue
+        if not kinds or not _alike(kinds[-1], rule):
+            kinds.append(rule)
+        numbers.append(len(kinds))
+    texts = [None if rule is None else rule.fingerprint for rule in rules]
+    return ", ".join(
+        (
+            given.texts(texts),
+            given.numbers(numbers),
+            given.texts([array_text(kind.states) for kind in kinds]),
+            given.instants(_after(kinds, "inserted_at", now)),
+            given.instants(_after(kinds, "scheduled_at", now)),
+        )
+    )
+
+
+def _alike(one: UniqueRule, other: UniqueRule) -> bool:
+    """Whether the two differ in their fingerprints alone, as those of one worker do."""
+    if one.how is other.how is not None:
+        return True
+    return (one.states, one.period, one.timestamp) == (other.states, other.period, other.timestamp)
+
+
+def _after(kinds: Sequence[UniqueRule], timestamp: str, now: datetime) -> list[datetime | None]:
+    return [kind.after(now) if kind.timestamp == timestamp else None for kind in kinds]
 
 
 def _replacements(job: NewJob, now: datetime) -> str | None:

@@ -7,28 +7,13 @@ naive UTC in the table and aware in Python.
 
 from __future__ import annotations
 
-import json
-import json.encoder
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
+from pgjobs.rules.jsonb import encoder
 
-def _json_encoder() -> Callable[[Any], str]:
-    """``JSONEncoder.encode``, but with its C part made once: at each call that takes most of the time."""
-    encoder: Any = json.JSONEncoder(
-        ensure_ascii=False, separators=(",", ":"), check_circular=False, allow_nan=False
-    )
-    make: Any = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return cast("Callable[[Any], str]", encoder.encode)
-    parts = make(
-        None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
-    )
-    return lambda value: "".join(parts(value, 0))
-
-
-json_text = _json_encoder()
+json_text = encoder()
 """A JSON value as compact text."""
 
 

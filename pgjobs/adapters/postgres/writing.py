@@ -54,8 +54,8 @@ def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
     if len(effect.jobs) == 1:
         return _insert_one(effect, names)
     return Plan(
-        tuple(insert_chunk(chunk, effect.now, names) for chunk in chunks(effect)),
-        lambda results: inserted(effect, results),
+        tuple(insert_chunk(chunk, effect.now, names) for chunk in chunks(effect.jobs, effect.now)),
+        lambda results: inserted(effect.jobs, effect.now, results),
     )
 
 
@@ -80,7 +80,7 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
         inserted_at,
     )
     statement = Statement(_one_row(names, available), values, often=True)
-    return Plan((statement,), lambda results: inserted(effect, results))
+    return Plan((statement,), lambda results: inserted(effect.jobs, now, results))
 
 
 @lru_cache(maxsize=64)
@@ -103,19 +103,18 @@ SELECT id, CASE WHEN octet_length(note.payload) <= {LONGEST_PAYLOAD}
 FROM inserted, (SELECT ({note.payload})::text AS payload) AS note"""
 
 
-def chunks(effect: effects.Insert) -> list[list[_Due]]:
+def chunks(jobs: Sequence[NewJob], now: datetime) -> list[list[_Due]]:
     """The jobs of each INSERT, with their due instants."""
-    rows = [(new, due_at(new, effect.now)) for new in effect.jobs]
+    rows = [(new, due_at(new, now)) for new in jobs]
     return [rows[start : start + INSERT_ROWS] for start in range(0, len(rows), INSERT_ROWS)]
 
 
-def inserted(effect: effects.Insert, results: Sequence[list[Row]]) -> list[Job]:
+def inserted(jobs: Sequence[NewJob], now: datetime, results: Sequence[list[Row]]) -> list[Job]:
     """The answer, from the ids that each INSERT returned."""
-    now = effect.now
     ids = [row[0] for result in results for row in sorted(result)]
     return [
         inserted_job(job_id, new, first_state(at, now), now, at)
-        for job_id, new in zip(ids, effect.jobs, strict=True)
+        for job_id, new in zip(ids, jobs, strict=True)
         for at in (due_at(new, now),)
     ]
 

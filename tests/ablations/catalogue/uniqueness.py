@@ -7,8 +7,8 @@ def _within(later: str, finished: int) -> str:
     """How the function looks for what is in the way of a job, among the unfinished or the finished."""
     return (
         f"                THEN 1 ELSE 0 END = {finished}\n"
-        f"              AND job.inserted_at {later} coalesce(given.inserted_after, '-infinity')\n"
-        f"              AND (job.scheduled_at {later} given.scheduled_after) IS NOT FALSE\n"
+        f"              AND job.inserted_at {later} coalesce(inserted_after[given.rule], '-infinity')\n"
+        f"              AND (job.scheduled_at {later} scheduled_after[given.rule]) IS NOT FALSE\n"
     )
 
 
@@ -78,8 +78,8 @@ UNIQUENESS = (
         (
             Edit(
                 "adapters/postgres/unique.py",
-                "if rule is not None and rule.timestamp == timestamp else None",
-                'if rule is not None and timestamp == "inserted_at" else None',
+                "if kind.timestamp == timestamp else None",
+                'if timestamp == "inserted_at" else None',
             ),
         ),
         (
@@ -95,9 +95,8 @@ UNIQUENESS = (
         (
             Edit(
                 "rules/unique.py",
-                'parts: dict[str, Any] = {"worker": worker, "queue": queue, "args": args}',
-                'parts: dict[str, Any] = {"worker": worker, "queue": queue}\n'
-                '        parts["args"] = {key: args[key] for key in sorted(args)[:1]}',
+                "counted = args if keys is None",
+                "counted = {key: args[key] for key in sorted(args)[:1]} if keys is None",
             ),
         ),
         (
@@ -133,8 +132,13 @@ UNIQUENESS = (
         (
             Edit(
                 "rules/unique.py",
-                'return {None: "null", True: "true", False: "false"}[value]',
-                'return {None: "null", True: "1", False: "0"}[value]',
+                "return _compact(value) if _has_no_float(value) else _spelled(value)",
+                "return _spelled(value)",
+            ),
+            Edit(
+                "rules/unique.py",
+                "    return json.dumps(value)\n",
+                "    return json.dumps(int(value) if isinstance(value, bool) else value)\n",
             ),
         ),
         (
@@ -262,14 +266,34 @@ UNIQUENESS = (
         (
             Edit(
                 "adapters/postgres/schema/003_pgjobs_unique.sql",
-                "looked.oldest IS NULL AND looked.twin IS NOT TRUE AS fresh",
-                "looked.oldest IS NULL AS fresh",
+                "new.oldest IS NULL AND new.twin IS NOT TRUE AS fresh",
+                "new.oldest IS NULL AS fresh",
             ),
         ),
         (
             "test_one_by_one_or_at_once_the_same_are_duplicates",
             "test_of_duplicates_within_a_batch_the_first_is_stored",
         ),
+        invariants=("unique",),
+    ),
+    Ablation(
+        "SQL: duplicates within what is copied are stored",
+        106,
+        "Many jobs at once are compared with what was there before them, and not with themselves.",
+        (
+            Edit(
+                "adapters/postgres/copying.py",
+                "if n not in there and n not in twins]",
+                "if n not in there]",
+            ),
+            Edit(
+                "adapters/postgres/copying.py",
+                "        elif n in twins:\n",
+                "        elif False:\n",
+            ),
+            Edit("adapters/postgres/copying.py", "not twins and not (rules", "not (rules"),
+        ),
+        ("test_many_at_once_are_judged_as_one_by_one",),
         invariants=("unique",),
     ),
     Ablation(

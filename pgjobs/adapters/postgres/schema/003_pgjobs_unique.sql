@@ -7,17 +7,67 @@ CREATE TABLE IF NOT EXISTS {schema}.pgjobs_unique (
 
 -- What is finished is kept apart, so that a group with a long history is not read for what is unfinished
 -- of it. The expression is one that no other index has: by "state = ..." the planner might take the
--- index of states, and walk all that waits.
+-- index of states, and walk all that waits. Digests are compared byte by byte, whatever the language.
 CREATE INDEX IF NOT EXISTS pgjobs_jobs_unique
 ON {schema}.oban_jobs (
-    (meta ->> 'pgjobs_unique'),
+    ((meta ->> 'pgjobs_unique') COLLATE "C"),
     (CASE WHEN state IN ('completed', 'discarded', 'cancelled') THEN 1 ELSE 0 END),
     inserted_at
 )
 WHERE (meta ->> 'pgjobs_unique') IS NOT NULL;
 
+-- The oldest job that stands in the way of each of these, NULL where none does. A rule, which many of them
+-- share, is what counts (states, as the text of an array) and since when.
+--
+-- Plans of functions are kept, hence the settings: they must not come of a table that was empty once.
+-- "+ 0" keeps the planner from walking the primary key from its beginning, IS NOT FALSE from taking an
+-- index for its scheduled_at. Mostly nothing is there, and one look says so; where nothing finished
+-- counts, the last one is none.
+CREATE OR REPLACE FUNCTION {schema}.pgjobs_oldest(
+    fingerprints text[],
+    rules bigint[],
+    counted text[],
+    inserted_after timestamp[],
+    scheduled_after timestamp[]
+)
+RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+AS $func$
+BEGIN
+    RETURN ARRAY(
+        SELECT CASE WHEN (
+            SELECT true FROM {schema}.oban_jobs AS job
+            WHERE (job.meta ->> 'pgjobs_unique') COLLATE "C" = given.fingerprint
+            LIMIT 1
+        ) THEN least((
+            SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
+            WHERE (job.meta ->> 'pgjobs_unique') COLLATE "C" = given.fingerprint
+              AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
+                THEN 1 ELSE 0 END = 0
+              AND job.inserted_at > coalesce(inserted_after[given.rule], '-infinity')
+              AND (job.scheduled_at > scheduled_after[given.rule]) IS NOT FALSE
+              AND job.state::text = ANY (counted[given.rule]::text[])
+        ), (
+            SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
+            WHERE (job.meta ->> 'pgjobs_unique') COLLATE "C" = given.fingerprint
+              AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
+                THEN 1 ELSE 0 END = 1
+              AND job.inserted_at > coalesce(inserted_after[given.rule], '-infinity')
+              AND (job.scheduled_at > scheduled_after[given.rule]) IS NOT FALSE
+              AND job.state::text = ANY (counted[given.rule]::text[])
+              AND counted[given.rule]::text[] && '{completed,discarded,cancelled}'
+        )) END
+        FROM unnest(fingerprints, rules) WITH ORDINALITY AS given(fingerprint, rule, n)
+        ORDER BY given.n
+    );
+END;
+$func$;
+
 -- Each statement in here sees what was committed before it began, so also what the holder of a slot had
--- inserted. Its plans are kept, hence the settings: they must not come of a table that was empty once.
+-- inserted.
 CREATE OR REPLACE FUNCTION {schema}.pgjobs_insert(
     new_slots bigint[],
     new_at timestamp,
@@ -30,12 +80,13 @@ CREATE OR REPLACE FUNCTION {schema}.pgjobs_insert(
     new_max_attempts bigint[],
     new_priorities bigint[],
     new_scheduled timestamp[],
-    new_fingerprints text[],
     new_twins boolean[],
-    new_counted text[],
-    new_inserted_after timestamp[],
-    new_scheduled_after timestamp[],
-    new_replacements jsonb[]
+    new_replacements jsonb[],
+    new_fingerprints text[],
+    new_rules bigint[],
+    counted text[],
+    inserted_after timestamp[],
+    scheduled_after timestamp[]
 )
 RETURNS TABLE (
     n bigint, id bigint, outcome text, job text, queue text, state text, scheduled_at timestamp
@@ -47,6 +98,7 @@ SET plan_cache_mode = force_generic_plan
 AS $func$
 #variable_conflict use_column
 DECLARE
+    found bigint[];
     locked bigint[] := '{}';
 BEGIN
     IF new_slots <> '{}' THEN
@@ -55,79 +107,40 @@ BEGIN
         ON CONFLICT (slot) DO UPDATE SET slot = held.slot;
     END IF;
 
-    -- How the oldest is looked for, here and below: "+ 0" keeps the planner from walking the primary key
-    -- from its beginning, IS NOT FALSE from taking an index for its scheduled_at. Where nothing finished
-    -- counts, the second look is none.
+    found := {schema}.pgjobs_oldest(
+        new_fingerprints, new_rules, counted, inserted_after, scheduled_after
+    );
 
     -- What is going to be replaced must not change its state in between.
     IF new_replacements <> '{}' THEN
         locked := ARRAY(
-            SELECT least((
-                SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
-                WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
-                  AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
-                    THEN 1 ELSE 0 END = 0
-                  AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
-                  AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
-                  AND job.state::text = ANY (given.counted::text[])
-            ), (
-                SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
-                WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
-                  AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
-                    THEN 1 ELSE 0 END = 1
-                  AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
-                  AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
-                  AND job.state::text = ANY (given.counted::text[])
-                  AND given.counted::text[] && '{completed,discarded,cancelled}'
-            ))
-            FROM unnest(
-                new_fingerprints, new_counted, new_inserted_after, new_scheduled_after,
-                new_replacements
-            ) AS given(fingerprint, counted, inserted_after, scheduled_after, replacement)
+            SELECT given.oldest FROM unnest(found, new_replacements) AS given(oldest, replacement)
             WHERE given.replacement IS NOT NULL
         );
         PERFORM FROM {schema}.oban_jobs AS job
         WHERE job.id = ANY (locked) ORDER BY job.scheduled_at, job.id FOR UPDATE;
+        found := {schema}.pgjobs_oldest(
+            new_fingerprints, new_rules, counted, inserted_after, scheduled_after
+        );
     END IF;
 
     RETURN QUERY
-    WITH looked AS MATERIALIZED (
-        SELECT given.*, least((
-            SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
-            WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
-              AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
-                THEN 1 ELSE 0 END = 0
-              AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
-              AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
-              AND job.state::text = ANY (given.counted::text[])
-        ), (
-            SELECT min(job.id + 0) FROM {schema}.oban_jobs AS job
-            WHERE job.meta ->> 'pgjobs_unique' = given.fingerprint
-              AND CASE WHEN job.state IN ('completed', 'discarded', 'cancelled')
-                THEN 1 ELSE 0 END = 1
-              AND job.inserted_at > coalesce(given.inserted_after, '-infinity')
-              AND (job.scheduled_at > given.scheduled_after) IS NOT FALSE
-              AND job.state::text = ANY (given.counted::text[])
-              AND given.counted::text[] && '{completed,discarded,cancelled}'
-        )) AS oldest
-        FROM unnest(
-            new_states, new_queues, new_workers, new_args, new_metas, new_tags, new_max_attempts,
-            new_priorities, new_scheduled, new_fingerprints, new_twins, new_counted,
-            new_inserted_after, new_scheduled_after, new_replacements
-        ) WITH ORDINALITY AS given(
-            state, queue, worker, args, meta, tags, max_attempts, priority, scheduled_at,
-            fingerprint, twin, counted, inserted_after, scheduled_after, replacement, n
-        )
-    ), given AS MATERIALIZED (
-        SELECT looked.*,
-            looked.oldest IS NULL AND looked.twin IS NOT TRUE AS fresh,
-            CASE WHEN looked.replacement IS NOT NULL AND looked.oldest = ANY (locked) THEN
-                looked.replacement -> (
+    WITH given AS MATERIALIZED (
+        SELECT new.*,
+            new.oldest IS NULL AND new.twin IS NOT TRUE AS fresh,
+            CASE WHEN new.replacement IS NOT NULL AND new.oldest = ANY (locked) THEN
+                new.replacement -> (
                     SELECT job.state::text FROM {schema}.oban_jobs AS job
-                    WHERE job.id = looked.oldest
+                    WHERE job.id = new.oldest
                 )
             END AS change
-        FROM looked
+        FROM unnest(
+            new_states, new_queues, new_workers, new_args, new_metas, new_tags, new_max_attempts,
+            new_priorities, new_scheduled, new_twins, new_replacements, found
+        ) WITH ORDINALITY AS new(
+            state, queue, worker, args, meta, tags, max_attempts, priority, scheduled_at,
+            twin, replacement, oldest, n
+        )
     ), inserted AS (
         INSERT INTO {schema}.oban_jobs (
             state, queue, worker, args, meta, tags, max_attempts, priority, scheduled_at,
