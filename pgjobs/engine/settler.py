@@ -134,7 +134,9 @@ class Settler:
         self._asked = 0
         for ending in known:
             row = rows.get(ending.settlement.id)
-            saved = row is not None and lifecycle.took_effect(ending.settlement, row)
+            saved = row is not None and lifecycle.took_effect(
+                ending.settlement, ending.run.job, row
+            )
             self._saved(ending, saved, now)
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:

@@ -12,7 +12,7 @@ takes effect where the row has its id, is still ``executing``, and carries its t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -99,7 +99,7 @@ class Change:
     ``at`` is stamped on ``attempted_at`` or on the final state's own column. ``attempt_by`` is added
     to ``attempt``. None leaves a column as it is; ``error`` is appended to ``errors``; ``meta`` is
     merged at the top level. ``revive`` clears the final stamps and raises ``max_attempts`` so that
-    one more attempt is left.
+    one more attempt is left. ``by`` is the job whose outcome this is, where it is not the row's own.
     """
 
     event: Event
@@ -111,6 +111,7 @@ class Change:
     error: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     revive: bool = False
+    by: int | None = None
 
     def __post_init__(self) -> None:
         assert self.state in TRANSITIONS[self.event][1], f"{self.event} cannot reach {self.state}"
@@ -120,13 +121,20 @@ class Change:
 class Settlement:
     """A change for one claim: it counts only while row ``id`` executes under ``token``.
 
-    Where it counts, and has a ``group``, it also cancels every unfinished job with that fingerprint.
+    Where it counts, and has a ``group``, it also cancels every unfinished job with that fingerprint:
+    ``with_it`` is their change.
     """
 
     id: int
     token: str
     change: Change
     group: str | None = None
+
+    @property
+    def with_it(self) -> Change:
+        """What becomes of the others of its group. Their entries in ``errors`` name this job, since one
+        of them may have ended with the same words at the same instant, unsaved."""
+        return replace(self.change, by=self.id)
 
 
 def in_order(settlements: Sequence[Settlement]) -> tuple[list[int], list[int]]:
@@ -203,18 +211,32 @@ def cancel_run(job: Job, now: datetime) -> Settlement:
     return Settlement(job.id, job.token, cancel(now))
 
 
-def took_effect(settlement: Settlement, job: Job) -> bool:
-    """Whether ``job``, as it stands now, shows that the settlement was saved some time ago."""
+def took_effect(settlement: Settlement, claimed: Job, row: Job) -> bool:
+    """Whether ``row`` shows that the settlement of ``claimed`` was saved some time ago.
+
+    Only what nobody else can have written is a proof. Other runs, and those that cancelled its group, may
+    have come to the same end at the same instant.
+    """
     change = settlement.change
     if change.error is not None:
-        return any(
-            (entry.get("at"), entry.get("error")) == (iso(change.at), change.error)
-            for entry in job.errors
-        )
-    if change.meta:
-        return all(job.meta.get(name) == value for name, value in change.meta.items())
-    stamp = job.cancelled_at if change.state is X else job.completed_at
-    return stamp == change.at
+        return error_entry(change, claimed.attempt) in row.errors
+    if change.attempt_by:
+        return _given_back(row) - _given_back(claimed) > _could_give_back(claimed, row)
+    stamp = row.cancelled_at if change.state is X else row.completed_at
+    return (row.token, stamp) == (settlement.token, change.at)
+
+
+def _given_back(job: Job) -> int:
+    """How many claims of a job gave their attempt back."""
+    return job.snoozed + counter(job.meta, "released")
+
+
+def _could_give_back(claimed: Job, row: Job) -> int:
+    """How many later claims may have given their attempt back. They are counted by the attempts that
+    there are, and those that were given back."""
+    later = row.attempt + _given_back(row) - claimed.attempt - _given_back(claimed)
+    kept = later > 0 and row.state in (E, R, C, D)
+    return later - 1 if kept else later
 
 
 def rescue(now: datetime) -> Change:
@@ -263,7 +285,8 @@ def apply(change: Change, job: Job) -> Job:
 
 def error_entry(change: Change, attempt: int) -> dict[str, Any]:
     """The element of ``errors`` for a change with an error, its keys in jsonb's order."""
-    return {"at": iso(change.at), "error": change.error, "attempt": attempt}
+    by = {} if change.by is None else {"by": change.by}
+    return {"at": iso(change.at), **by, "error": change.error, "attempt": attempt}
 
 
 def iso(at: datetime) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from pgjobs import Unique
 from pgjobs.effects import Claim, Effect, Find, Poll, Settle
 from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience
 from pgjobs.leading import Beat
+from pgjobs.plugins import Stalled
 from pgjobs.rules.selection import Selection
 from tests.engine.rig import START, Fault, FaultyStore, Rig, SlowSession
 
@@ -263,6 +265,46 @@ def test_an_outcome_whose_answer_was_lost_is_told_once_and_as_saved(ends: str):
     expected = {"ok": "completed", "fail": "retryable", "snooze": "scheduled"}
     reached = expected.get(ends, {"discard": "discarded", "cancel": "cancelled"}.get(ends))
     assert ["start", reached] == told
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_nodes_that_end_one_group_at_one_instant_the_first_tells_it_and_the_other_is_late(
+    first: int, how: str
+):
+    rig, store = rigged(queues={"default": 1}, nodes=("a", "b"))
+    task = rig.registry.find("task")
+    made = task.new({"takes": 5, "ends": "cancel"}, unique=Unique(states=("completed",)))
+    jobs = rig.call(rig.client.insert_all([made, made]))
+    rig.advance(1)
+    assert {"executing": 2} == rig.states()
+    second = 1 - first
+    store.faults = [
+        Fault(Settle, how, 1, settles_job(jobs[first].id)),
+        Fault(Settle, "before", 4, settles_job(jobs[second].id)),
+    ]
+    rig.advance(60)
+    assert {"cancelled": 2} == rig.states()
+    assert ["unwanted"] * 2 == [rig.job(job).last_error for job in jobs]
+    assert [0, 0] == [fault.times for fault in store.faults]
+    ended = [(each.ordinal, each.event) for each in rig.trace.moments if each.ordinal][4:]
+    assert [(first + 1, "cancelled"), (second + 1, "late")] == ended
+
+
+def test_a_snooze_that_was_not_saved_does_not_take_that_of_a_later_run_for_its_own():
+    rig, store = rigged(queues={"default": 1}, nodes=("a", "b"), plugins=[Stalled(interval=5)])
+    job = rig.insert(takes=5, ends="snooze")
+    rig.advance(1)
+    (node, _) = rig.job(job).attempted_by
+    store.faults = [Fault(Settle, "before", 1)]
+    rig.advance(4)
+    member = rig.suspend(node)
+    rig.advance(95)
+    assert ("scheduled", 1, 1) == (rig.job(job).state, rig.job(job).snoozed, rig.job(job).attempt)
+    rig.resume(member)
+    rig.advance(10)
+    told = [moment.event for moment in rig.trace.moments if moment.ordinal]
+    assert ["insert", "start", "rescue", "start", "scheduled", "late"] == told
 
 
 def test_an_outcome_that_was_taken_meanwhile_is_told_as_late():

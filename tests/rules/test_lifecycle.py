@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from pgjobs.rules import backoff, lifecycle
 from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState
-from pgjobs.rules.lifecycle import TRANSITIONS, Change, Event, Outcome, apply, settle, sources
+from pgjobs.rules.lifecycle import (
+    TRANSITIONS,
+    Change,
+    Event,
+    Outcome,
+    Settlement,
+    apply,
+    settle,
+    sources,
+)
 from pgjobs.rules.outcome import COMPLETED, failed
 from pgjobs.rules.schedule import LAST_INSTANT
 from tests.rules.factory import FINAL_STAMPS, NOW, TOKEN, job
@@ -273,3 +282,65 @@ def test_the_diagram_shows_every_passage_of_the_table():
     assert len(lines) == 1 + sum(
         len(left or (1,)) * len(reached or (1,)) for left, reached in TRANSITIONS.values()
     )
+
+
+OURS: dict[str, Callable[[Job], Settlement]] = {
+    "complete": lambda claimed: settle(claimed, COMPLETED, LATER),
+    "fail": lambda claimed: settle(claimed, FAILED, LATER, 16.0),
+    "discard": lambda claimed: settle(claimed, DISCARDED, LATER),
+    "cancel": lambda claimed: settle(claimed, CANCELLED, LATER),
+    "snooze": lambda claimed: settle(claimed, SNOOZED, LATER),
+    "release": lambda claimed: lifecycle.release(claimed, LATER),
+}
+
+
+def change_of(settled: Callable[[Job], Settlement]) -> Callable[[Job], Change]:
+    return lambda row: settled(row).change
+
+
+OTHERS: dict[str, Callable[[Job], Change]] = {
+    **{name: change_of(settled) for name, settled in OURS.items()},
+    "cancel with its group": lambda row: replace(settle(row, CANCELLED, LATER), id=8).with_it,
+    "rescue": lambda _: lifecycle.rescue(LATER),
+    "stage": lambda _: lifecycle.stage(LATER),
+    "claim": lambda _: lifecycle.claim("node-b", "token-2", LATER),
+    "retry": lambda _: lifecycle.retry(LATER),
+}
+BEFORE_OURS = ("cancel with its group", "rescue")
+"""What can end a claim whose own outcome was not saved."""
+
+
+@given(
+    st.sampled_from(sorted(OURS)),
+    st.none() | st.sampled_from(BEFORE_OURS),
+    st.lists(st.sampled_from(sorted(OTHERS)), max_size=8),
+    st.integers(0, 2),
+    st.integers(0, 2),
+)
+def test_no_other_end_at_the_same_instant_and_in_the_same_words_is_taken_for_ones_own(
+    ours: str, instead: str | None, others: list[str], snoozed: int, released: int
+):
+    claimed = job(meta={"snoozed": snoozed, "released": released})
+    settlement = OURS[ours](claimed)
+    row = apply(settlement.change if instead is None else OTHERS[instead](claimed), claimed)
+    assert (instead is None) == lifecycle.took_effect(settlement, claimed, row)
+    for name in others:
+        change = OTHERS[name](row)
+        if row.state in sources(change.event):
+            row = apply(change, row)
+    seen = lifecycle.took_effect(settlement, claimed, row)
+    assert instead is None or not seen
+    if instead is None and settlement.change.error is not None:
+        assert seen
+
+
+@given(st.lists(st.sampled_from(["snooze", "release", "stage", "claim"]), max_size=12))
+def test_a_snooze_is_seen_however_often_the_job_is_given_back_after_it(others: list[str]):
+    claimed = job()
+    settlement = settle(claimed, SNOOZED, LATER)
+    row = apply(settlement.change, claimed)
+    for name in others:
+        change = OTHERS[name](row)
+        if row.state in sources(change.event):
+            row = apply(change, row)
+    assert lifecycle.took_effect(settlement, claimed, row)
