@@ -5,7 +5,7 @@ Each program is driven by a blocking call or by its ``_async`` twin; what it doe
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,6 +40,8 @@ Program = Generator[Effect[Any], Any, T]
 
 BATCH = 1_000
 """Jobs that one effect of ``cancel_all_jobs`` and its kin changes; more are changed by more effects."""
+LOOK = 250_000
+"""Jobs that are looked for at once to be changed so, by id; 10 MB. More take another look behind them."""
 INSERTED = ("pgjobs.job.insert", "pgjobs.job.conflict", "pgjobs.job.replace")
 """What an insert may tell of each job."""
 COUNT_BY = ("state", "queue", "worker")
@@ -179,14 +181,7 @@ class Client:
 
     def delete_all(self, filters: Mapping[str, Any]) -> Program[int]:
         chosen = filtered(filters)
-        count = 0
-        while True:
-            deleted: list[Job] = yield effects.Delete(chosen, BATCH)
-            for job in deleted:
-                self._tell("delete", job)
-            count += len(deleted)
-            if len(deleted) < BATCH:
-                return count
+        return (yield from self._all(chosen, lambda page: effects.Delete(page, BATCH), "delete"))
 
     def pause(self, queue: str) -> Program[None]:
         control = Control(paused=True, paused_over=self._configured(queue).paused)
@@ -261,15 +256,31 @@ class Client:
         return result
 
     def _change_all(self, filters: Mapping[str, Any], change: lifecycle.Change) -> Program[int]:
-        chosen = filtered(filters)
-        count = 0
+        chosen = filtered(filters).leaving(change.event)
+        return (
+            yield from self._all(
+                chosen, lambda page: effects.Transition(page, change, BATCH), change.event
+            )
+        )
+
+    def _all(
+        self, chosen: Selection, step: Callable[[Selection], Effect[list[Job]]], event: str
+    ) -> Program[int]:
+        """Change what is there now, each job once: their ids are read, and then changed by pages.
+
+        A page changes those of its jobs that are still of the selection, and looks past no other.
+        """
+        count, last = 0, None
         while True:
-            changed: list[Job] = yield effects.Transition(chosen, change, BATCH)
-            for job in changed:
-                self._tell(change.event, job)
-            count += len(changed)
-            if len(changed) < BATCH:
+            ids: list[int] = yield effects.FindIds(chosen, LOOK, last)
+            for start in range(0, len(ids), BATCH):
+                changed: list[Job] = yield step(chosen.named(ids[start : start + BATCH]))
+                for job in changed:
+                    self._tell(event, job)
+                count += len(changed)
+            if len(ids) < LOOK:
                 return count
+            last = ids[-1]
 
     def _configured(self, queue: str) -> Queue:
         options.queue_name(queue, "a queue's name")

@@ -102,7 +102,9 @@ class Transition(Effect[list[Job]]):
 
 @dataclass(frozen=True, slots=True)
 class Delete(Effect[list[Job]]):
-    """Remove jobs, up to ``limit`` by id; the answer is what they were."""
+    """Remove jobs, up to ``limit``; the answer is what they were. In the order of ``Transition``: so no two
+    that change many jobs wait for one another.
+    """
 
     selection: Selection
     limit: int
@@ -119,6 +121,15 @@ class Find(Effect[list[Job]]):
     order_by: str = "id"
     limit: int | None = None
     after: Job | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindIds(Effect[list[int]]):
+    """Read the ids of jobs, ascending, up to ``limit``; only those above ``after`` where it is given."""
+
+    selection: Selection
+    limit: int
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

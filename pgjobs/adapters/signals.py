@@ -134,7 +134,7 @@ def ends_own_runs(effect: Effect[Any]) -> bool:
 TELL_NOTHING: frozenset[type[Any]] = frozenset(
     (
         *(effects.Claim, effects.ClaimWithin),  # what is taken is no news to anybody else
-        *(effects.Find, effects.Count, effects.Controls, effects.Windows),
+        *(effects.Find, effects.FindIds, effects.Count, effects.Controls, effects.Windows),
         *(leading.Beat, leading.Leave, leading.Heartbeats),
         *(leading.Lead, leading.Resign, leading.Leases, leading.Watermarks, leading.Prune),
     )

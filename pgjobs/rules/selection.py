@@ -6,11 +6,11 @@ renders the same conditions as SQL, and the conformance suite holds the two agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import COLUMNS, Job, JobState
@@ -100,9 +100,19 @@ class Selection:
         """This selection, narrowed."""
         return Selection((*self.conditions, *more))
 
+    def named(self, ids: Sequence[int]) -> Selection:
+        """These jobs of the selection, which had them when their ids were read: ids never change."""
+        rest = (each for each in self.conditions if not is_by_id(each))
+        return Selection((*rest, OneOf("id", tuple(ids))))
+
     def leaving(self, event: Event) -> Selection:
         """Of these jobs, those whose state ``event`` may leave."""
         return self.and_(OneOf("state", sources(event)))
+
+
+def is_by_id(condition: Condition) -> TypeGuard[OneOf]:
+    """Whether the condition names jobs by id."""
+    return isinstance(condition, OneOf) and condition.field == "id"
 
 
 def by_id(job_id: int) -> Selection:

@@ -113,10 +113,16 @@ class Moving:
         after = {job.id: job for job in moved}
         assert [after.get(job.id, job) for job in before] == store.run(Find(mine))
 
-    def test_deleted_jobs_are_answered_by_id_as_they_were(self, store: Store, plant: Plant) -> None:
-        jobs = plant([row(state, errors=({"error": "x"},)) for state in JobState])
+    def test_deleted_jobs_are_taken_and_answered_in_the_same_order_as_they_were(
+        self, store: Store, plant: Plant
+    ) -> None:
+        made = [
+            row(state, errors=({"error": "x"},), scheduled_at=NOW - n % 3 * SECOND)
+            for n, state in enumerate(JobState)
+        ]
+        jobs = sorted(plant(made), key=lambda job: (job.scheduled_at, job.id))
         assert jobs[:3] == store.run(Delete(Selection(), 3))
-        assert jobs[3:] == every(store)
+        assert sorted(ids(jobs[3:])) == ids(every(store))
         assert jobs[3:] == store.run(Delete(Selection(), 100))
         assert store.run(Delete(Selection(), 100)) == []
         assert every(store) == []

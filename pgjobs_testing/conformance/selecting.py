@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgjobs.adapters.memory import MemoryStore
-from pgjobs.effects import Count, Delete, Find
+from pgjobs.effects import Count, Delete, Find, FindIds
 from pgjobs.ports import Store
 from pgjobs.rules.job import COLUMNS, WAITING, Job, JobState
 from pgjobs.rules.jsonb import contains, normal_list, normal_object
@@ -122,6 +122,7 @@ class Selecting:
         mine = chosen.and_(OneOf("id", tuple(ids(planted))))
         expected = [job for job in planted if chosen.matches(job)]
         assert expected == store.run(Find(mine))
+        assert ids(expected) == store.run(FindIds(mine, 7))
         assert {"": len(expected)} == store.run(Count(mine))
 
     @examples(150)
@@ -219,6 +220,31 @@ class Selecting:
             paged += page
             assert len(paged) <= len(expected)
         assert expected == paged
+
+    def test_ids_are_read_in_their_order_whatever_their_jobs_wait_for_and_page_by_page(
+        self, store: Store, plant: Plant
+    ) -> None:
+        jobs = plant([row(JobState.SCHEDULED, scheduled_at=NOW - n * SECOND) for n in range(7)])
+        plant([row(JobState.COMPLETED)])
+        chosen = Selection((OneOf("state", (JobState.SCHEDULED,)),))
+        assert ids(jobs) == store.run(FindIds(chosen, 100))
+        assert store.run(FindIds(chosen, 0)) == []
+        paged: list[int] = []
+        while page := store.run(FindIds(chosen, 3, paged[-1] if paged else None)):
+            paged += page
+            assert len(paged) <= len(jobs)
+        assert ids(jobs) == paged
+
+    def test_jobs_of_a_selection_that_are_named_are_those_that_are_still_of_it(
+        self, store: Store
+    ) -> None:
+        jobs = insert(store, *[new(queue=queue) for queue in "abaabab"])
+        chosen = Selection((OneOf("queue", ("a",)), OneOf("id", tuple(ids(jobs)))))
+        found = store.run(FindIds(chosen, 100))
+        assert [jobs[n].id for n in (0, 2, 3, 5)] == found
+        named = chosen.named([jobs[1].id, *found[1:3]])
+        assert [jobs[2], jobs[3]] == store.run(Find(named))
+        assert store.run(Count(named)) == {"": 2}
 
     def test_an_unknown_column_to_order_or_count_by_is_refused(self, store: Store) -> None:
         insert(store, new(), new())

@@ -23,9 +23,18 @@ from pgjobs import (
     PgJobsError,
     Queue,
     Unique,
+    client,
+    effects,
     next_at,
     worker,
 )
+from pgjobs.client import Client, Program
+from pgjobs.effects import Effect
+from pgjobs.rules import lifecycle
+from pgjobs.rules.job import Snooze
+from pgjobs.rules.outcome import returned
+from pgjobs.rules.selection import by_id, is_by_id
+from pgjobs.telemetry import Telemetry
 from pgjobs_testing.clock import VirtualClock
 from tests.app.still import START, Heard, still
 
@@ -354,6 +363,88 @@ def test_more_jobs_than_one_effect_takes_are_changed_all_the_same(call: Caller):
     assert 2_500 == call(jobs, "cancel_all_jobs")
     assert 2_500 == call(jobs, "retry_all_jobs")
     assert 2_500 == call(jobs, "delete_all_jobs")
+
+
+CHANGING: dict[str, dict[str, Any]] = {
+    "cancel_all": {"state": "available"},
+    "retry_all": {"state": "scheduled"},
+    "delete_all": {},
+}
+
+
+def driven(
+    jobs: PgJobs,
+    program: Program[int],
+    meanwhile: Callable[[Effect[Any]], None] = lambda _: None,
+) -> tuple[list[Effect[Any]], int]:
+    """The effects of a program and its answer; ``meanwhile`` is done after each of them."""
+    asked: list[Effect[Any]] = []
+    effect = next(program)
+    while True:
+        asked.append(effect)
+        answer = jobs.runtime().store.run(effect)
+        meanwhile(effect)
+        try:
+            effect = program.send(answer)
+        except StopIteration as end:
+            return asked, end.value
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mass changes that look for 4 jobs at a time, and change 2."""
+    monkeypatch.setattr(client, "LOOK", 4)
+    monkeypatch.setattr(client, "BATCH", 2)
+
+
+@pytest.mark.parametrize("method", CHANGING)
+@pytest.mark.usefixtures("small")
+def test_a_mass_change_looks_for_its_jobs_once_and_changes_each_once(method: str):
+    jobs, clock = still()
+    waits = 60 if method == "retry_all" else None
+    ids = [job.id for job in jobs.insert_all(bill.new({}, schedule_in=waits) for _ in range(7))]
+    heard = Heard(f"pgjobs.job.{method.removesuffix('_all')}")
+    program = getattr(Client(clock, jobs.runtime().telemetry, {}), method)(
+        {**CHANGING[method], "id": ids}
+    )
+    asked, count = driven(jobs, program)
+    assert 7 == count
+    looks = [each for each in asked if isinstance(each, effects.FindIds)]
+    assert [None, ids[3]] == [each.after for each in looks]
+    pages = [
+        condition.values
+        for each in asked
+        if isinstance(each, effects.Transition | effects.Delete)
+        for condition in each.selection.conditions
+        if is_by_id(condition)
+    ]
+    assert [tuple(ids[n : n + 2]) for n in (0, 2)] + [tuple(ids[4:6]), (ids[6],)] == pages
+    assert ids == [metadata["job"].id for _, _, metadata in heard.all]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_mass_change_leaves_what_is_no_more_of_its_selection_and_what_it_has_changed_before():
+    jobs, clock = still()
+    new = bill.new({}, schedule_in=60)
+    first, _, third, *_ = jobs.insert_all([new] * 6)
+    done: list[int] = []
+
+    def meanwhile(effect: Effect[Any]) -> None:
+        if isinstance(effect, effects.Transition) and not done:
+            done.append(jobs.cancel_job(third).id)
+            store = jobs.runtime().store
+            claim = effects.Claim(by_id(first.id), 1, lifecycle.claim("node", "token", START))
+            (running,) = store.run(claim)
+            snoozed = lifecycle.settle(running, returned(Snooze(9)), START)
+            store.run(effects.Settle((snoozed,)))
+            done.append(jobs.insert(new).id)
+
+    _, count = driven(
+        jobs, Client(clock, Telemetry(), {}).retry_all({"state": "scheduled"}), meanwhile
+    )
+    states = [job.state for job in jobs.all_jobs()]
+    assert ["scheduled", "available", "cancelled"] + ["available"] * 4 == states
+    assert 6 == count
 
 
 def test_a_queue_is_paused_scaled_resumed_and_reset(call: Caller):

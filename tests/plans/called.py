@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from pgjobs.client import BATCH
+from pgjobs.client import BATCH, LOOK
 from pgjobs.effects import (
     Claim,
     Controls,
@@ -12,6 +12,7 @@ from pgjobs.effects import (
     Delete,
     Effect,
     Find,
+    FindIds,
     ResetControl,
     SetControl,
     Settle,
@@ -44,6 +45,7 @@ FOUND = ("client.py:find:Find",)
 COUNTED = ("client.py:count:Count",)
 CHANGED = ("client.py:_change_all:Transition",)
 DELETED = ("client.py:delete_all:Delete",)
+LOOKED = ("client.py:_all:FindIds",)
 
 
 def _old(there: There) -> Find:
@@ -67,16 +69,25 @@ def _filtering(**filters: object) -> Cases:
     return {
         f"list 50 jobs{by}": Case(lambda _: Find(chosen, "id", PAGE), ANY, rest=rest, places=FOUND),
         f"count jobs{by}": Case(lambda _: Count(chosen), ANY, rest=rest, places=COUNTED),
-        f"cancel 1,000 jobs{by}": Case(
-            lambda _: Transition(chosen, CANCEL, BATCH), ANY, rest=rest, places=CHANGED
+        f"look for jobs to change{by}": Case(
+            lambda _: FindIds(chosen, LOOK), ANY, rest=rest, places=LOOKED
         ),
-        f"retry 1,000 jobs{by}": Case(
-            lambda _: Transition(chosen, RETRY, BATCH), ANY, rest=rest, places=CHANGED
-        ),
-        f"delete 1,000 jobs{by}": Case(
-            lambda _: Delete(chosen, BATCH), ANY, rest=rest, places=DELETED
+        f"look for more of them{by}": Case(
+            lambda there: FindIds(chosen, LOOK, there.waiting[-1].id),
+            ANY,
+            rest=rest,
+            places=LOOKED,
         ),
     }
+
+
+def _page(there: There) -> Selection:
+    """A page of what was found: jobs of states that the planner may think little of, and some others."""
+    ids = [job.id for job in (*there.executing, *there.waiting)]
+    page = dict.fromkeys((*ids, *range(max(ids) - BATCH, max(ids))))
+    return filtered({"state": ["available", "executing", "scheduled", "completed"]}).named(
+        [*page][:BATCH]
+    )
 
 
 ONE: Cases = {
@@ -111,6 +122,27 @@ ONE: Cases = {
         2,
         30,
         places=("client.py:delete:Delete",),
+    ),
+    "cancel 1,000 jobs that were found": Case(
+        lambda there: Transition(_page(there), CANCEL, BATCH),
+        (KEY,),
+        2 * BATCH,
+        25 * BATCH,
+        places=CHANGED,
+    ),
+    "retry 1,000 jobs that were found": Case(
+        lambda there: Transition(_page(there), RETRY, BATCH),
+        (KEY,),
+        2 * BATCH,
+        25 * BATCH,
+        places=CHANGED,
+    ),
+    "delete 1,000 jobs that were found": Case(
+        lambda there: Delete(_page(there), BATCH),
+        (KEY,),
+        2 * BATCH,
+        15 * BATCH,
+        places=DELETED,
     ),
 }
 

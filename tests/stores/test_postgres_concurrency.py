@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from pgjobs.adapters.postgres.store import PostgresStore
-from pgjobs.effects import Count, Poll, Settle, Transition
+from pgjobs.effects import Count, Delete, Poll, Settle, Transition
 from pgjobs.rules import lifecycle, outcome
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import JobState
@@ -130,6 +130,31 @@ def test_a_large_insert_is_all_or_nothing(postgres):
         insert(postgres, *jobs)
     assert [] == every(postgres)
     assert 1 == len(insert(postgres, new()))
+
+
+def test_mass_changes_of_the_same_jobs_do_not_wait_for_one_another_in_a_ring(dsn, postgres):
+    """However their ids and their due instants run against one another."""
+    jobs = insert(postgres, *[new(schedule_in=(400 - n) * SECOND) for n in range(400)])
+    chosen = Selection().named(ids(jobs))
+    changes = [
+        Transition(chosen, lifecycle.cancel(NOW), 1_000),
+        Transition(Selection(), lifecycle.cancel(NOW), 1_000),
+        Transition(chosen.named(ids(reversed(jobs))), lifecycle.retry(NOW), 1_000),
+        Delete(chosen, 1_000),
+        Delete(Selection(), 300),
+    ]
+    with psycopg.connect(dsn) as other, ThreadPoolExecutor(len(changes)) as pool:
+        middle = jobs[200].id
+        other.execute("SELECT FROM oban_jobs WHERE id = %s FOR UPDATE", (middle,))
+        done = [pool.submit(postgres.run, change) for change in changes]
+        for _ in range(10_000):
+            if len(blocked(other)) == len(changes):
+                break
+        else:
+            raise AssertionError("not all of them came to wait for the row in the middle")
+        other.rollback()
+        assert 400 <= sum(len(each.result(timeout=30)) for each in done)
+    assert [] == every(postgres)
 
 
 def test_a_deadlock_is_told_as_unavailable_and_leaves_the_connection_usable(dsn, postgres):

@@ -73,12 +73,16 @@ def transition(tables: Tables, effect: effects.Transition) -> list[Job]:
     if effect.change.event is Event.STAGE and not rows.due:
         return []
     selected = effect.selection.leaving(effect.change.event)
-    found = rows.matching(selected, lambda job: (job.scheduled_at, job.id))
+    found = rows.matching(selected, _by_due)
     return [rows.change(job, effect.change) for job in first(found, effect.limit)]
 
 
+def _by_due(job: Job) -> tuple[datetime, int]:
+    return job.scheduled_at, job.id
+
+
 def delete(tables: Tables, effect: effects.Delete) -> list[Job]:
-    found = first(tables.jobs.matching(effect.selection, lambda job: job.id), effect.limit)
+    found = first(tables.jobs.matching(effect.selection, _by_due), effect.limit)
     for job in found:
         tables.jobs.remove(job)
     return found
@@ -96,6 +100,14 @@ def find(tables: Tables, effect: effects.Find) -> list[Job]:
         behind = order.key(effect.after)
         found = (job for job in found if order.key(job) > behind)
     return [rows.read(job) for job in first(filter(effect.selection.matches, found), effect.limit)]
+
+
+def find_ids(tables: Tables, effect: effects.FindIds) -> list[int]:
+    found = tables.jobs.matching(effect.selection, lambda job: job.id)
+    if effect.after is not None:
+        behind = effect.after
+        found = (job for job in found if job.id > behind)
+    return [job.id for job in first(found, effect.limit)]
 
 
 def count(tables: Tables, effect: effects.Count) -> dict[str, int]:

@@ -17,7 +17,7 @@ from pgjobs.rules.job import Job, JobState, NewJob, unshared
 from pgjobs.rules.jsonb import copied
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.schedule import due_at, first_state
-from pgjobs.rules.selection import OneOf, Selection, claim_order
+from pgjobs.rules.selection import OneOf, Selection, claim_order, is_by_id
 from pgjobs.rules.unique import fingerprint_of
 
 ClaimKey = tuple[int, datetime, int]
@@ -107,6 +107,9 @@ class Rows:
         candidates = self.candidates(selection)
         if len(candidates) > 1:
             candidates.sort(key=order)
+        named = [each for each in selection.conditions if is_by_id(each)]
+        if len(named) == 1:  # those are the candidates, and to look each up in the list takes long
+            selection = Selection(tuple(each for each in selection.conditions if each != named[0]))
         return filter(selection.matches, candidates)
 
     def in_claim_order(self, selection: Selection) -> Iterator[Job]:

@@ -91,6 +91,7 @@ _CARRY_OUT: dict[type[Any], Callable[[Tables, Any], Any]] = {
     effects.Transition: jobs.transition,
     effects.Delete: jobs.delete,
     effects.Find: jobs.find,
+    effects.FindIds: jobs.find_ids,
     effects.Count: jobs.count,
     effects.Poll: jobs.poll,
     effects.SetControl: controlling.set_control,

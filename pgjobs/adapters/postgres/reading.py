@@ -46,6 +46,17 @@ ORDER BY {order} {limit}"""
     return single(sql, given, lambda rows: [job(row) for row in rows])
 
 
+def find_ids(effect: effects.FindIds, names: Names) -> Plan[list[int]]:
+    given = Parameters()
+    parts = [where(effect.selection, names, given)]
+    if effect.after is not None:
+        parts.append(f"id > {given.number(effect.after)}")
+    sql = f"""
+SELECT id FROM {names.jobs} WHERE {" AND ".join(parts)}
+ORDER BY id LIMIT {given.number(effect.limit)}"""
+    return single(sql, given, lambda rows: [job_id for (job_id,) in rows])
+
+
 def count(effect: effects.Count, names: Names) -> Plan[dict[str, int]]:
     given = Parameters()
     condition = where(effect.selection, names, given)

@@ -61,6 +61,7 @@ _PLANS: dict[type[Any], Callable[[Any, Names], Plan[Any]]] = {
     effects.Transition: writing.transition,
     effects.Delete: writing.delete,
     effects.Find: reading.find,
+    effects.FindIds: reading.find_ids,
     effects.Count: reading.count,
     effects.SetControl: controlling.set_control,
     effects.ResetControl: controlling.reset_control,

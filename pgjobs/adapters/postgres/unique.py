@@ -184,8 +184,7 @@ WITH settled AS (
   RETURNING job.id, chosen.left_state
 )
 SELECT settled.n FROM settled
-CROSS JOIN ({told(given, [(cancelled(names, "cancelled.id"), stopped)])}) AS told
-WHERE told.sent >= 0"""
+WHERE ({told(given, [(cancelled(names, "cancelled.id"), stopped)])}) >= 0"""
     return Statement(sql, given.values)
 
 
@@ -266,8 +265,8 @@ WITH stored AS MATERIALIZED (
   SELECT * FROM {names.insert_function}({slots}, {at}, {", ".join(columns.values())}, {sought})
 )
 SELECT stored.n, stored.id, stored.outcome, stored.job
-FROM stored CROSS JOIN ({told(given, notes)}) AS told
-WHERE told.sent >= 0"""
+FROM stored
+WHERE ({told(given, notes)}) >= 0"""
     return Statement(sql, given.values, often=True)
 
 

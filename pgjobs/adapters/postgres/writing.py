@@ -158,8 +158,8 @@ WITH inserted AS (
   ORDER BY given.n
   RETURNING id
 )
-SELECT inserted.id FROM inserted CROSS JOIN ({told(given, notes(rows, now, names, given))}) AS told
-WHERE told.sent >= 0"""
+SELECT inserted.id FROM inserted
+WHERE ({told(given, notes(rows, now, names, given))}) >= 0"""
     return Statement(sql, given.values, often=True)
 
 
@@ -298,7 +298,7 @@ SELECT {job_columns("changed")}, changed.chosen_at FROM changed"""
         stopped = "FROM changed WHERE left_state = 'executing'"
         notes.append((cancelled(names, "changed.id"), stopped))
     if notes:
-        sql += f" CROSS JOIN ({told(given, notes)}) AS told WHERE told.sent >= 0"
+        sql += f" WHERE ({told(given, notes)}) >= 0"
 
     def in_order(rows: list[Row]) -> list[Job]:
         return [job(row) for row in sorted(rows, key=lambda row: (row[_BESIDE], row[0]))]
@@ -313,18 +313,17 @@ def delete(effect: effects.Delete, names: Names) -> Plan[list[Job]]:
 WITH chosen AS MATERIALIZED (
   SELECT id FROM {names.jobs}
   WHERE {where(effect.selection, names, given)}
-  ORDER BY id
+  ORDER BY scheduled_at, id
   LIMIT {up_to(given.number(effect.limit))}
   FOR UPDATE
 ), deleted AS (
   DELETE FROM {names.jobs} AS job USING chosen WHERE {by_id("chosen.id")} RETURNING job.*
 )
 SELECT {job_columns("deleted")}
-FROM deleted CROSS JOIN ({told(given, [(cancelled(names, "deleted.id"), stopped)])}) AS told
-WHERE told.sent >= 0"""
-    return single(sql, given, lambda rows: [job(row) for row in sorted(rows, key=_id)])
+FROM deleted
+WHERE ({told(given, [(cancelled(names, "deleted.id"), stopped)])}) >= 0"""
 
+    def in_order(rows: list[Row]) -> list[Job]:
+        return sorted(map(job, rows), key=lambda each: (each.scheduled_at, each.id))
 
-def _id(row: Row) -> int:
-    job_id: int = row[0]
-    return job_id
+    return single(sql, given, in_order)
