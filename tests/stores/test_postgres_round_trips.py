@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from pgjobs.adapters.postgres import conversation, pipelining, writing
+from pgjobs.adapters.postgres import conversation, pipelining, waiting, writing
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.pipelining import Sent
 from pgjobs.adapters.postgres.preparing import Prepared, Preparing
@@ -60,7 +60,7 @@ def carrying_out(effect):
     def carry_out(pgconn):
         made = plan(effect, Names("public"))
         talk = conversation.carry_out(pgconn, made, UNPREPARED)
-        return made.answer(conversation.wait(talk, pgconn.socket))
+        return made.answer(waiting.wait(talk, pgconn.socket))
 
     return carry_out
 
@@ -121,7 +121,7 @@ def test_a_backend_that_dies_in_a_flight_is_an_error_of_it(connection):
     flight = [Sent(sql, ()) for sql in (b"BEGIN", DYING, b"COMMIT")]
     talk = pipelining.together(connection.pgconn, flight)
     with pytest.raises(psycopg.OperationalError):
-        conversation.wait(talk, connection.pgconn.socket)
+        waiting.wait(talk, connection.pgconn.socket)
 
 
 def each(pgconn, plans, prepared=None, found=None):
@@ -130,7 +130,7 @@ def each(pgconn, plans, prepared=None, found=None):
     talk = conversation.carry_out_each(
         pgconn, plans, prepared or UNPREPARED, lambda n, rows: found.append((n, rows))
     )
-    conversation.wait(talk, pgconn.socket)
+    waiting.wait(talk, pgconn.socket)
     return found
 
 

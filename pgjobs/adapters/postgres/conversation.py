@@ -1,13 +1,13 @@
 """How a plan is carried out over one connection: a generator that every driver moves on.
 
-It yields what the socket must be ready for (READ, WRITE, or both) and takes what it is ready for;
-it returns the rows of each statement. A blocking call, an event loop and a session's selector wait
-in their own ways, and the conversation with the server is written once, over libpq's non-blocking calls.
+It yields what the socket must be ready for (READ, or READ and WRITE) and takes what it is ready for;
+it returns the rows of each statement. A blocking call and an event loop (``waiting``) and a session's
+selector wait in their own ways, and the conversation with the server is written once, over libpq's
+non-blocking calls.
 """
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -269,59 +269,3 @@ def _result(pgconn: pq.abc.PGconn) -> Exchange:
     if not results:
         raise OperationalError("the connection was lost")
     return results[-1]
-
-
-def wait(conversation: Generator[int, int, Any], fileno: int) -> Any:
-    """Move a conversation on to its end, blocking this thread."""
-    try:
-        wanted = next(conversation)
-        poll = select.poll()
-        while True:
-            poll.register(fileno, _POLL[wanted])
-            ((_, events),) = poll.poll()
-            wanted = conversation.send(_ready(events))
-    except StopIteration as end:
-        return end.value
-
-
-async def wait_async(conversation: Generator[int, int, Any], fileno: int) -> Any:
-    """The same, on the running event loop."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    try:
-        wanted = next(conversation)
-        while True:
-            ready: asyncio.Future[int] = loop.create_future()
-            try:
-                if wanted & READ:
-                    loop.add_reader(fileno, _resolve, ready, READ)
-                if wanted & WRITE:
-                    loop.add_writer(fileno, _resolve, ready, WRITE)
-                got = await ready
-            finally:
-                if wanted & READ:
-                    loop.remove_reader(fileno)
-                if wanted & WRITE:
-                    loop.remove_writer(fileno)
-            wanted = conversation.send(got)
-    except StopIteration as end:
-        return end.value
-
-
-def _resolve(ready: Any, what: int) -> None:
-    if not ready.done():
-        ready.set_result(what)
-
-
-_POLL = {
-    READ: select.POLLIN,
-    WRITE: select.POLLOUT,
-    READ | WRITE: select.POLLIN | select.POLLOUT,
-}
-
-
-def _ready(events: int) -> int:
-    """Errors and hang-ups count as readable: reading tells what happened."""
-    found = READ if events & ~select.POLLOUT else 0
-    return found | (WRITE if events & select.POLLOUT else 0)

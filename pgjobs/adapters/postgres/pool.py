@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.adapters.postgres.preparing import Prepared, Preparing
+from pgjobs.adapters.postgres.waiting import Watch
 
 if TYPE_CHECKING:
     import psycopg
@@ -29,11 +30,19 @@ if TYPE_CHECKING:
 class Line:
     """A connection of a pool. ``age`` is the number of closings that the pool had seen."""
 
-    __slots__ = ("age", "connection", "pgconn", "prepared")
+    __slots__ = ("age", "connection", "pgconn", "prepared", "watch")
 
     def __init__(self, connection: Connection, age: int, preparing: Preparing) -> None:
         self.connection, self.pgconn, self.age = connection, connection.pgconn, age
         self.prepared = Prepared(preparing)
+        self.watch = Watch(self.pgconn.socket)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.watch.close(self._finish)
+
+    def _finish(self) -> None:
+        self.pgconn.finish()  # by a method of ours, so that the connection outlives the wait for it
 
 
 Turn = Future[Line | None]
@@ -69,7 +78,7 @@ class Pool:
             except BaseException:
                 self._leave(turn)
                 raise
-        if line is not None and alive(line.pgconn):
+        if line is not None and alive(line):
             return line
         try:
             return Line(connect(), self._age, self._preparing)
@@ -88,7 +97,7 @@ class Pool:
             except BaseException:
                 self._leave(turn)
                 raise
-        if line is not None and alive(line.pgconn):
+        if line is not None and alive(line):
             return line
         try:
             return Line(await connect(), self._age, self._preparing)
@@ -101,13 +110,13 @@ class Pool:
         from psycopg import pq
 
         if line.age == EXTRA:
-            line.pgconn.finish()
+            line.close()
             return
         idle = line.pgconn.transaction_status == pq.TransactionStatus.IDLE
         if idle and line.age == self._age:
             self._pass_on(line)
         else:
-            line.pgconn.finish()
+            line.close()
             self._pass_on(None)
 
     def close(self) -> None:
@@ -117,7 +126,7 @@ class Pool:
             self._idle.clear()
             self._age += 1
         for line in idle:
-            line.pgconn.finish()
+            line.close()
 
     def forget(self) -> None:
         """Begin anew in a forked child; the parent's connections are left alone, not closed."""
@@ -173,10 +182,11 @@ def _in_event_loop() -> bool:
     return True
 
 
-def alive(pgconn: Any) -> bool:
+def alive(line: Line) -> bool:
     """Whether an idle connection still has a server; one that has not is closed."""
     import psycopg
 
+    pgconn = line.pgconn
     poll = select.poll()
     try:
         poll.register(pgconn.socket, select.POLLIN)
@@ -188,7 +198,7 @@ def alive(pgconn: Any) -> bool:
             return bool(pgconn.status == psycopg.pq.ConnStatus.OK)
     except psycopg.Error:
         pass
-    pgconn.finish()
+    line.close()
     return False
 
 

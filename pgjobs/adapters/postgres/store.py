@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pgjobs.adapters.callers import carrying
-from pgjobs.adapters.postgres import connect, conversation
+from pgjobs.adapters.postgres import connect, conversation, waiting
 from pgjobs.adapters.postgres import migrations as migrating
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names
@@ -86,10 +86,10 @@ class PostgresStore:
         line = await self._pool.take_async(lambda: connect.open_async_connection(self.dsn))
         try:
             conversing = conversation.carry_out(line.pgconn, made, line.prepared)
-            rows = await conversation.wait_async(conversing, line.pgconn.socket)
+            rows = await line.watch.wait(conversing)
         except psycopg.Error as error:
             if misplaced(error):
-                line.pgconn.finish()
+                line.close()
             raise translated(error) from error
         finally:
             self._pool.give(line)
@@ -140,10 +140,10 @@ class PostgresStore:
         line = self._pool.take(lambda: connect.open_connection(self.dsn))
         try:
             conversing = conversation.carry_out(line.pgconn, made, line.prepared)
-            rows = conversation.wait(conversing, line.pgconn.socket)
+            rows = waiting.wait(conversing, line.pgconn.socket)
         except psycopg.Error as error:
             if misplaced(error):
-                line.pgconn.finish()
+                line.close()
             raise translated(error) from error
         finally:
             self._pool.give(line)
