@@ -15,7 +15,8 @@ import psycopg
 from psycopg import sql
 
 from pgjobs.adapters.postgres.names import Names
-from pgjobs.adapters.postgres.rows import Row, rows_of
+from pgjobs.adapters.postgres.results import rows_of
+from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, Statement
 from pgjobs.adapters.postgres.statements import plan, plan_of_own
 from pgjobs.effects import Effect

@@ -114,6 +114,16 @@ def test_a_loop_in_another_thread_lets_go_before_the_connection_is_closed(loop, 
     assert 0 == loop.watching
 
 
+def test_a_connection_that_its_loop_is_yet_to_close_is_given_to_nobody(loop, single):
+    with in_a_thread(loop) as there:
+        for _ in range(10):
+            there(single.run_async(Controls()))
+            single.query("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+            with pytest.raises(StoreUnavailableError):
+                insert(single, new())
+            assert 1 == len(insert(single, new()))
+
+
 def test_a_farewell_to_an_idle_connection_wakes_its_loop_once(loop, single, dsn):
     loop.run_until_complete(single.run_async(Controls()))
     with psycopg.connect(dsn, autocommit=True) as other:

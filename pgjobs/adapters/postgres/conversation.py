@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import psycopg
+from psycopg import DataError, OperationalError, errors, pq
 
 from pgjobs.adapters.postgres import pipelining
-from pgjobs.adapters.postgres.pipelining import READ, WRITE, Sent
+from pgjobs.adapters.postgres.pipelining import Sent, failed
 from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
-from pgjobs.adapters.postgres.rows import Row, rows_of
+from pgjobs.adapters.postgres.results import rows_of
+from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, Statement
-
-if TYPE_CHECKING:
-    import psycopg
-    from psycopg import pq
+from pgjobs.adapters.postgres.waiting import READ, WRITE
 
 Conversation = Generator[int, int, list[list[Row]]]
-Exchange = Generator[int, int, "pq.abc.PGresult"]
+Exchange = Generator[int, int, pq.abc.PGresult]
 
 
 def carry_out(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared) -> Conversation:
@@ -48,9 +49,6 @@ def carry_out_each(
     ``ended`` is told the rows of each or its error, when it ends. What comes out of here is that the
     connection was lost, and concerns all that have not ended.
     """
-    import psycopg
-    from psycopg import errors, pq
-
     flight: list[tuple[int, Sent]] = []
     again: list[int] = []
     for n, plan in enumerate(plans):
@@ -67,7 +65,7 @@ def carry_out_each(
 
     def received(place: int, result: pq.abc.PGresult) -> None:
         n, sent = flight[place]
-        if not pipelining.failed(result):
+        if not failed(result):
             ended(n, [rows_of(result)])
             return
         error = errors.error_from_result(result)
@@ -100,8 +98,6 @@ def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any]) -> Conversation:
 
     What waits for no rows of earlier statements travels with them.
     """
-    import psycopg
-
     found: list[list[Row]] = []
     waiting = [_BEGIN, *plan.statements]
     if plan.then is None:
@@ -158,8 +154,6 @@ def _flown(
 
 
 def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> Exchange:
-    import psycopg
-
     name = yield from _named(pgconn, statement, prepared)
     if name is None:
         return (yield from _unnamed(pgconn, statement))
@@ -176,8 +170,6 @@ def _named(
     pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared
 ) -> Generator[int, int, bytes | None]:
     """The name under which a statement is prepared by now; None where it is to be sent unnamed."""
-    import psycopg
-
     sql = statement.sql
     uses = prepared.uses(sql) if statement.often or prepared.every else None
     if uses is None:
@@ -205,8 +197,6 @@ def _unnamed(pgconn: pq.abc.PGconn, statement: Statement) -> Exchange:
 
 def _copied(pgconn: pq.abc.PGconn, sql: str, pieces: Iterable[bytes]) -> Exchange:
     """Stream ``pieces`` into a COPY: the next one is made while the server takes in the last."""
-    from psycopg import OperationalError, errors, pq
-
     pgconn.send_query_params(sql.encode(), [])
     yield from _flushed(pgconn)
     while pgconn.is_busy():
@@ -239,8 +229,6 @@ def _flushed(pgconn: pq.abc.PGconn) -> Generator[int, int, None]:
 
 
 def _encoded(statement: Statement) -> list[bytes | None]:
-    from psycopg import DataError
-
     try:
         return [None if text is None else text.encode() for text in statement.parameters]
     except UnicodeEncodeError as error:
@@ -249,8 +237,6 @@ def _encoded(statement: Statement) -> list[bytes | None]:
 
 def _result(pgconn: pq.abc.PGconn) -> Exchange:
     """Send what is waiting to be sent, and receive one result."""
-    from psycopg import OperationalError, errors, pq
-
     yield from _flushed(pgconn)
     results = []
     while True:
@@ -264,7 +250,7 @@ def _result(pgconn: pq.abc.PGconn) -> Exchange:
     while pgconn.notifies() is not None:
         pass  # a pooler may have given us a connection on which somebody listens
     for result in results:
-        if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+        if failed(result):
             raise errors.error_from_result(result)
     if not results:
         raise OperationalError("the connection was lost")

@@ -5,27 +5,27 @@ from __future__ import annotations
 import selectors
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import psycopg
+from psycopg import pq
 
 from pgjobs.adapters.postgres import pipelining
 from pgjobs.adapters.postgres.conversation import carry_out, carry_out_each
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names, quoted
-from pgjobs.adapters.postgres.pipelining import READ, WRITE
 from pgjobs.adapters.postgres.pooler import keeps_its_process
 from pgjobs.adapters.postgres.preparing import Prepared, Preparing
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.signals import signal_of
 from pgjobs.adapters.postgres.statement import Plan
 from pgjobs.adapters.postgres.statements import plan
+from pgjobs.adapters.postgres.waiting import READ, WRITE
 from pgjobs.effects import Effect
 from pgjobs.ports import Done, Signal
 from pgjobs.rules.errors import PgJobsError, StoreError
 
-if TYPE_CHECKING:
-    import psycopg
-
-    Connection = psycopg.Connection[Any]
+Connection = psycopg.Connection[Any]
 
 assert (READ, WRITE) == (selectors.EVENT_READ, selectors.EVENT_WRITE)
 
@@ -159,8 +159,6 @@ class Lane:
             self._move(events)
             self._go_on()
             return
-        import psycopg
-
         connection = self._connection
         assert connection is not None
         try:  # nothing was asked: the server says farewell, or a notice
@@ -170,8 +168,6 @@ class Lane:
 
     def _move(self, events: int | None) -> None:
         """Let the conversation go on; at its end, hand answers or its error on."""
-        import psycopg
-
         talk = self._talk
         assert talk is not None
         try:
@@ -203,8 +199,6 @@ class Lane:
             self._end(Done(effect, error=translated(found)))
 
     def _idle(self) -> bool:
-        from psycopg import pq
-
         connection = self._connection
         assert connection is not None
         return connection.pgconn.transaction_status == pq.TransactionStatus.IDLE
@@ -287,8 +281,6 @@ class Listener:
             self._connection = None
 
     def _ready(self, _: int) -> None:
-        import psycopg
-
         connection = self._connection
         assert connection is not None
         try:

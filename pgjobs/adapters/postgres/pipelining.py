@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from psycopg import pq
+import psycopg
+from psycopg import OperationalError, errors, pq
 
-READ, WRITE = 1, 2
+from pgjobs.adapters.postgres.waiting import READ, WRITE
+
+_OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,6 @@ class Sent:
 @cache
 def supported() -> bool:
     """Whether this libpq has a pipeline mode: from PostgreSQL 14 on."""
-    import psycopg
-
     return psycopg.Pipeline.is_supported()
 
 
@@ -49,8 +48,6 @@ def together(
 
     The error of the first that fails is raised; those behind it were not carried out.
     """
-    from psycopg import errors
-
     pgconn.enter_pipeline_mode()
     for sent in flight:
         sent.send(pgconn)
@@ -83,9 +80,7 @@ def side_by_side(
 
 def failed(result: pq.abc.PGresult) -> bool:
     """Whether a result is an error."""
-    from psycopg import pq
-
-    return result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+    return result.status not in _OK
 
 
 def _flushed(pgconn: pq.abc.PGconn) -> Generator[int, int, None]:
@@ -96,8 +91,6 @@ def _flushed(pgconn: pq.abc.PGconn) -> Generator[int, int, None]:
 
 def _received(pgconn: pq.abc.PGconn) -> Generator[int, int, list[pq.abc.PGresult]]:
     """The results up to the next mark: an error is the last."""
-    from psycopg import OperationalError, pq
-
     results: list[pq.abc.PGresult] = []
     while True:
         while pgconn.is_busy():

@@ -10,42 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import threading
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pgjobs.adapters.postgres.preparing import Prepared, Preparing
-from pgjobs.adapters.postgres.waiting import Watch
+from pgjobs.adapters.postgres.preparing import Preparing
 
 if TYPE_CHECKING:
-    import psycopg
+    from pgjobs.adapters.postgres.pooled import Connection, Line
 
-    Connection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
-
-
-class Line:
-    """A connection of a pool. ``age`` is the number of closings that the pool had seen."""
-
-    __slots__ = ("age", "connection", "pgconn", "prepared", "watch")
-
-    def __init__(self, connection: Connection, age: int, preparing: Preparing) -> None:
-        self.connection, self.pgconn, self.age = connection, connection.pgconn, age
-        self.prepared = Prepared(preparing)
-        self.watch = Watch(self.pgconn.socket)
-
-    def close(self) -> None:
-        """Hang up."""
-        self.watch.close(self._finish)
-
-    def _finish(self) -> None:
-        self.pgconn.finish()  # by a method of ours, so that the connection outlives the wait for it
-
-
-Turn = Future[Line | None]
+    Turn = Future[Line | None]
 
 EXTRA = -1
 """The age of a connection that is not counted, and closed when it is given back."""
@@ -71,17 +48,17 @@ class Pool:
         if not isinstance(turn, Future):
             line = turn
         elif _in_event_loop() and turn.cancel():
-            return Line(connect(), EXTRA, self._preparing)
+            return self._line(connect(), EXTRA)
         else:
             try:
                 line = turn.result()
             except BaseException:
                 self._leave(turn)
                 raise
-        if line is not None and alive(line):
+        if line is not None and line.alive():
             return line
         try:
-            return Line(connect(), self._age, self._preparing)
+            return self._line(connect(), self._age)
         except BaseException:
             self._pass_on(None)
             raise
@@ -97,23 +74,19 @@ class Pool:
             except BaseException:
                 self._leave(turn)
                 raise
-        if line is not None and alive(line):
+        if line is not None and line.alive():
             return line
         try:
-            return Line(await connect(), self._age, self._preparing)
+            return self._line(await connect(), self._age)
         except BaseException:
             self._pass_on(None)
             raise
 
     def give(self, line: Line) -> None:
         """Take a connection back; one that is in the middle of something is closed."""
-        from psycopg import pq
-
         if line.age == EXTRA:
             line.close()
-            return
-        idle = line.pgconn.transaction_status == pq.TransactionStatus.IDLE
-        if idle and line.age == self._age:
+        elif line.idle and line.age == self._age:
             self._pass_on(line)
         else:
             line.close()
@@ -133,6 +106,11 @@ class Pool:
         _ABANDONED.extend(self._idle)
         self._age += 1
         self._begin()
+
+    def _line(self, connection: Connection, age: int) -> Line:
+        from pgjobs.adapters.postgres.pooled import Line
+
+        return Line(connection, age, self._preparing)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
@@ -180,26 +158,6 @@ def _in_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def alive(line: Line) -> bool:
-    """Whether an idle connection still has a server; one that has not is closed."""
-    import psycopg
-
-    pgconn = line.pgconn
-    poll = select.poll()
-    try:
-        poll.register(pgconn.socket, select.POLLIN)
-        while poll.poll(0):  # a notice or a farewell; the end of the stream raises
-            pgconn.consume_input()
-            if pgconn.is_busy():
-                break
-        else:
-            return bool(pgconn.status == psycopg.pq.ConnStatus.OK)
-    except psycopg.Error:
-        pass
-    line.close()
-    return False
 
 
 _POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -7,17 +7,14 @@ What is read has the types of ``Job`` whichever shape the table has: ``errors`` 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pgjobs.rules.job import COLUMNS, CancelFlag, Job, JobState, NewJob, made
 from pgjobs.rules.jsonb import copied
 from pgjobs.rules.schedule import LAST_INSTANT
-
-if TYPE_CHECKING:
-    from psycopg import pq
 
 Row = tuple[Any, ...]
 
@@ -29,8 +26,7 @@ _READ = {
     "errors": "to_jsonb({j}errors)::text",
     "attempted_by": "coalesce({j}attempted_by, '{{}}')",
 }
-_FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
-_BINARY_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+FIRST_INSTANT = datetime.min.replace(tzinfo=UTC)
 _FIRST_STAMP = COLUMNS.index("inserted_at")
 _STATES = {state.value: state for state in JobState}
 
@@ -88,7 +84,7 @@ def _instant(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
-        return _FIRST_INSTANT if text.startswith("-") or text.endswith("BC") else LAST_INSTANT
+        return FIRST_INSTANT if text.startswith("-") or text.endswith("BC") else LAST_INSTANT
 
 
 def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, at: datetime) -> Job:
@@ -118,21 +114,6 @@ def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, at: d
     )
 
 
-def rows_of(result: pq.abc.PGresult) -> list[Row]:
-    """The rows of a result in binary format, with instants in UTC."""
-    from psycopg import DataError
-    from psycopg.adapt import Transformer
-
-    transformer = Transformer(_context())
-    transformer.set_pgresult(result)
-    try:
-        return transformer.load_rows(0, result.ntuples, tuple)
-    except DataError:  # an instant that Python does not have, in a row made elsewhere
-        transformer = Transformer(_context(clipping=True))
-        transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
-
-
 _decoder: Any = json.JSONDecoder()
 _scan = _decoder.scan_once
 
@@ -152,46 +133,3 @@ def _hardly_readable(
 
 def _number(digits: str) -> int | Decimal:
     return int(digits) if len(digits) < 4_000 else Decimal(digits)
-
-
-_contexts: dict[bool, Any] = {}
-
-
-def _context(clipping: bool = False) -> Any:
-    """psycopg's loaders, with ``timestamp`` read as ``timestamptz``: in binary they are the same
-    number, and a context without a connection reads it in UTC."""
-    found = _contexts.get(clipping)
-    if found is None:
-        found = _contexts[clipping] = _new_context(clipping)
-    return found
-
-
-def _new_context(clipping: bool) -> Any:
-    import psycopg
-    from psycopg import pq
-    from psycopg.adapt import AdaptersMap, Loader
-
-    class Clipping(Loader):
-        """Instants beyond what Python has, infinity among them, become the first or the last one."""
-
-        format = pq.Format.BINARY
-
-        def load(self, data: Any) -> datetime:
-            micros = int.from_bytes(bytes(data), "big", signed=True)
-            try:
-                return _BINARY_EPOCH + timedelta(microseconds=micros)
-            except OverflowError:
-                return LAST_INSTANT if micros > 0 else _FIRST_INSTANT
-
-    class Context:
-        connection = None
-
-        def __init__(self) -> None:
-            self.adapters = AdaptersMap(psycopg.adapters)
-            own = self.adapters.get_loader(self.adapters.types["timestamptz"].oid, pq.Format.BINARY)
-            loader = Clipping if clipping or own is None else own
-            self.adapters.register_loader("timestamp", loader)
-            if clipping:
-                self.adapters.register_loader("timestamptz", loader)
-
-    return Context()

@@ -14,6 +14,7 @@ import gzip
 import json
 import zlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pgjobs.adapters.postgres.names import Names
@@ -22,8 +23,9 @@ from pgjobs.ports import Signal
 from pgjobs.rules.schedule import instant
 
 
+@lru_cache(maxsize=64)
 def signal_of(channel: str, payload: str, names: Names) -> Signal | None:
-    """The signal in a notification, or None."""
+    """The signal in a notification, or None. Most say what one before them did: jobs in a queue."""
     try:
         content = _decoded(payload)
         if channel == names.insert_channel:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pgjobs.adapters.callers import carrying
-from pgjobs.adapters.postgres import connect, conversation, waiting
+from pgjobs.adapters.postgres import connect
 from pgjobs.adapters.postgres import migrations as migrating
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names
@@ -85,8 +85,7 @@ class PostgresStore:
 
         line = await self._pool.take_async(lambda: connect.open_async_connection(self.dsn))
         try:
-            conversing = conversation.carry_out(line.pgconn, made, line.prepared)
-            rows = await line.watch.wait(conversing)
+            rows = await line.rows_async(made)
         except psycopg.Error as error:
             if misplaced(error):
                 line.close()
@@ -139,8 +138,7 @@ class PostgresStore:
 
         line = self._pool.take(lambda: connect.open_connection(self.dsn))
         try:
-            conversing = conversation.carry_out(line.pgconn, made, line.prepared)
-            rows = waiting.wait(conversing, line.pgconn.socket)
+            rows = line.rows(made)
         except psycopg.Error as error:
             if misplaced(error):
                 line.close()

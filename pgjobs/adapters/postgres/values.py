@@ -19,7 +19,9 @@ json_text = encoder()
 
 def instant_text(at: datetime) -> str:
     """An aware instant as a ``timestamp`` in UTC."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.replace(tzinfo=None).isoformat(" ")
 
 
 def array_text(items: Sequence[str | None]) -> str:

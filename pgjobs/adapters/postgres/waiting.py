@@ -14,7 +14,7 @@ import select
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pgjobs.adapters.postgres.pipelining import READ, WRITE
+READ, WRITE = 1, 2
 
 Talk = Generator[int, int, Any]
 """What ``conversation`` makes: it yields what the socket must be ready for, always READ among it."""

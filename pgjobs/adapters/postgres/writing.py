@@ -33,8 +33,8 @@ from pgjobs.adapters.postgres.where import at_head, by_id, up_to, where
 from pgjobs.rules import lifecycle
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
 from pgjobs.rules.lifecycle import Change, Event, Settlement
-from pgjobs.rules.schedule import due_at, first_state
-from pgjobs.rules.selection import claim_order
+from pgjobs.rules.schedule import LAST_INSTANT, due_at, first_state
+from pgjobs.rules.selection import Contains, Selection, claim_order
 
 INSERT_ROWS = 1_000
 """Rows of one INSERT. A larger insert takes several, in one transaction, or is copied (``copying``)."""
@@ -64,7 +64,6 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
     (new,), now = effect.jobs, effect.now
     at = due_at(new, now)
     state = first_state(at, now)
-    available = state is JobState.AVAILABLE
     inserted_at = instant_text(now)
     falls_due = inserted_at if at is now else instant_text(at)
     values = (
@@ -79,28 +78,31 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
         falls_due,
         inserted_at,
     )
-    statement = Statement(_one_row(names, available), values, often=True)
-    return Plan((statement,), lambda results: inserted(effect.jobs, now, results))
+    statement = Statement(_one_row(names, state is JobState.AVAILABLE), values, often=True)
+
+    def answer(results: Sequence[list[Row]]) -> list[Job]:
+        ((job_id, _),) = results[0]
+        return [inserted_job(job_id, new, state, now, at)]
+
+    return Plan((statement,), answer)
 
 
 @lru_cache(maxsize=64)
 def _one_row(names: Names, available: bool) -> str:
+    """The note is sent for each row that is returned: for this one."""
     note = arrival(names, "$2::text") if available else due(names, "$9::text::timestamp")
+    payload = f"({note.payload})::text"
     return f"""
-WITH inserted AS (
-  INSERT INTO {names.jobs} (state, queue, worker, args, meta, tags, max_attempts, priority,
-    scheduled_at, inserted_at, attempt, errors, attempted_by, attempted_at, completed_at,
-    discarded_at, cancelled_at)
-  VALUES ($1::text::{names.state}, $2::text, $3::text, $4::text::jsonb, $5::text::jsonb,
-    $6::text::text[], $7::text::bigint, $8::text::bigint, $9::text::timestamp,
-    $10::text::timestamp, 0,
-    (jsonb_populate_record(NULL::{names.jobs}, '{{"errors": []}}')).errors,
-    '{{}}', NULL, NULL, NULL, NULL)
-  RETURNING id
-)
-SELECT id, CASE WHEN octet_length(note.payload) <= {LONGEST_PAYLOAD}
-  THEN pg_notify({literal(note.channel)}, note.payload)::text END
-FROM inserted, (SELECT ({note.payload})::text AS payload) AS note"""
+INSERT INTO {names.jobs} (state, queue, worker, args, meta, tags, max_attempts, priority,
+  scheduled_at, inserted_at, attempt, errors, attempted_by, attempted_at, completed_at,
+  discarded_at, cancelled_at)
+VALUES ($1::text::{names.state}, $2::text, $3::text, $4::text::jsonb, $5::text::jsonb,
+  $6::text::text[], $7::text::bigint, $8::text::bigint, $9::text::timestamp,
+  $10::text::timestamp, 0,
+  (jsonb_populate_record(NULL::{names.jobs}, '{{"errors": []}}')).errors,
+  '{{}}', NULL, NULL, NULL, NULL)
+RETURNING id, CASE WHEN octet_length({payload}) <= {LONGEST_PAYLOAD}
+  THEN pg_notify({literal(note.channel)}, {payload})::text END"""
 
 
 def chunks(jobs: Sequence[NewJob], now: datetime) -> list[list[_Due]]:
@@ -164,12 +166,33 @@ WHERE ({told(given, notes(rows, now, names, given))}) >= 0"""
 
 
 def claim(effect: effects.Claim, names: Names) -> Plan[list[Job]]:
+    """A node asks the same of a queue each time, but for who claims, how many and when."""
+    chosen_from, change = effect.selection, effect.change
+    assert change.event is Event.CLAIM
+    assert change.attempted_by is not None
+    by_json = any(type(condition) is Contains for condition in chosen_from.conditions)
+    made = _claim_from.__wrapped__ if by_json else _claim_from  # JSON has no hash
+    sql, chosen_by = made(chosen_from, names)
+    values = (
+        *chosen_by,
+        str(effect.demand),
+        str(change.attempt_by),
+        array_text(change.attempted_by),
+        instant_text(change.at),
+    )
+    return Plan((Statement(sql, values, often=True),), lambda results: in_claim_order(results[0]))
+
+
+@lru_cache(maxsize=256)
+def _claim_from(chosen_from: Selection, names: Names) -> tuple[str, tuple[str | None, ...]]:
+    """The SQL of a claim, and those of its parameters that say what to choose; four follow them."""
     given = Parameters()
+    effect = effects.Claim(chosen_from, 0, lifecycle.claim("", "", LAST_INSTANT))
     sql = f"""
 WITH {chosen(effect, names, given)}
 {claiming(effect, names, given)}
 RETURNING {job_columns("job")}"""
-    return single(sql, given, in_claim_order, often=True)
+    return sql, given.values[:-4]
 
 
 def chosen(effect: effects.Claim, names: Names, given: Parameters) -> str:
@@ -196,6 +219,8 @@ WHERE job.id = ANY (ARRAY(SELECT id FROM chosen))"""
 
 def in_claim_order(rows: list[Row]) -> list[Job]:
     """The jobs that were claimed: UPDATE returns them in any order."""
+    if len(rows) == 1:
+        return [job(rows[0])]
     return sorted(map(job, rows), key=claim_order)
 
 
