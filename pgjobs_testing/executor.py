@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pgjobs.adapters.executors import (
     Here,
@@ -28,8 +28,9 @@ from pgjobs.ports import Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
 from pgjobs.rules.lifecycle import Outcome
-from pgjobs_testing import doing
+from pgjobs_testing import doing, private_loop
 from pgjobs_testing.clock import EPOCH, VirtualClock
+from pgjobs_testing.private_loop import PrivateLoop
 from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime, adopt
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class Loops:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._private: asyncio.AbstractEventLoop | None = None
+        self._private: PrivateLoop | None = None
         self._attached: asyncio.AbstractEventLoop | None = None
 
     @cached_property
@@ -67,6 +68,25 @@ class Loops:
 
     def run(self, coroutine: Coroutine[Any, Any, Any], call: str = "advance") -> Any:
         """Run a coroutine to its end on the private loop; refused inside a running one."""
+        loop = self._outside(coroutine, call)
+        context = contextvars.copy_context()
+        result = loop.run_until_complete(loop.create_task(coroutine, context=context))
+        adopt(context)
+        return result
+
+    def run_job(self, coroutine: Coroutine[Any, Any, T], name: str, call: str) -> T:
+        """``to_end`` from outside, on the private loop: one pass of it for a job that waits for nothing."""
+        loop = self._outside(coroutine, call)
+        self._lend(loop)
+        context = contextvars.copy_context()
+        task = self.time.spawn(coroutine, name=name, context=context)
+        if not self.time.in_one_pass(task):
+            return cast(T, self.run(self._settle(task, context), call))
+        adopt(context)
+        return task.result()
+
+    def _outside(self, coroutine: Coroutine[Any, Any, Any], call: str) -> asyncio.AbstractEventLoop:
+        """The private loop; refused inside a running one."""
         if running():
             coroutine.close()
             raise BlockingCallError(
@@ -74,13 +94,8 @@ class Loops:
                 f"await {call}_async instead"
             )
         if self._private is None:
-            self._private = asyncio.SelectorEventLoop()
-        context = contextvars.copy_context()
-        result = self._private.run_until_complete(
-            self._private.create_task(coroutine, context=context)
-        )
-        adopt(context)
-        return result
+            self._private = private_loop.take()
+        return self._private.loop
 
     async def attach(self) -> VirtualTime:
         """Virtual time on the running loop; ``UnsupportedLoopError`` where asyncio runs none."""
@@ -90,13 +105,16 @@ class Loops:
                 "another library, such as trio by anyio's backend. Let the fixture anyio_backend "
                 'return "asyncio" for it'
             )
-        loop = asyncio.get_running_loop()
+        self._lend(asyncio.get_running_loop())
+        return self.time
+
+    def _lend(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give ``loop`` the virtual time, in the place of another that had it."""
         if self._attached is not loop:
             if self._attached is not None:
                 self.time.detach()
             self.time.attach(loop)
             self._attached = loop
-        return self.time
 
     async def to_end(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> T:
         """Run a job to its end while the engine's clock stands still; its own sleeps cost nothing.
@@ -106,7 +124,10 @@ class Loops:
         """
         time = await self.attach()
         context = contextvars.copy_context()
-        task = time.spawn(coroutine, name=name, context=context)
+        return await self._settle(time.spawn(coroutine, name=name, context=context), context)
+
+    async def _settle(self, task: asyncio.Task[T], context: contextvars.Context) -> T:
+        time = self.time
         try:
             for _ in range(TIMERS_OF_ONE_DRAIN):
                 settled = await time.settle(task)
@@ -125,26 +146,33 @@ class Loops:
                         break
 
     def close(self) -> None:
-        """Cancel what still runs on the private loop, and close it, whatever loop runs here."""
+        """Cancel what still runs on the private loop, and leave or close it, whatever loop runs here."""
         private, self._private = self._private, None
         attached, self._attached = self._attached, None
-        if attached is not None and attached is not private:
+        lent = private is not None and attached is private.loop
+        if attached is not None and not lent:
             self.time.detach()
         if private is None:
             return
         if running():  # a thread runs one loop at a time
             with ThreadPoolExecutor(1, "pgjobs-close") as elsewhere:
-                elsewhere.submit(self._end, private, attached is private).result()
+                elsewhere.submit(self._end, private, lent).result()
         else:
-            self._end(private, attached is private)
+            self._end(private, lent)
 
-    def _end(self, private: asyncio.AbstractEventLoop, attached: bool) -> None:
+    def _end(self, private: PrivateLoop, lent: bool) -> None:
+        if lent and self.time.idle:
+            self.time.detach()
+            lent = False
+        if private_loop.give_back(private):
+            return
+        loop = private.loop
         try:
-            if attached:
-                private.run_until_complete(self.time.close())
-            private.run_until_complete(private.shutdown_asyncgens())
+            if lent:
+                loop.run_until_complete(self.time.close())
+            loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
-            private.close()
+            loop.close()
 
 
 class VirtualHere(Here):
@@ -173,11 +201,13 @@ class VirtualHere(Here):
         with self._holding(), doing.run_of(run.job.id, self._recorder):
             return await super().perform_async(run)
 
-    def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
-        ended: Outcome = self._loops.run(coroutine, "drain_queue")
-        return ended
+    def run(self, run: Run) -> Outcome:
+        try:
+            return self._loops.run_job(perform_within_limit(run), _name(run), "drain_queue")
+        except StuckWorkerError as error:
+            return outcome.raised(error.with_traceback(None))
 
-    async def limited(self, run: Run) -> Outcome:
+    async def run_async(self, run: Run) -> Outcome:
         try:
             return await self._loops.to_end(perform_within_limit(run), _name(run))
         except StuckWorkerError as error:

@@ -120,9 +120,11 @@ class VirtualTime:
         self._real: dict[str, Callable[..., Any]] = {}
         self._heap: list[tuple[int, int, asyncio.TimerHandle, _Run]] = []
         self._order = itertools.count()
-        self._prune_at = 64
+        self._prune_at = self._forget_at = 64
         self._sleeping: weakref.WeakSet[_Future] = weakref.WeakSet()
-        self._tasks: dict[_Task, _Run] = {}  # not done; in order of creation, as _calls
+        self._tasks: dict[
+            _Task, _Run
+        ] = {}  # and some that are done; in order of creation, as _calls
         self._calls: dict[_Future, _Run | None] = {}  # run_in_executor in flight
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # born in settle()
 
@@ -165,11 +167,18 @@ class VirtualTime:
             for task in tuple(self._tasks):
                 task.cancel()
             await self.settle()
+            self._forget_done()
             if not self._tasks:
                 break
         refused = tuple(task.get_name() for task in self._tasks)
         self.detach()
         return refused
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing that `close` would end or wait for."""
+        self._forget_done()
+        return not self._tasks and not self._calls and not self._loop._ready
 
     def left_by(self, task: _Task | None) -> list[_Task]:
         """The tasks of the job whose own task this is that are not done, itself left out."""
@@ -242,13 +251,12 @@ class VirtualTime:
         or a bound is hit: never raises for a job's failure. Called on the loop, outside any job."""
         if _RUN.get() is not None:
             raise RuntimeError("a job cannot move the clock that it runs under: do so in the test")
-        before = frozenset(threading.enumerate())
+        before = threading.enumerate()
         silence_s, for_others, seen = 0.0, 0, list[_Future | None]()
         for _ in range(self._max_passes):
             ready, others = self._ready()
             if not ready and (not others or for_others >= _PASSES_FOR_OTHERS):
-                born = (t for t in threading.enumerate() if t not in before and not _pooled(t))
-                self._threads.update(born)
+                self._note_threads(before)
                 waits = self._waits(task)
                 if not self._is_real(waits, task):
                     return self._at_rest(waits, task)
@@ -264,8 +272,25 @@ class VirtualTime:
         waits = self._waits(task)
         return Settled(Rest.OVERDUE, (*_describe(waits, _Wait.OPEN), *self._sources()))
 
+    def in_one_pass(self, task: _Task) -> bool:
+        """One pass of the loop, which does not run yet; whether the job whose own task is given has
+        ended in it, and left the loop nothing to do. Otherwise `settle` goes on."""
+        before = threading.enumerate()
+        self._loop.stop()
+        self._loop.run_forever()
+        self._note_threads(before)
+        return task.done() and not self._loop._ready
+
+    def _note_threads(self, before: list[threading.Thread]) -> None:
+        """Note the threads that were born since there were those, and by no pool."""
+        now = threading.enumerate()
+        if now != before:
+            known = frozenset(before)
+            self._threads.update(t for t in now if t not in known and not _pooled(t))
+
     def _waits(self, task: _Task | None) -> dict[_Task, _Wait]:
         """What each task waits for of every job, or of the one whose own task is given."""
+        self._forget_done()
         return {t: self._wait(t) for t, run in self._tasks.items() if _meant(run, task)}
 
     def _at_rest(self, waits: dict[_Task, _Wait], task: _Task | None) -> Settled:
@@ -368,9 +393,16 @@ class VirtualTime:
         task: _Task = self._real["create_task"](coro, **options)
         run = self._in_job(options.get("context"))
         if run is not None and not task.done():
+            if len(self._tasks) >= self._forget_at:
+                self._forget_done()
+                self._forget_at = max(64, 2 * len(self._tasks))
             self._tasks[task] = run
-            task.add_done_callback(lambda done: self._tasks.pop(done, None))
         return task
+
+    def _forget_done(self) -> None:
+        """Forget the tasks that are done: a callback for each would keep the loop busy for a pass more."""
+        for task in [task for task in self._tasks if task.done()]:
+            del self._tasks[task]
 
     def _run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> _Future:
         future: _Future = self._real["run_in_executor"](executor, func, *args)

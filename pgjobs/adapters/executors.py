@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pgjobs.ports import Clock, Finished, Run
 from pgjobs.rules import outcome
@@ -290,26 +290,26 @@ class Here:
     def perform(self, run: Run) -> Outcome:
         """The outcome of a run; ``KeyboardInterrupt`` passes through, the person means it."""
         assert run.worker is not None
-        ended = self.run(self.limited(run)) if run.worker.is_async else perform(run)
+        ended = self.run(run) if run.worker.is_async else perform(run)
         return self.passing_on_interrupts(ended)
 
     async def perform_async(self, run: Run) -> Outcome:
         """The outcome of a run, an ``async def`` worker's as part of the running task."""
         assert run.worker is not None
-        ended = await self.limited(run) if run.worker.is_async else perform(run)
+        ended = await self.run_async(run) if run.worker.is_async else perform(run)
         task = asyncio.current_task()
         if isinstance(ended.exception, asyncio.CancelledError) and task and task.cancelling():
             raise ended.exception  # the drain was cancelled, not the job
         return self.passing_on_interrupts(ended)
 
-    def run(self, coroutine: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Run a coroutine to its end, on a loop that is kept between jobs."""
+    def run(self, run: Run) -> Outcome:
+        """Run an ``async def`` worker within its time limit, on a loop that is kept between jobs."""
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(coroutine)
+        return self._runner.run(perform_within_limit(run))
 
-    async def limited(self, run: Run) -> Outcome:
-        """Run an ``async def`` worker within its time limit."""
+    async def run_async(self, run: Run) -> Outcome:
+        """The same as part of the running task."""
         return await perform_within_limit(run)
 
     def close(self) -> None:

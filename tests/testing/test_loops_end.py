@@ -1,4 +1,5 @@
-"""The private loop of a harness ends with it, wherever that is: none is left to the garbage collector."""
+"""The private loop of a harness ends with it, wherever that is, or is kept for the next one if nothing is
+left on it: none is left to the garbage collector."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from pgjobs import Job, worker
-from pgjobs_testing import Harness, harness
+from pgjobs_testing import Harness, harness, private_loop
 
 ended: list[str] = []
 
@@ -40,11 +41,13 @@ made: list[weakref.ref[Loop]] = []
 @pytest.fixture(autouse=True)
 def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every private loop that the test made is closed, and none is warned of when it is collected."""
+    private_loop.close_kept()
     monkeypatch.setattr(asyncio, "SelectorEventLoop", Loop)
     made.clear()
     ended.clear()
     yield
     assert made
+    private_loop.close_kept()
     assert [] == [loop for each in made if (loop := each()) is not None and not loop.is_closed()]
     gc.collect()  # a warning of a loop or a socket that is open yet is an error of this test
 
