@@ -476,9 +476,7 @@ def _refuse_in_loop(call: str) -> None:
         return
     import asyncio
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is None:
         return
     raise BlockingCallError(
         f"{call} would block the event loop that runs in this thread: await {call}_async instead"

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
-from itertools import count
 
 from pgjobs import guard, runtime
 from pgjobs.adapters.system import SystemClock
@@ -96,11 +95,12 @@ class Capture:
 
         Without a name: of the only instance, of the one named "default", else one of its own.
         """
-        with self._lock:
-            used = {name: database for database, name in self._used.items()}
         wanted = "default" if name is None else name
-        if wanted in used:
-            return self._engine(used[wanted])
+        with self._lock:
+            for database, used_by in reversed(self._used.items()):
+                if used_by == wanted:
+                    return self._engine(database)
+            used = {name: database for database, name in self._used.items()}
         if name not in self._stands_for:
             self._stands_for[name] = self._meant(name, used)
         return self._stands_for[name]
@@ -183,10 +183,13 @@ class Capture:
 
     def _number(self) -> int:
         """Of a database that neither this capture uses nor one around it."""
-        sharing = [each for each in {*_stack, self} if each._source is self._source]
-        used = {number for each in sharing for number in each._numbers}
-        self._numbers.append(next(number for number in count() if number not in used))
-        return self._numbers[-1]
+        used = [n for each in _stack if each._source is self._source for n in each._numbers]
+        used += self._numbers
+        number = 0
+        while number in used:
+            number += 1
+        self._numbers.append(number)
+        return number
 
     def _served(self, engine: Engine | None) -> Mapping[str, Queue] | None:
         if self.settings.queues is not None:

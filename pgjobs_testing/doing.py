@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from weakref import WeakKeyDictionary
 
 Doing = tuple[object, int]
 """The recorder to which a run belongs (None: the only one that there is), and the id of its job."""
 
-_here = threading.local()
+
+class _Here(threading.local):
+    """The runs that are under way in this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[Doing] = []
+
+
+_here = _Here()
 _tasks: WeakKeyDictionary[asyncio.Task[object], Doing] = WeakKeyDictionary()
 
 
 def present(recorder: object) -> int | None:
     """The id of the job whose run acts now; None where none does that belongs to ``recorder``."""
-    found = _present()
+    stack = _here.stack
+    found = stack[-1] if stack else _of_the_task()
     return found[1] if found is not None and found[0] in (None, recorder) else None
 
 
-def _present() -> Doing | None:
-    stack: list[Doing] = getattr(_here, "stack", [])
-    if stack:
-        return stack[-1]
-    if not _tasks:
-        return None
+def _of_the_task() -> Doing | None:
     try:
         task = asyncio.current_task()
     except RuntimeError:  # no loop runs here
@@ -38,15 +41,23 @@ def _present() -> Doing | None:
     return None if task is None else _tasks.get(task)
 
 
-@contextmanager
-def run_of(job_id: int, recorder: object = None) -> Iterator[None]:
+def run_of(job_id: int, recorder: object = None) -> AbstractContextManager[None]:
     """What happens inside is done by a run of this job."""
-    if not hasattr(_here, "stack"):
-        _here.stack = []
-    _here.stack.append((recorder, job_id))
-    try:
-        yield
-    finally:
+    return _Acting((recorder, job_id))
+
+
+class _Acting:
+    """A block in which a run acts: a class, since it is entered at every run."""
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: Doing) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        _here.stack.append(self._doing)
+
+    def __exit__(self, *_: object) -> None:
         _here.stack.pop()
 
 

@@ -5,8 +5,8 @@ It decides when jobs run: inside an insert (mode inline), while the test lets ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -121,15 +121,9 @@ class Engine:
         if self._capture.mode == "inline" and self._turn.take_or_ask():
             await self._drive_async(self._at_once, self._at_once)
 
-    @contextmanager
-    def holding(self) -> Iterator[None]:
+    def holding(self) -> AbstractContextManager[None]:
         """What a worker that is run by hand inserts meanwhile waits until that worker has ended."""
-        mine = self._turn.take()
-        try:
-            yield
-        finally:
-            if mine:
-                self._turn.end()
+        return self._turn.held()
 
     def draining(self, plan: DrainPlan, node: str) -> None:
         self.recorder.call("drain", plan, node)

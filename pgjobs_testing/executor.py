@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from pgjobs.adapters.executors import (
@@ -60,11 +59,14 @@ class Loops:
         self._clock = clock
         self._private: PrivateLoop | None = None
         self._attached: asyncio.AbstractEventLoop | None = None
+        self._time: VirtualTime | None = None
 
-    @cached_property
+    @property
     def time(self) -> VirtualTime:
         """The virtual time of async workers; made when the first one runs."""
-        return VirtualTime(lambda: self._clock.seconds)
+        if self._time is None:
+            self._time = VirtualTime(self._clock.monotonic)
+        return self._time
 
     def run(self, coroutine: Coroutine[Any, Any, Any], call: str = "advance") -> Any:
         """Run a coroutine to its end on the private loop; refused inside a running one."""
@@ -76,11 +78,11 @@ class Loops:
 
     def run_job(self, coroutine: Coroutine[Any, Any, T], name: str, call: str) -> T:
         """``to_end`` from outside, on the private loop: one pass of it for a job that waits for nothing."""
-        loop = self._outside(coroutine, call)
+        loop, time = self._outside(coroutine, call), self.time
         self._lend(loop)
         context = contextvars.copy_context()
-        task = self.time.spawn(coroutine, name=name, context=context)
-        if not self.time.in_one_pass(task):
+        task = time.spawn(coroutine, name=name, context=context)
+        if not time.in_one_pass(task):
             return cast(T, self.run(self._settle(task, context), call))
         adopt(context)
         return task.result()
@@ -389,11 +391,7 @@ def _name(run: Run) -> str:
 
 def running() -> bool:
     """Whether an event loop runs in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return asyncio._get_running_loop() is not None  # the other raises where none does, and is slow
 
 
 def passing_on(ended: Outcome) -> None:

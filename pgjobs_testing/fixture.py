@@ -24,7 +24,7 @@ from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.runtime import Runtime
 from pgjobs.worker import Worker
 from pgjobs_testing import capture as captures
-from pgjobs_testing import idempotence, performing, strictness
+from pgjobs_testing import idempotence, performing, session, strictness
 from pgjobs_testing.asserting import Assertions
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.capture import Capture
@@ -267,9 +267,7 @@ def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harn
     an ``AssertionError`` at the end of the block names the jobs that failed or were left over, and
     that nobody looked at.
     """
-    from pgjobs_testing import session
-
-    settings = settings_with(session.settings() or Settings(), given)
+    settings = settings_with(session.settings() or _PLAIN, given)
     if settings.mode == "live":
         raise ConfigurationError(
             "in mode live nothing is captured, so there is no harness: use the application's own "
@@ -285,5 +283,7 @@ def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harn
         captures.pop(made)
 
 
+_PLAIN = Settings()
+"""Those of a harness where the plugin is not on."""
 _LIKE = PgJobs(store=MemoryStore(), node=NODE)
 """The options that every harness has, checked once. It works on its engine's store, never on this one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -17,10 +17,10 @@ class Containing:
     """An object that has these keys, each with a value that matches; others do not matter."""
 
     parts: Mapping[str, Pattern]
-    leaves: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "leaves", max(1, sum(part.leaves for part in self.parts.values())))
+    @property
+    def leaves(self) -> int:
+        return max(1, sum(part.leaves for part in self.parts.values()))
 
     def accepts(self, value: Any) -> Answer:
         if not isinstance(value, dict):
@@ -58,10 +58,10 @@ class Listed:
     """A list of just these elements, in this order; each may be given in part."""
 
     parts: tuple[Pattern, ...]
-    leaves: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "leaves", max(1, sum(part.leaves for part in self.parts)))
+    @property
+    def leaves(self) -> int:
+        return max(1, sum(part.leaves for part in self.parts))
 
     def accepts(self, value: Any) -> Answer:
         if not isinstance(value, list) or len(value) != len(self.parts):

@@ -8,6 +8,7 @@ turn only when nothing was left.
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 
 
 class Turn:
@@ -42,7 +43,27 @@ class Turn:
             self._taken, self._asked = not ended, False
         return ended
 
+    def held(self) -> AbstractContextManager[None]:
+        """Nobody else runs jobs inside the block, nor at its end what was asked for meanwhile."""
+        return _Held(self)
+
     def end(self) -> None:
         """End the holder's turn, whatever was asked: what was left stays."""
         with self._lock:
             self._taken = self._asked = False
+
+
+class _Held:
+    """A block that has the turn, or leaves it to who has it: a class, since it is entered at every run."""
+
+    __slots__ = ("_mine", "_turn")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def __enter__(self) -> None:
+        self._mine = self._turn.take()
+
+    def __exit__(self, *_: object) -> None:
+        if self._mine:
+            self._turn.end()

@@ -31,6 +31,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import thread as thread_pools
 from dataclasses import dataclass
+from functools import cached_property
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ _NAP_S = 0.005  # one blocking look at the selector: how late a real timer of th
 _PASSES_FOR_OTHERS = 50  # granted to ready callbacks of no live job, which may lead to one
 _CLOSE_ROUNDS = 3  # each cancels what is left, so that a `finally` may sleep or ask a server
 _HOOKS = ("call_at", "time", "create_task", "run_in_executor")
-_PRIVATE = ("_ready", "_selector", "_ssock")
+_PRIVATE = frozenset(("_ready", "_selector", "_ssock"))
 
 
 class UnsupportedLoopError(RuntimeError):
@@ -76,12 +77,20 @@ class _Wait(enum.IntEnum):
 @dataclass(eq=False, slots=True)
 class _Run:
     owner: VirtualTime
-    task: _Task | None = None
     ahead_s: float = 0.0
+    _task: weakref.ref[_Task] | None = None  # a task holds its context, and that its run
+
+    @property
+    def task(self) -> _Task | None:
+        """The job's own task; None before it is made."""
+        return None if self._task is None else self._task()
 
     @property
     def live(self) -> bool:
-        return self.task is None or not self.task.done()
+        if self._task is None:
+            return True
+        task = self._task()
+        return task is not None and not task.done()
 
 
 _RUN: contextvars.ContextVar[_Run | None] = contextvars.ContextVar("pgjobs_run", default=None)
@@ -121,29 +130,33 @@ class VirtualTime:
         self._heap: list[tuple[int, int, asyncio.TimerHandle, _Run]] = []
         self._order = itertools.count()
         self._prune_at = self._forget_at = 64
-        self._sleeping: weakref.WeakSet[_Future] = weakref.WeakSet()
         self._tasks: dict[
             _Task, _Run
         ] = {}  # and some that are done; in order of creation, as _calls
         self._calls: dict[_Future, _Run | None] = {}  # run_in_executor in flight
-        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # born in settle()
+        self._threads: dict[threading.Thread, None] = {}  # born while jobs ran
+
+    @cached_property
+    def _sleeping(self) -> weakref.WeakSet[_Future]:
+        """What virtual sleeps wait for."""
+        return weakref.WeakSet()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Replace the loop's timers for jobs. Raises `UnsupportedLoopError` for a loop that is not
         asyncio's selector event loop, or whose timers are replaced already."""
         if self._loop is not None:
             raise RuntimeError("attached to a loop already: detach() first")
-        name = f"{type(loop).__module__}.{type(loop).__qualname__}"
         known = isinstance(loop, asyncio.SelectorEventLoop)
-        if not known or not all(hasattr(loop, part) for part in _PRIVATE):
+        if not known or not vars(loop).keys() >= _PRIVATE:
             raise UnsupportedLoopError(
-                f"async jobs under a test's clock need asyncio's selector event loop, not {name}: "
+                f"async jobs under a test's clock need asyncio's selector event loop, not {_kind(loop)}: "
                 "run this test on asyncio.SelectorEventLoop (where uvloop comes from: an event "
                 "loop policy, a loop factory, or anyio's use_uvloop)"
             )
-        if taken := [hook for hook in _HOOKS if hook in vars(loop)]:
+        if not vars(loop).keys().isdisjoint(_HOOKS):
+            taken = next(hook for hook in _HOOKS if hook in vars(loop))
             raise UnsupportedLoopError(
-                f"{taken[0]}() of this {name} is replaced already: a loop has one virtual clock, "
+                f"{taken}() of this {_kind(loop)} is replaced already: a loop has one virtual clock, "
                 "so detach the other first"
             )
         self._loop = loop
@@ -155,8 +168,9 @@ class VirtualTime:
         for hook in self._real:
             del vars(self._loop)[hook]
         self._loop, self._real = None, {}
-        for kept in (self._heap, self._sleeping, self._tasks, self._calls, self._threads):
+        for kept in (self._heap, self._tasks, self._calls, self._threads):
             kept.clear()
+        vars(self).pop("_sleeping", None)
 
     async def close(self) -> tuple[str, ...]:
         """Cancel every task of every job, three times at most, and detach; the names of those that
@@ -201,7 +215,7 @@ class VirtualTime:
         run = _Run(self)
         context.run(_RUN.set, run)
         task: asyncio.Task[T] = self._loop.create_task(coro, name=name, context=context)
-        run.task = task
+        run._task = weakref.ref(task)
         return task
 
     def next_timer(self, task: _Task | None = None) -> float | None:
@@ -286,7 +300,10 @@ class VirtualTime:
         now = threading.enumerate()
         if now != before:
             known = frozenset(before)
-            self._threads.update(t for t in now if t not in known and not _pooled(t))
+            born = [t for t in now if t not in known and not _pooled(t)]
+            self._threads = dict.fromkeys(
+                [*filter(threading.Thread.is_alive, self._threads), *born]
+            )
 
     def _waits(self, task: _Task | None) -> dict[_Task, _Wait]:
         """What each task waits for of every job, or of the one whose own task is given."""
@@ -427,6 +444,10 @@ def adopt(context: contextvars.Context) -> None:
     for var, value in context.items():
         if var is not _RUN and var.get(_RUN) is not value:
             var.set(value)
+
+
+def _kind(loop: asyncio.AbstractEventLoop) -> str:
+    return f"{type(loop).__module__}.{type(loop).__qualname__}"
 
 
 def _meant(run: _Run, task: _Task | None) -> bool:

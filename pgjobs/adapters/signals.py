@@ -27,8 +27,10 @@ def silent(effect: Effect[Any], answer: Any) -> bool:
     What falls due anew is told by signals, or by ``due_of``. The end of a run is none of it: a node that
     waits for the ends of others' runs polls on purpose.
     """
-    hides: Callable[[Any, Any], bool] = _HIDES.get(type(effect), _any)
-    return type(effect) not in TELL_NOTHING and hides(effect, answer)
+    if not answer or type(effect) in TELL_NOTHING:
+        return False
+    hides = _HIDES.get(type(effect))
+    return True if hides is None else hides(effect, answer)
 
 
 def due_of(effect: Effect[Any], answer: Any) -> datetime | None:
@@ -93,23 +95,18 @@ _TELLS: dict[type[Any], Callable[[Any, Any], list[Signal]]] = {
 
 
 def _released(effect: Settle, answer: list[bool]) -> bool:
-    pairs = zip(effect.settlements, answer, strict=True)
-    return any(
+    return True in [
         counted and (each.change.state is JobState.AVAILABLE or each.group is not None)
-        for each, counted in pairs
-    )
+        for each, counted in zip(effect.settlements, answer, strict=True)
+    ]
 
 
-def _replaced(_: Insert | Tick, answer: list[Job] | None) -> bool:
-    return any(job.replaced for job in answer or ())
+def _replaced(_: Insert | Tick, answer: list[Job]) -> bool:
+    return True in [job.replaced for job in answer]
 
 
 def _staged(_: Poll, answer: Polled) -> bool:
     return bool(answer.staged)
-
-
-def _any(_: Effect[Any], answer: Any) -> bool:
-    return bool(answer)
 
 
 _HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
@@ -117,10 +114,9 @@ _HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
     Poll: _staged,
     Insert: _replaced,
     Tick: _replaced,
-    Transition: _any,
-    effects.Delete: _any,
-    Rescue: _any,  # a node that lives, and was taken for gone, has lost its claims
 }
+"""Whether an answer hides anything, where one that is not empty may not. Any other does, a rescue's too: a
+node that lives, and was taken for gone, has lost its claims."""
 
 ENDING: frozenset[type[Any]] = frozenset((Settle, Transition, effects.Delete, Rescue))
 """The effects by which jobs cease to execute."""

@@ -150,13 +150,13 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
     """The program of a drain."""
     done: list[Job] = []
     watch = Watch("in one drain", REMEDY)
-    chosen = selection.claimable(plan.queue)
-    yield from _stage(plan, ports)
+    chosen, due = selection.claimable(plan.queue), selection.due(plan.until, plan.queue)
+    yield from _stage(due, ports)
     if not plan.recursion:
         present = yield Find(chosen)
         chosen = chosen.and_(OneOf("id", tuple(job.id for job in present)))
     while plan.limit is None or len(done) < plan.limit:
-        job = yield from _next(chosen, plan, ports)
+        job = yield from _next(chosen, due if plan.recursion else None, ports)
         if job is None:
             break
         if watch.asks:
@@ -175,27 +175,27 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
     return DrainResult(done)
 
 
-def _stage(plan: DrainPlan, ports: DrainPorts) -> Generator[Effect[Any], Any, bool]:
+def _stage(due: Selection, ports: DrainPorts) -> Generator[Effect[Any], Any, bool]:
     staged_any = False
     while True:
         change = lifecycle.stage(ports.now())
-        staged = yield Transition(selection.due(plan.until, plan.queue), change, STAGE_LIMIT)
+        staged = yield Transition(due, change, STAGE_LIMIT)
         staged_any = staged_any or bool(staged)
         if len(staged) < STAGE_LIMIT:
             return staged_any
 
 
 def _next(
-    chosen: Selection, plan: DrainPlan, ports: DrainPorts
+    chosen: Selection, due: Selection | None, ports: DrainPorts
 ) -> Generator[Effect[Any], Any, Job | None]:
-    """Claim the next job; when there is none, stage what has fallen due meanwhile and look again."""
+    """Claim the next job; when there is none, stage what of ``due`` has fallen due, and look again."""
     while True:
         change = lifecycle.claim(ports.node, ports.token(), ports.now())
         claimed = yield Claim(chosen, 1, change)
         if claimed:
             job: Job = claimed[0]
             return job
-        if not plan.recursion or not (yield from _stage(plan, ports)):
+        if due is None or not (yield from _stage(due, ports)):
             return None
 
 

@@ -204,10 +204,33 @@ def revised(job: Job, changes: Mapping[str, Any]) -> Job:
     return made(*values)
 
 
+def waiting(new: NewJob, job_id: int, state: JobState, now: datetime, due: datetime) -> Job:
+    """The row that an insert makes at ``now``, which shares nothing with ``new`` that can be changed."""
+    return made(
+        job_id,
+        state,
+        new.queue,
+        new.worker,
+        copied(dict(new.args)),
+        copied(dict(new.meta)) if new.meta else {},
+        new.tags,
+        (),
+        0,
+        new.max_attempts,
+        new.priority,
+        (),
+        now,
+        due,
+        *(None, None, None, None),
+        *(False, False),
+        CancelFlag(),
+    )
+
+
 def unshared(job: Job) -> Job:
     """A copy that shares with ``job`` nothing that can be changed: its args are its own, and its flag."""
     values = list(_values(job))
-    values[_ARGS], values[_META] = copied(job.args), copied(job.meta)
+    values[_ARGS], values[_META] = copied(job.args), copied(job.meta) if job.meta else {}
     if job.errors:
         values[_ERRORS] = tuple(map(copied, job.errors))
     values[_CANCELLED] = CancelFlag()

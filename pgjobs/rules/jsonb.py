@@ -108,6 +108,9 @@ def contains(whole: Any, part: Any, _top: bool = True) -> bool:
 
 def equal(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal as jsonb: 1 equals 1.0, true does not equal 1."""
+    kind = type(one)
+    if kind is type(other) and kind not in _NESTED:
+        return bool(one == other)
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):

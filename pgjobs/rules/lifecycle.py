@@ -155,6 +155,12 @@ def in_order(settlements: Sequence[Settlement]) -> tuple[list[int], list[int]]:
 
 def stage(now: datetime) -> Change:
     """A due job becomes available."""
+    return _staging(now)
+
+
+@lru_cache(maxsize=8)
+def _staging(now: datetime) -> Change:
+    """One value at one instant, at which a drain asks again and again."""
     return Change(Event.STAGE, A, now)
 
 

@@ -167,6 +167,8 @@ def reject_lone_replace(unique: Unique | None, replace: Replace) -> None:
 
 
 def _plain(value: str, option: str) -> str:
+    if value.isascii() and "\x00" not in value:
+        return value
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise ConfigurationError(
             f"{option} holds a NUL character or a lone surrogate, which a text column cannot: "

@@ -93,11 +93,7 @@ def _compiled(
         return state_pattern(value)
     if name == "error":
         return error_pattern(value)
-    if (
-        name == "args"
-        and not isinstance(value, Mapping)
-        and isinstance(filters.get("worker"), Worker)
-    ):
+    if name == "args" and not _is_mapping(value) and isinstance(filters.get("worker"), Worker):
         value = _from_model(value, filters["worker"])
     if (made := matcher(value, name)) is not None:
         return Ahead(made, times.now) if name == "scheduled_in" else made
@@ -112,7 +108,7 @@ def checked(name: str, value: Any, within: timedelta, times: Times) -> Pattern:
         span = duration(value, name)
         return Near(later(times.now, span), within, times, span)
     if name in ("args", "meta"):
-        if not isinstance(value, Mapping):
+        if not _is_mapping(value):
             raise _refused(name, "a dict", value)
         return pattern(value, name)
     if name == "tags":
@@ -182,6 +178,10 @@ def _takes_a_job(value: object) -> bool:
         return False
     code = value.__code__
     return code.co_argcount > 0 and code.co_varnames[0] == "job"
+
+
+def _is_mapping(value: object) -> bool:
+    return type(value) is dict or isinstance(value, Mapping)  # the second question is a slow one
 
 
 def _from_model(value: Any, worker: Worker[Any, Any]) -> Any:

@@ -24,8 +24,9 @@ def insert(tables: Tables, effect: effects.Insert) -> list[Job]:
 def _inserted(rows: Rows, new: NewJob, now: datetime) -> Job:
     """The new job, or the oldest that stands in its way."""
     rule = new.unique
-    found = () if rule is None else rows.group(rule.fingerprint)
-    job = next((job for job in found if rule is not None and rule.counts(job, now)), None)
+    if rule is None:
+        return rows.read(rows.add(new, now))
+    job = next((job for job in rows.group(rule.fingerprint) if rule.counts(job, now)), None)
     if job is None:
         return rows.read(rows.add(new, now))
     replaced = replacing.replaced(job, new, now)

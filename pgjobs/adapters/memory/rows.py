@@ -13,8 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from pgjobs.rules import lifecycle
-from pgjobs.rules.job import Job, JobState, NewJob, unshared
-from pgjobs.rules.jsonb import copied
+from pgjobs.rules.job import Job, JobState, NewJob, unshared, waiting
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import OneOf, Selection, claim_order, is_by_id
@@ -44,22 +43,7 @@ class Rows:
     def add(self, new: NewJob, now: datetime) -> Job:
         """A new row."""
         due = due_at(new, now)
-        job = Job(
-            id=self.next_id,
-            state=first_state(due, now),
-            queue=new.queue,
-            worker=new.worker,
-            args=copied(dict(new.args)),
-            meta=copied(dict(new.meta)),
-            tags=new.tags,
-            errors=(),
-            attempt=0,
-            max_attempts=new.max_attempts,
-            priority=new.priority,
-            attempted_by=(),
-            inserted_at=now,
-            scheduled_at=due,
-        )
+        job = waiting(new, self.next_id, first_state(due, now), now, due)
         self.next_id += 1
         self.put(job)
         return job
@@ -125,6 +109,8 @@ class Rows:
 
     def candidates(self, selection: Selection) -> list[Job]:
         """Rows among which all of the selection are: as few as an index can name."""
+        if not selection.conditions:
+            return list(self.by_id.values())
         named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
         if "id" in named:
             return [self.by_id[i] for i in dict.fromkeys(named["id"]) if i in self.by_id]
