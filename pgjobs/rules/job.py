@@ -204,15 +204,15 @@ def revised(job: Job, changes: Mapping[str, Any]) -> Job:
     return made(*values)
 
 
-def waiting(new: NewJob, job_id: int, state: JobState, now: datetime, due: datetime) -> Job:
+def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, due: datetime) -> Job:
     """The row that an insert makes at ``now``, which shares nothing with ``new`` that can be changed."""
     return made(
         job_id,
         state,
         new.queue,
         new.worker,
-        copied(dict(new.args)),
-        copied(dict(new.meta)) if new.meta else {},
+        copied(new.args),
+        copied(new.meta) if new.meta else {},
         new.tags,
         (),
         0,
@@ -221,8 +221,12 @@ def waiting(new: NewJob, job_id: int, state: JobState, now: datetime, due: datet
         (),
         now,
         due,
-        *(None, None, None, None),
-        *(False, False),
+        None,
+        None,
+        None,
+        None,
+        False,
+        False,
         CancelFlag(),
     )
 

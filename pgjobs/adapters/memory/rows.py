@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from pgjobs.rules import lifecycle
-from pgjobs.rules.job import Job, JobState, NewJob, unshared, waiting
+from pgjobs.rules.job import Job, JobState, NewJob, inserted_job, unshared
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.schedule import due_at, first_state
 from pgjobs.rules.selection import OneOf, Selection, claim_order, is_by_id
@@ -43,7 +43,7 @@ class Rows:
     def add(self, new: NewJob, now: datetime) -> Job:
         """A new row."""
         due = due_at(new, now)
-        job = waiting(new, self.next_id, first_state(due, now), now, due)
+        job = inserted_job(self.next_id, new, first_state(due, now), now, due)
         self.next_id += 1
         self.put(job)
         return job

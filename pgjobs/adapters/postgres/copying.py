@@ -17,10 +17,10 @@ from datetime import datetime
 from pgjobs import effects
 from pgjobs.adapters.postgres import unique, writing
 from pgjobs.adapters.postgres.names import Names
-from pgjobs.adapters.postgres.rows import Row, inserted_job, job
+from pgjobs.adapters.postgres.rows import Row, job
 from pgjobs.adapters.postgres.statement import Plan, Statement, told
 from pgjobs.adapters.postgres.values import Parameters, array_text, instant_text, json_text
-from pgjobs.rules.job import Job, NewJob, revised, unshared
+from pgjobs.rules.job import Job, NewJob, inserted_job, revised, unshared
 from pgjobs.rules.schedule import due_at, first_state
 
 PIECE_ROWS = 500

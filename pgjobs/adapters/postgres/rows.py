@@ -12,8 +12,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from pgjobs.rules.job import COLUMNS, CancelFlag, Job, JobState, NewJob, made
-from pgjobs.rules.jsonb import copied
+from pgjobs.rules.job import COLUMNS, CancelFlag, Job, JobState, made
 from pgjobs.rules.schedule import LAST_INSTANT
 
 Row = tuple[Any, ...]
@@ -85,33 +84,6 @@ def _instant(text: str | None) -> datetime | None:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
         return FIRST_INSTANT if text.startswith("-") or text.endswith("BC") else LAST_INSTANT
-
-
-def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, at: datetime) -> Job:
-    """The row that an insert made of ``new``."""
-    return made(
-        job_id,
-        state,
-        new.queue,
-        new.worker,
-        copied(new.args),
-        copied(new.meta),
-        new.tags,
-        (),
-        0,
-        new.max_attempts,
-        new.priority,
-        (),
-        now,
-        at,
-        None,
-        None,
-        None,
-        None,
-        False,
-        False,
-        CancelFlag(),
-    )
 
 
 _decoder: Any = json.JSONDecoder()

@@ -17,7 +17,7 @@ from zlib import crc32
 from pgjobs import effects
 from pgjobs.adapters.postgres import changes
 from pgjobs.adapters.postgres.names import Names, literal
-from pgjobs.adapters.postgres.rows import Row, inserted_job, job_columns, job_of_text
+from pgjobs.adapters.postgres.rows import Row, job_columns, job_of_text
 from pgjobs.adapters.postgres.statement import (
     Note,
     Plan,
@@ -29,7 +29,7 @@ from pgjobs.adapters.postgres.statement import (
 )
 from pgjobs.adapters.postgres.values import Parameters, array_text, json_text
 from pgjobs.adapters.postgres.where import by_id
-from pgjobs.rules.job import Job, JobState, NewJob, revised
+from pgjobs.rules.job import Job, JobState, NewJob, inserted_job, revised
 from pgjobs.rules.lifecycle import Event, Settlement, sources
 from pgjobs.rules.replacing import replacements
 from pgjobs.rules.schedule import due_at, first_state

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pgjobs import effects
 from pgjobs.adapters.postgres import changes, unique
 from pgjobs.adapters.postgres.names import Names, literal
-from pgjobs.adapters.postgres.rows import Row, inserted_job, job, job_columns
+from pgjobs.adapters.postgres.rows import Row, job, job_columns
 from pgjobs.adapters.postgres.statement import (
     LONGEST_PAYLOAD,
     Note,
@@ -31,7 +31,7 @@ from pgjobs.adapters.postgres.statement import (
 from pgjobs.adapters.postgres.values import Parameters, array_text, instant_text, json_text
 from pgjobs.adapters.postgres.where import at_head, by_id, up_to, where
 from pgjobs.rules import lifecycle
-from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob
+from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob, inserted_job
 from pgjobs.rules.lifecycle import Change, Event, Settlement
 from pgjobs.rules.schedule import LAST_INSTANT, due_at, first_state
 from pgjobs.rules.selection import Contains, Selection, claim_order
