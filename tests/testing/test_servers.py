@@ -52,6 +52,13 @@ def test_a_database_is_empty_utf8_named_for_tests_and_apart_from_others(server):
         server.drop_database("gw1")
 
 
+def test_no_test_waits_for_the_disk_of_a_server_that_others_use(embedded):
+    with DsnServer(embedded.dsn) as named:
+        ours = named.create_database("hasty")
+        assert ask(ours, "SHOW synchronous_commit") == [("off",)]
+        assert ask(named.dsn, "SHOW synchronous_commit") == [("on",)]
+
+
 def test_a_database_is_dropped_although_somebody_is_connected(server):
     before = databases(server.dsn)
     dsn = server.create_database("busy")
