@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
-from hashlib import blake2b
 from typing import Any, Final
 
 from pgjobs.rules import crontab, options
@@ -210,6 +209,8 @@ def _template(what: object, expression: str) -> tuple[NewJob, str]:
             "each time: leave it out, or use schedule_in"
         )
     parts = [what.worker, what.queue, dict(what.args), what.tags, what.priority, what.max_attempts]
+    from hashlib import blake2b  # brings OpenSSL along
+
     digest = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=6).hexdigest()
     return what, f"{what.worker}:{digest}"
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from pgjobs.rules import backoff as backoffs
 from pgjobs.rules import options
@@ -28,8 +28,10 @@ from pgjobs.rules.jsonb import copied, normal_object
 from pgjobs.rules.jsonb import merged as with_meta
 from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration
-from pgjobs.rules.typed import model_of
 from pgjobs.rules.unique import META_KEY, Unique
+
+if TYPE_CHECKING:
+    from pgjobs.rules.typed import Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,7 +78,7 @@ class Worker(Generic[P, R]):
         self.module: str = getattr(wrapped, "__module__", None) or "__main__"
         self.executor = self._checked_executor(given.get("executor"))
         model = given.get("args")
-        self._model = None if model is None else model_of(model, self.name)
+        self._model = None if model is None else _model_of(model, self.name)
         self._timeout = self._checked_timeout(given.get("timeout"))
         self._backoff = self._checked_backoff(given.get("backoff"))
         for asked in ("backoff", "timeout") if self.is_class else ():
@@ -329,6 +331,12 @@ def _default_name(wrapped: Callable[..., Any]) -> str:
     if module == "__mp_main__":  # what multiprocessing calls __main__ in a process that it started
         module = "__main__"
     return f"{module}.{name}" if module and name else ""
+
+
+def _model_of(model: Any, name: str) -> Model:
+    from pgjobs.rules.typed import model_of  # few workers have one
+
+    return model_of(model, name)
 
 
 def _limit(value: object, what: str) -> timedelta:

@@ -2,16 +2,15 @@
 
 ``SystemClock`` follows the store's own clock, so that nodes whose machines disagree still agree:
 it takes one reading of it, and counts on by a clock that goes through system sleep and never steps.
+
+What only chance and names need is imported with them: psycopg brings most of it, and tests draw elsewhere.
 """
 
 from __future__ import annotations
 
 import os
-import random
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -76,15 +75,22 @@ class SystemRng:
     """Real chance; the labels only keep the interface."""
 
     def __init__(self) -> None:
+        import random
+        import uuid
+
         self._random = random.Random(os.urandom(32))
+        self._uuid4 = uuid.uuid4
 
     def random(self, label: str) -> float:
         return self._random.random()
 
     def token(self, label: str) -> str:
-        return str(uuid.uuid4())
+        return str(self._uuid4())
 
 
 def node_name() -> str:
     """A name for this process and start that is never used again: host, process id, chance."""
+    import socket
+    import uuid
+
     return f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"

@@ -18,7 +18,6 @@ Two wall times that fall on one instant are one tick. ``@reboot`` has no ticks.
 
 from __future__ import annotations
 
-import calendar
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -222,11 +221,13 @@ def _hours_of(
 
 def _dates(crontab: Crontab, begin: date, end: date) -> Iterator[date]:
     """The entry's dates from ``begin`` to ``end``, in order."""
+    from calendar import monthrange
+
     for year in range(begin.year, end.year + 1):
         for month in crontab.months:
             if not (begin.year, begin.month) <= (year, month) <= (end.year, end.month):
                 continue
-            for number in range(1, calendar.monthrange(year, month)[1] + 1):
+            for number in range(1, monthrange(year, month)[1] + 1):
                 day = date(year, month, number)
                 if begin <= day <= end and crontab.on(day):
                     yield day

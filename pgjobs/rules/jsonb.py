@@ -14,10 +14,12 @@ import json.encoder
 import math
 import sys
 from collections.abc import Callable, Mapping
-from decimal import Decimal
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pgjobs.rules.errors import InvalidJobError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 MAX_DEPTH = 100
 """Nesting beyond this is refused: far below what Python's and PostgreSQL's parsers can bear."""
@@ -233,12 +235,18 @@ def _number(value: int | float, path: str) -> int | float:
     if not math.isfinite(value):
         raise InvalidJobError(f"{path} is {value!r}, which JSON cannot hold; use null or a string")
     if abs(value) >= 1e16:  # from here repr() has an exponent, and numeric no fraction
+        from decimal import Decimal
+
         return int(Decimal(repr(value)))
     return 0.0 if value == 0 else value
 
 
 def _numeric(value: int | float) -> int | Decimal:
-    return value if isinstance(value, int) else Decimal(repr(value))
+    if isinstance(value, int):
+        return value
+    from decimal import Decimal
+
+    return Decimal(repr(value))
 
 
 def _shown(value: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.job import JobState, NewJob, is_number
@@ -84,6 +83,8 @@ def time_zone(zone: object) -> tzinfo:
     """A ``tzinfo`` as it is, or the IANA zone of that name."""
     if isinstance(zone, tzinfo):
         return zone
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         if isinstance(zone, str):
             return ZoneInfo(zone)

@@ -15,9 +15,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Final
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
@@ -91,6 +89,8 @@ class Unique:
             for name in self._or(self.fields, FIELDS)
         ]
         text = f"[{','.join(parts)}]"
+        from hashlib import blake2b  # brings OpenSSL along
+
         return UniqueRule(
             blake2b(text.encode(), digest_size=16).hexdigest(),
             self._or(self.period, DEFAULT_PERIOD),
@@ -178,6 +178,8 @@ def _named(name: str, value: str) -> str:
 
 def _spelled(value: Any) -> str:
     if isinstance(value, float):
+        from decimal import Decimal
+
         number = Decimal(repr(value))
         whole = number.to_integral_value()
         return str(int(whole)) if number == whole else f"{number.normalize():f}"
