@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from pgjobs import guard, runtime
-from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
-from pgjobs.plugins import ONCE, Plugin
 from pgjobs.ports import Clock
 from pgjobs.rules.errors import CapturedStoreError, ConfigurationError, nearest
-from pgjobs.rules.options import Queue
 from pgjobs.runtime import Runtime
-from pgjobs_testing.clock import SeededRng, VirtualClock
+from pgjobs_testing.conditions import Conditions, applications
 from pgjobs_testing.engine import Engine
-from pgjobs_testing.executor import Loops
 from pgjobs_testing.freezing import freeze
-from pgjobs_testing.frozen import SharedClock
-from pgjobs_testing.settings import Settings, check_mode, shown_start
+from pgjobs_testing.settings import Settings, shown_start
 from pgjobs_testing.stores import StoreSource, own_databases
 
 
@@ -36,18 +30,13 @@ class Capture:
     remedy = guard.REMEDY
 
     def __init__(self, settings: Settings, source: StoreSource) -> None:
-        self.settings = settings
+        self.conditions = Conditions(settings)
+        self.settings, self.clock = settings, self.conditions.clock
         self._lock = threading.RLock()
-        self._blocks: list[list[str]] = []
         self.process = os.getpid()
         self._source = source
-        self.clock: VirtualClock = SharedClock(settings.start or _next_second())
         self._began = self.clock.now()
-        self.rng = SeededRng(settings.seed)
-        self.loops = Loops(self.clock)
         self._unfreeze: Callable[[], None] | None = None
-        self._thread = threading.get_ident()
-        self._loops_of_threads: dict[int, Loops] = {}
         self._engines: dict[object, Engine] = {}
         self._numbers: list[int] = []
         self._used: dict[object, str] = {}
@@ -57,20 +46,12 @@ class Capture:
     @property
     def mode(self) -> str:
         """The mode of the block that was entered last, in whichever thread; else the test's."""
-        blocks = self._blocks
-        return blocks[-1][0] if blocks else self.settings.mode
+        return self.conditions.mode
 
     @property
     def repeated_by(self) -> str:
         """The options of pytest under which this test does the same again."""
         return f"--pgjobs-seed {self.settings.seed} --pgjobs-start {shown_start(self._began)}"
-
-    def loops_here(self) -> Loops:
-        """Where this thread runs async workers by hand: the test's loop in its own thread."""
-        here = threading.get_ident()
-        if here == self._thread:
-            return self.loops
-        return self._loops_of_threads.setdefault(here, Loops(self.clock))
 
     def runtime_of(self, app: PgJobs) -> Runtime | None:
         """The runtime of an application's instance; None in live mode, where nothing is captured."""
@@ -141,41 +122,20 @@ class Capture:
 
     def close(self) -> None:
         """End what still runs, and let the application's time go: all of it, whatever fails."""
-        with ExitStack() as ending:
-            if self._unfreeze is not None:
-                ending.callback(self._unfreeze)
-            for loops in (*self._loops_of_threads.values(), self.loops):
-                ending.callback(loops.close)
-
-    @contextmanager
-    def switched(self, mode: str) -> Iterator[None]:
-        """Another mode inside a block."""
-        check_mode(mode)
-        before = self.mode
-        if before != mode and {before, mode} - {"manual", "inline"}:
-            raise ConfigurationError(
-                f"mode {before!r} cannot become {mode!r} within a test: a block can be manual or "
-                "inline; for another store use the marker @pytest.mark.pgjobs(mode=...)"
-            )
-        block = [mode]  # a list of its own: threads may leave their blocks in any order
-        with self._lock:
-            self._blocks.append(block)
         try:
-            yield
+            self.conditions.close()
         finally:
-            with self._lock:
-                self._blocks = [each for each in self._blocks if each is not block]
+            if self._unfreeze is not None:
+                self._unfreeze()
 
     def _engine(self, database: object) -> Engine:
         with self._lock:
             found = self._engines.get(database)
             if found is None and database is not None and None in self._engines:
                 found = self._engines[database] = self._engines.pop(None)
+                found.database = database
             if found is None:
-                store = self._source.store(self._number())
-                found = Engine(
-                    self, store, lambda: self._served(found), lambda: self._plugins(found)
-                )
+                found = Engine(self.conditions, self._source.store(self._number()), database)
                 for first in self.engines()[:1]:  # the times of all databases have one beginning
                     found.recorder.start = first.recorder.start
                 self._engines[database] = found
@@ -191,28 +151,7 @@ class Capture:
         self._numbers.append(number)
         return number
 
-    def _served(self, engine: Engine | None) -> Mapping[str, Queue] | None:
-        if self.settings.queues is not None:
-            return self.settings.queues
-        served: dict[str, Queue] = {}
-        for app in applications():
-            if self._engines.get(app.database) is engine:
-                served |= app.queues
-        return served or None
 
-    def _plugins(self, engine: Engine | None) -> tuple[Plugin, ...]:
-        """What the leaders of the application's instances do: each plugin once, in order."""
-        if self.settings.plugins is not None:
-            return self.settings.plugins
-        found: list[Plugin] = []
-        for app in applications():
-            if self._engines.get(app.database) is engine:
-                kinds = [type(plugin) for plugin in found]
-                found += [p for p in app.plugins if not (type(p) in ONCE and type(p) in kinds)]
-        return tuple(found)
-
-
-_REAL_TIME = SystemClock()
 _stack: list[Capture] = []
 
 
@@ -256,11 +195,6 @@ def beneath(capture: Capture) -> Iterator[None]:
         del _stack[entry]
 
 
-def applications(first: int = 0) -> list[PgJobs]:
-    """The application's instances (from the one numbered ``first`` on): all that would open a database."""
-    return [app for app in runtime.instances(first) if app.opens_database]
-
-
 def _runtime_of(app: PgJobs) -> Runtime | None:
     capture = current()
     return None if capture is None else capture.runtime_of(app)
@@ -278,9 +212,3 @@ def _guard(dsn: str) -> None:
 def _clock() -> Clock | None:
     capture = current()
     return None if capture is None or capture.mode == "live" else capture.clock
-
-
-def _next_second() -> datetime:
-    """Real time, rounded up to the next second."""
-    now = _REAL_TIME.now()
-    return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now

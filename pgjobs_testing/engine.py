@@ -5,10 +5,11 @@ It decides when jobs run: inside an insert (mode inline), while the test lets ti
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pgjobs.adapters.local import LocalSession, LocalStore
 from pgjobs.adapters.memory import MemoryStore
@@ -17,7 +18,6 @@ from pgjobs.effects import Count, Find
 from pgjobs.engine.drain import DrainPlan, DrainResult, Program, drive, drive_async
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.gathering import Surroundings
-from pgjobs.plugins import Plugin
 from pgjobs.ports import Run
 from pgjobs.rules.errors import BlockingCallError, ConfigurationError
 from pgjobs.rules.facts import UnderTest
@@ -27,15 +27,13 @@ from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.runtime import Runtime
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import flow
+from pgjobs_testing.conditions import Conditions
 from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.looking import Looking
 from pgjobs_testing.timeline import Recorder, Setting, Trace
 from pgjobs_testing.transactions import CallersTransactions
 from pgjobs_testing.turns import Turn
-
-if TYPE_CHECKING:
-    from pgjobs_testing.capture import Capture
 
 NODE = "test"
 EVERY_QUEUE = Queue(concurrency=10)
@@ -45,50 +43,42 @@ EVERY_QUEUE = Queue(concurrency=10)
 class Engine:
     """The engine of one database under test: a store, one node, and what happened.
 
-    ``queues`` tells at any time which queues the application's instances serve, ``plugins`` what
-    their leader does; it does so only while the test lets time pass.
+    ``database`` tells which of the application's instances it stands for.
     """
 
-    def __init__(
-        self,
-        capture: Capture,
-        store: LocalStore,
-        queues: Callable[[], Mapping[str, Queue] | None],
-        plugins: Callable[[], tuple[Plugin, ...]],
-    ) -> None:
-        self._capture = capture
-        self._queues = queues
-        self._plugins = plugins
+    def __init__(self, conditions: Conditions, store: LocalStore, database: object) -> None:
+        self._conditions = conditions
         self.store = store
-        self.recorder = Recorder(capture.clock)
-        self.recorder.setting = self._setting
+        self.database = database
+        self.recorder = Recorder(conditions.clock)
         self.starts = 0
         self._flow: Flow | None = None
         self._node: Node | None = None
         self._executor: InlineExecutor | None = None
         self._turn = Turn()
         self.looking = Looking()
+        itself = weakref.ref(self)  # what an engine holds does not hold it
+        self.recorder.setting = lambda: None if (engine := itself()) is None else engine._setting()
         if isinstance(store, MemoryStore):
-            store.withholds = lambda: capture.mode == "inline"
-            store.watcher = CallersTransactions(self, self.recorder)
-        self._runtime = Runtime(
-            clock=capture.clock,
-            rng=capture.rng,
-            store=store,
-            registry=REGISTRY,
-            telemetry=self.recorder,
-            here=self._here,
-            jitter=capture.settings.jitter,
-            captor=self,
-        )
+            store.withholds = lambda: conditions.mode == "inline"
+            store.watcher = CallersTransactions(itself, self.recorder)
 
     def runtime(self) -> Runtime:
         """What an instance on this database runs against."""
-        return self._runtime
+        return Runtime(
+            clock=self._conditions.clock,
+            rng=self._conditions.rng,
+            store=self.store,
+            registry=REGISTRY,
+            telemetry=self.recorder,
+            here=self._here,
+            jitter=self._conditions.settings.jitter,
+            captor=self,
+        )
 
     def served(self) -> Mapping[str, Queue] | None:
         """The queues that are served; None stands for every one."""
-        return self._queues()
+        return self._conditions.served(self.database)
 
     def started(self) -> None:
         self.starts += 1
@@ -99,26 +89,28 @@ class Engine:
     def surroundings(self) -> Surroundings:
         served = self.served()
         others = EVERY_QUEUE if served is None else None
-        test = UnderTest(NODE, self._capture.mode, self.starts > 0)
-        return Surroundings(served or {}, REGISTRY, self._plugins(), others, test)
+        test = UnderTest(NODE, self._conditions.mode, self.starts > 0)
+        return Surroundings(
+            served or {}, REGISTRY, self._conditions.plugins(self.database), others, test
+        )
 
     def configured(self, own: Mapping[str, Queue]) -> Mapping[str, Queue]:
-        given = self._capture.settings.queues
+        given = self._conditions.settings.queues
         return given if own and given is not None else own
 
     def calling(self, call: str) -> None:
-        if self._capture.mode == "inline" and not self._turn.taken and running():
+        if self._conditions.mode == "inline" and not self._turn.taken and running():
             raise BlockingCallError(
                 f"in mode inline {call} runs what is due, and an event loop runs in this thread: "
                 f"await {call}_async instead"
             )
 
     def called(self) -> None:
-        if self._capture.mode == "inline" and self._turn.take_or_ask():
-            self._drive(self._at_once, self._at_once, "insert", self._capture.loops_here())
+        if self._conditions.mode == "inline" and self._turn.take_or_ask():
+            self._drive(self._at_once, self._at_once, "insert", self._conditions.loops_here())
 
     async def called_async(self) -> None:
-        if self._capture.mode == "inline" and self._turn.take_or_ask():
+        if self._conditions.mode == "inline" and self._turn.take_or_ask():
             await self._drive_async(self._at_once, self._at_once)
 
     def holding(self) -> AbstractContextManager[None]:
@@ -138,7 +130,7 @@ class Engine:
         finally:
             self.recorder.call("drained")
             self.called()
-        return self.looking.result(result) if self._capture.settings.strict else result
+        return self.looking.result(result) if self._conditions.settings.strict else result
 
     async def drain_async(self, program: Program) -> DrainResult:
         here = self._here()
@@ -150,23 +142,23 @@ class Engine:
         finally:
             self.recorder.call("drained")
             await self.called_async()
-        return self.looking.result(result) if self._capture.settings.strict else result
+        return self.looking.result(result) if self._conditions.settings.strict else result
 
     def answered(self, jobs: Iterable[Job]) -> None:
-        if self._capture.settings.strict and not self._turn.taken:
+        if self._conditions.settings.strict and not self._turn.taken:
             self.looking.saw(jobs)
 
     def counted(self, filters: Mapping[str, Any]) -> None:
-        if self._capture.settings.strict and not self._turn.taken:
+        if self._conditions.settings.strict and not self._turn.taken:
             self.looking.saw(self.store.run(Find(filtered(filters))))
 
     def traced(self, first: int = 0) -> Trace:
         """What happened from the moment with index ``first`` on."""
         found = self.recorder.trace(first)
-        return self.looking.trace(found) if self._capture.settings.strict else found
+        return self.looking.trace(found) if self._conditions.settings.strict else found
 
     def _here(self) -> VirtualHere:
-        return VirtualHere(self._capture.loops_here(), self.holding, self.recorder)
+        return VirtualHere(self._conditions.loops_here(), self.holding, self.recorder)
 
     def until(self, target: datetime) -> Trace:
         """Let everything happen up to ``target``."""
@@ -202,7 +194,7 @@ class Engine:
         for name, queue in served.items():
             if name not in self._node.queues:
                 self._node.serve(name, queue)
-        self._node.stager.ask(self._capture.clock.now())
+        self._node.stager.ask(self._conditions.clock.now())
         return self._flow
 
     def _waiting(self) -> Mapping[str, int]:
@@ -211,27 +203,29 @@ class Engine:
         return self.store.run(Count(available, "queue"))
 
     def _made(self) -> Flow:
-        capture = self._capture
+        conditions = self._conditions
         served = self.served()
         session = LocalSession(self.store)
         executor = self._executor = InlineExecutor(
-            capture.clock, capture.loops, lambda: sum(self._waiting().values()), self.recorder
+            conditions.clock, conditions.loops, lambda: sum(self._waiting().values()), self.recorder
         )
-        ports = NodePorts(capture.clock, capture.rng, session, executor, REGISTRY, self.recorder)
+        ports = NodePorts(
+            conditions.clock, conditions.rng, session, executor, REGISTRY, self.recorder
+        )
         self._node = Node(
             NODE,
             served or {},
             ports,
-            plugins=self._plugins(),
+            plugins=self._conditions.plugins(self.database),
             elide=True,
-            jitter=capture.settings.jitter,
+            jitter=conditions.settings.jitter,
             others=EVERY_QUEUE if served is None else None,
         )
-        now = capture.clock.now()
+        now = conditions.clock.now()
         self._node.heart.start(now)
         self._node.recurring.start(now)
         self._node.recurring.awake = False
-        made = Flow(self.store, capture.clock)
+        made = Flow(self.store, conditions.clock)
         made.members.append(Member(self._node, session, executor))
         return made
 
@@ -242,13 +236,13 @@ class Engine:
         """Everything that is due, async workers to their end: what an insert does in mode inline."""
         made = self.ready()
         assert self._executor is not None
-        with self._executor.at_once(self._capture.loops_here(), self._give_back):
+        with self._executor.at_once(self._conditions.loops_here(), self._give_back):
             yield from made.quiet()
 
     def _give_back(self, run: Run) -> None:
         """The caller of a run was cancelled: its job is available again, as after a drain."""
         assert self._node is not None
-        now = self._capture.clock.now()
+        now = self._conditions.clock.now()
         self._node.runs.release(run, now)
         self._node.settler.step(now)
 
@@ -267,10 +261,10 @@ class Engine:
         loops: Loops | None = None,
     ) -> None:
         """Run a program, and what was ``left`` to it meanwhile; the turn is taken, and ended here."""
-        loops = loops or self._capture.loops
+        loops = loops or self._conditions.loops
         self._begin()
         try:
-            with self._capture.clock.still():
+            with self._conditions.clock.still():
                 flow.drive(program(), lambda each: loops.run(each, call))
                 while not self._turn.end_unless_asked():
                     flow.drive(left(), lambda each: loops.run(each, call))
@@ -285,7 +279,7 @@ class Engine:
     ) -> None:
         self._begin()
         try:
-            with self._capture.clock.still():
+            with self._conditions.clock.still():
                 await flow.drive_async(program())
                 while not self._turn.end_unless_asked():
                     await flow.drive_async(left())
@@ -301,17 +295,17 @@ class Engine:
             self._executor.count_anew()
 
     def _setting(self) -> Setting:
-        settings, served = self._capture.settings, self.served()
+        settings, served = self._conditions.settings, self.served()
         heard = {} if self._node is None else dict.fromkeys(self._node.queues, EVERY_QUEUE)
         return Setting(
             (NODE,),
             heard if served is None else served,  # in the order in which they start jobs
             served is None,
-            self._plugins(),
+            self._conditions.plugins(self.database),
             settings.seed,
             settings.jitter,
-            self._capture.mode,
+            self._conditions.mode,
             True,
-            self._capture.clock.now(),
+            self._conditions.clock.now(),
             REGISTRY.by_name.get,
         )

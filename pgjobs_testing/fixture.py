@@ -107,7 +107,7 @@ class Harness(Assertions):
 
     def mode(self, mode: str) -> AbstractContextManager[None]:
         """``with jobs.mode("inline"):`` another mode inside the block."""
-        return self._capture.switched(mode)
+        return self._capture.conditions.switched(mode)
 
     # Running
 
@@ -213,12 +213,14 @@ class Harness(Assertions):
         engine = self._engine
         try:
             with engine.holding():
-                return performing.perform(worker, job, self._capture.loops_here(), self.clock)
+                return performing.perform(
+                    worker, job, self._capture.conditions.loops_here(), self.clock
+                )
         finally:
             engine.called()
 
     async def _perform_async(self, worker: Worker[..., Any], job: Job) -> Any:
-        engine, loops = self._engine, self._capture.loops_here()
+        engine, loops = self._engine, self._capture.conditions.loops_here()
         try:
             with engine.holding():
                 return await performing.perform_async(worker, job, loops, self.clock)

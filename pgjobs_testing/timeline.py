@@ -165,7 +165,7 @@ class Recorder(Telemetry):
         self.start: datetime = clock.now()
         self._moments: list[tuple[datetime, str, Mapping[str, Any], int | None]] = []
         self._calls: list[Call] = []
-        self.setting: Callable[[], Setting] | None = None
+        self.setting: Callable[[], Setting | None] | None = None
         self._made: list[Moment] = []
         self._ordinals: dict[int, int] = {}
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ In mode inline a job runs when its transaction is committed, as it could in prod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from pgjobs.rules.job import Job
@@ -21,18 +22,24 @@ class Inline(Protocol):
 
 
 class CallersTransactions:
-    """Told by the memory store how inserts within callers' transactions have ended."""
+    """Told by the memory store how inserts within callers' transactions have ended.
 
-    def __init__(self, engine: Inline, recorder: Recorder) -> None:
+    ``engine`` gives None once there is none any more.
+    """
+
+    def __init__(self, engine: Callable[[], Inline | None], recorder: Recorder) -> None:
         self._engine, self._recorder = engine, recorder
 
     def committed(self) -> None:
+        engine = self._engine()
+        if engine is None:  # its test is over, and nobody will look
+            return
         if not running():
-            self._engine.called()
+            engine.called()
             return
         from sqlalchemy.util import await_only  # none but an AsyncSession commits in a running loop
 
-        await_only(self._engine.called_async())
+        await_only(engine.called_async())
 
     def rolled_back(self, jobs: list[Job]) -> None:
         for job in jobs:
