@@ -12,7 +12,7 @@ takes effect where the row has its id, is still ``executing``, and carries its t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -99,7 +99,7 @@ class Change:
     ``at`` is stamped on ``attempted_at`` or on the final state's own column. ``attempt_by`` is added
     to ``attempt``. None leaves a column as it is; ``error`` is appended to ``errors``; ``meta`` is
     merged at the top level. ``revive`` clears the final stamps and raises ``max_attempts`` so that
-    one more attempt is left. ``by`` is the job whose outcome this is, where it is not the row's own.
+    one more attempt is left.
     """
 
     event: Event
@@ -111,7 +111,6 @@ class Change:
     error: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     revive: bool = False
-    by: int | None = None
 
     def __post_init__(self) -> None:
         assert self.state in TRANSITIONS[self.event][1], f"{self.event} cannot reach {self.state}"
@@ -121,20 +120,13 @@ class Change:
 class Settlement:
     """A change for one claim: it counts only while row ``id`` executes under ``token``.
 
-    Where it counts, and has a ``group``, it also cancels every unfinished job with that fingerprint:
-    ``with_it`` is their change.
+    Where it counts, and has a ``group``, it also cancels every unfinished job with that fingerprint.
     """
 
     id: int
     token: str
     change: Change
     group: str | None = None
-
-    @property
-    def with_it(self) -> Change:
-        """What becomes of the others of its group. Their entries in ``errors`` name this job, since one
-        of them may have ended with the same words at the same instant, unsaved."""
-        return replace(self.change, by=self.id)
 
 
 def in_order(settlements: Sequence[Settlement]) -> tuple[list[int], list[int]]:
@@ -220,8 +212,8 @@ def cancel_run(job: Job, now: datetime) -> Settlement:
 def took_effect(settlement: Settlement, claimed: Job, row: Job) -> bool:
     """Whether ``row`` shows that the settlement of ``claimed`` was saved some time ago.
 
-    Only what nobody else can have written is a proof. Other runs, and those that cancelled its group, may
-    have come to the same end at the same instant.
+    Only what no other run can have written is a proof; but that of a group which another ended at the same
+    instant in the same words shows just what it would.
     """
     change = settlement.change
     if change.error is not None:
@@ -291,8 +283,7 @@ def apply(change: Change, job: Job) -> Job:
 
 def error_entry(change: Change, attempt: int) -> dict[str, Any]:
     """The element of ``errors`` for a change with an error, its keys in jsonb's order."""
-    by = {} if change.by is None else {"by": change.by}
-    return {"at": iso(change.at), **by, "error": change.error, "attempt": attempt}
+    return {"at": iso(change.at), "error": change.error, "attempt": attempt}
 
 
 def iso(at: datetime) -> str:

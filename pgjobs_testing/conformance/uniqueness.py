@@ -423,20 +423,11 @@ class Uniqueness:
         (mine,) = insert(store, unique(how=Unique(period=1)))
         (running,) = claim(store, "mine") if state != "available" else self._only(store, mine)
         assert settled_at(store, running, Cancel("no more"), NOW + SECOND) == [True]
-        settled = lifecycle.settle(running, outcome.returned(Cancel("no more")), NOW + SECOND)
+        change = lifecycle.settle(running, outcome.returned(Cancel("no more")), NOW + SECOND).change
         unfinished = state not in FINAL
-        assert (lifecycle.apply(settled.with_it, old) if unfinished else old) == read(store, old.id)
+        assert (lifecycle.apply(change, old) if unfinished else old) == read(store, old.id)
         assert other == read(store, other.id)
-        assert lifecycle.apply(settled.change, running) == read(store, mine.id)
-
-    def test_the_errors_of_a_cancelled_group_name_the_job_whose_cancel_it_was(
-        self, store: Store
-    ) -> None:
-        insert(store, *self._three())
-        first, second = claim(store, demand=2)
-        settled_at(store, second, Cancel("all"), NOW)
-        assert [second.id, None, second.id] == [job.errors[0].get("by") for job in every(store)]
-        assert settled_at(store, first, Cancel("all"), NOW) == [False]
+        assert lifecycle.apply(change, running) == read(store, mine.id)
 
     def test_cancel_without_unique_ends_itself_alone(self, store: Store) -> None:
         insert(store, new(), new())

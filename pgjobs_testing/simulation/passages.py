@@ -7,7 +7,7 @@ its own witness. It never refuses: a passage that cannot be is for the invariant
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,8 +72,6 @@ def changed(row: Job, change: Change, at: datetime) -> Job:
     if change.error is not None:
         stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         entry = {"at": stamp, "attempt": row.attempt, "error": change.error}
-        if change.by is not None:
-            entry["by"] = change.by
         fields["errors"] = (*row.errors, entry)
     if change.meta:
         fields["meta"] = {**row.meta, **change.meta}
@@ -173,7 +171,7 @@ def _settled(ledger: Ledger, effect: Settle, answer: list[bool]) -> Iterator[Pas
         ended: dict[str, Change] = {}
         for settlement, counted in given:
             if counted and settlement.group is not None:
-                ended.setdefault(settlement.group, replace(settlement.change, by=settlement.id))
+                ended.setdefault(settlement.group, settlement.change)
         for group, change in ended.items():
             for row in ledger.group(group):
                 if row.state in UNFINISHED:

@@ -51,7 +51,7 @@ def settle(tables: Tables, effect: effects.Settle) -> list[bool]:
         counted[place] = _settled(tables.jobs, settlements[place])
         group = settlements[place].group
         if counted[place] and group is not None:
-            ended.setdefault(group, settlements[place].with_it)
+            ended.setdefault(group, settlements[place].change)
     for group, change in ended.items():
         for job in tables.jobs.group(group):
             if job.state in sources(Event.CANCEL):

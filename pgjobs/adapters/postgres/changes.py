@@ -18,7 +18,6 @@ _ISO = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 
 def one(change: Change, names: Names, parameters: Parameters) -> str:
     """The assignments of ``change`` to the row ``job``."""
-    assert change.by is None, "what another job's outcome does is in cancelled()"
     set_: dict[str, str] = {"state": f"{literal(change.state.value)}::{names.state}"}
     attempt = "job.attempt"
     if change.attempt_by:
@@ -55,7 +54,6 @@ def each(
     """
     changes = [settlement.change for settlement in settlements]
     assert all(change.attempted_by is None and not change.revive for change in changes)
-    assert all(change.by is None for change in changes)
     assert all(change.state is not JobState.EXECUTING for change in changes)
     columns = {
         "id": parameters.numbers(settlement.id for settlement in settlements),
@@ -90,14 +88,11 @@ def each(
 
 
 def cancelled(given: str, names: Names) -> str:
-    """The assignments to the row ``job`` of a cancellation by another job's outcome.
-
-    ``given`` has its instant ``at``, its ``error``, and the job that it was ``by``.
-    """
+    """The assignments to the row ``job`` of a cancellation whose instant and error are in ``given``."""
     return (
         f"state = 'cancelled'::{names.state}, cancelled_at = {given}.at, "
         f"errors = CASE WHEN {given}.error IS NULL THEN job.errors "
-        f"ELSE job.errors || {_entry(f'{given}.at', f'{given}.error', f'{given}.by')} END"
+        f"ELSE job.errors || {_entry(f'{given}.at', f'{given}.error')} END"
     )
 
 
@@ -105,9 +100,8 @@ def _attempts(changes: Sequence[Change]) -> list[str | None]:
     return [str(change.attempt_by) if change.attempt_by else None for change in changes]
 
 
-def _entry(at: str, error: str, by: str | None = None) -> str:
+def _entry(at: str, error: str) -> str:
     """An element for ``errors``. ``||`` appends it to ``jsonb`` and to ``jsonb[]`` alike."""
-    fields = f"'at', to_char({at}, {_ISO}), 'attempt', job.attempt, 'error', {error}"
-    if by is not None:
-        fields += f", 'by', {by}"
-    return f"jsonb_build_object({fields})"
+    return (
+        f"jsonb_build_object('at', to_char({at}, {_ISO}), 'attempt', job.attempt, 'error', {error})"
+    )

@@ -160,11 +160,11 @@ WITH settled AS (
     AND coalesce(job.attempted_by[2], '') = given.token
   RETURNING given.n, job.id, given.at, given.error
 ), ended AS MATERIALIZED (
-  SELECT DISTINCT ON (ended.fingerprint) ended.fingerprint, settled.at, settled.id AS by, settled.error
+  SELECT DISTINCT ON (ended.fingerprint) ended.fingerprint, settled.at, settled.error
   FROM settled JOIN unnest({groups}) WITH ORDINALITY AS ended(fingerprint, n) USING (n)
   ORDER BY ended.fingerprint, settled.n
 ), found AS MATERIALIZED (
-  SELECT job.id, ended.at, ended.by, ended.error
+  SELECT job.id, ended.at, ended.error
   FROM ended CROSS JOIN LATERAL (
     SELECT id FROM {names.jobs}
     WHERE (meta ->> '{META_KEY}') COLLATE "C" = ended.fingerprint
@@ -173,7 +173,7 @@ WITH settled AS (
   ) AS job
   WHERE job.id <> ALL (ARRAY(SELECT settled.id FROM settled))
 ), chosen AS MATERIALIZED (
-  SELECT job.id, job.state::text AS left_state, found.at, found.by, found.error
+  SELECT job.id, job.state::text AS left_state, found.at, found.error
   FROM found JOIN {names.jobs} AS job ON {by_id("found.id")}
   WHERE job.state::text = ANY ({unfinished})
   ORDER BY job.scheduled_at, job.id

@@ -96,6 +96,8 @@ class Tellings:
         found = self._untold.get(claim)
         if event == LATE:
             self._late(claim, found, metadata["error"], now)
+        elif found is None and claim not in self._told and self._ended_with_its_group(job):
+            self._told[claim] = None
         elif found is None:
             what = "told again" if claim in self._told else "told, and was never saved"
             seen = f"the outcome {job.state} of job {job.id} is {what}"
@@ -106,6 +108,17 @@ class Tellings:
         else:
             del self._untold[claim]
             self._told[claim] = None
+
+    def _ended_with_its_group(self, job: Job) -> bool:
+        """Whether another's outcome cancelled it at the same instant in the same words: no row tells them
+        apart."""
+        row = self._ledger.rows.get(job.id)
+        return (
+            row is not None
+            and row.state is JobState.CANCELLED
+            and (row.state, row.cancelled_at, row.errors)
+            == (job.state, job.cancelled_at, job.errors)
+        )
 
     def _late(self, claim: Claim, found: _Outcome | None, error: str | None, now: datetime) -> None:
         """What was saved is told as late where its row no longer shows it.
