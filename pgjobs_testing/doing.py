@@ -34,10 +34,10 @@ def present(recorder: object) -> int | None:
 
 
 def _of_the_task() -> Doing | None:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # no loop runs here
+    loop = asyncio._get_running_loop()
+    if loop is None:
         return None
+    task = asyncio.current_task(loop)
     return None if task is None else _tasks.get(task)
 
 

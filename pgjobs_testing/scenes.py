@@ -33,7 +33,10 @@ def scene_of(capture: Capture, engine: Engine) -> Scene:
 
 
 def _jobs(engine: Engine) -> Callable[[], list[Job]]:
-    return lambda: engine.store.run(Find(Selection(())))
+    return lambda: engine.store.run(_EVERY)
+
+
+_EVERY = Find(Selection())
 
 
 def _inserted_around(capture: Capture) -> int:

@@ -214,7 +214,8 @@ class VirtualTime:
         context = contextvars.copy_context() if context is None else context
         run = _Run(self)
         context.run(_RUN.set, run)
-        task: asyncio.Task[T] = self._loop.create_task(coro, name=name, context=context)
+        task: asyncio.Task[T] = self._real["create_task"](coro, name=name, context=context)
+        self._belongs(task, run)
         run._task = weakref.ref(task)
         return task
 
@@ -410,11 +411,14 @@ class VirtualTime:
         task: _Task = self._real["create_task"](coro, **options)
         run = self._in_job(options.get("context"))
         if run is not None and not task.done():
-            if len(self._tasks) >= self._forget_at:
-                self._forget_done()
-                self._forget_at = max(64, 2 * len(self._tasks))
-            self._tasks[task] = run
+            self._belongs(task, run)
         return task
+
+    def _belongs(self, task: _Task, run: _Run) -> None:
+        if len(self._tasks) >= self._forget_at:
+            self._forget_done()
+            self._forget_at = max(64, 2 * len(self._tasks))
+        self._tasks[task] = run
 
     def _forget_done(self) -> None:
         """Forget the tasks that are done: a callback for each would keep the loop busy for a pass more."""

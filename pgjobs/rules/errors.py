@@ -21,7 +21,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class PgJobsError(Exception):
@@ -122,9 +122,8 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def reject_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+def reject_unknown(given: Iterable[str], known: Collection[str], what: str) -> None:
     """Raise ``ConfigurationError`` for the first name in ``given`` that is not ``known``."""
-    accepted = frozenset(known)
     for name in given:
-        if not isinstance(name, str) or name not in accepted:
-            raise ConfigurationError(f"unknown {what} {name!r}{nearest(str(name), accepted)}")
+        if not isinstance(name, str) or name not in known:
+            raise ConfigurationError(f"unknown {what} {name!r}{nearest(str(name), known)}")

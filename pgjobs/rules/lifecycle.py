@@ -69,6 +69,9 @@ TRANSITIONS: Mapping[Event, tuple[tuple[JobState, ...], tuple[JobState, ...]]] =
 """event: (the states it may leave, the states it may reach)."""
 
 
+STAMPS: Mapping[JobState, str] = {E: "attempted_at"} | {state: f"{state}_at" for state in FINAL}
+"""Where it is kept when a job reached a state."""
+
 RESCUED_LAST = "the node that ran this attempt stopped without settling it, and it was the last one"
 
 
@@ -266,10 +269,8 @@ def apply(change: Change, job: Job) -> Job:
         fields["attempted_by"] = change.attempted_by
     if change.scheduled_at is not None:
         fields["scheduled_at"] = change.scheduled_at
-    if change.state is E:
-        fields["attempted_at"] = change.at
-    if change.state in FINAL:
-        fields[f"{change.state}_at"] = change.at
+    if (stamp := STAMPS.get(change.state)) is not None:
+        fields[stamp] = change.at
     if change.error is not None:
         fields["errors"] = (*job.errors, error_entry(change, job.attempt))
     if change.meta:
