@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from pgjobs.adapters.local import LocalSession, LocalStore
-from pgjobs.engine.duty import earliest
 from pgjobs.engine.node import Node
 from pgjobs.ports import Executor
 from pgjobs.rules.errors import ConfigurationError, LivelockError
@@ -109,8 +108,8 @@ class Member:
             node.doubt(view.before(self._version))
             self._version = view.version
             self._shown = self._when = self._rests = None
-        self._reading = view.now()
-        due = node.next_due(self._reading)
+        self._reading = reading = view.now()
+        due = node.next_due(reading)
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._when = due, None if due is None else view.when(due)
         return self._when
@@ -118,9 +117,12 @@ class Member:
     def step(self, now: datetime) -> bool:
         """Let the node do what it has to do, if it has; whether it had."""
         node, view = self.node, self.view
-        if not (self.session.pending or self.executor.pending):
-            same = view is None or view.version == self._version
-            if self._rests is now and node.settled and same:
+        if not (self.session.inbox or self.executor.pending):
+            if (
+                self._rests is now
+                and node.settled
+                and (view is None or view.version == self._version)
+            ):
                 return False  # only what is asked of it makes it due again at this instant
             due = self.next_due(now)
             if due is None or due > now:
@@ -184,8 +186,9 @@ class Flow:
         """The earliest instant at which anything will happen by itself."""
         now, first = self.clock.now(), None
         for member in self._members:
-            first = earliest(first, member.next_due(now))
-            first = earliest(first, member.executor.next_due())
+            for due in (member.next_due(now), member.executor.next_due()):
+                if due is not None and (first is None or due < first):
+                    first = due
         return first
 
     def until(self, target: datetime) -> Program:

@@ -105,7 +105,8 @@ class LocalSession:
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store
-        self._inbox: deque[Done | Signal] = deque()
+        self.inbox: deque[Done | Signal] = deque()
+        """What ``collect`` would give."""
         self._changed = threading.Condition()
         self._woken = False
         self._missed = self._own_ends = 0
@@ -114,7 +115,7 @@ class LocalSession:
         self._unlisten = store.listen(self._hear)
 
     def submit(self, effect: Effect[Any]) -> None:
-        self._inbox.append(self._done(effect))
+        self.inbox.append(self._done(effect))
 
     def _done(self, effect: Effect[Any]) -> Done:
         """Carry the effect out."""
@@ -153,19 +154,14 @@ class LocalSession:
 
     def collect(self) -> list[Done | Signal]:
         found: list[Done | Signal] = []
-        inbox = self._inbox
+        inbox = self.inbox
         while inbox:
             found.append(inbox.popleft())
         return found
 
-    @property
-    def pending(self) -> bool:
-        """Whether ``collect`` would give anything."""
-        return bool(self._inbox)
-
     def wait(self, seconds: float | None) -> None:
         with self._changed:
-            if not self._inbox and not self._woken:
+            if not self.inbox and not self._woken:
                 self._changed.wait(seconds)
             self._woken = False
 
@@ -180,5 +176,5 @@ class LocalSession:
         self._store.learners = [dues for dues in learners if dues is not self._dues]
 
     def _hear(self, signal: Signal) -> None:
-        self._inbox.append(signal)
+        self.inbox.append(signal)
         self.wake()

@@ -14,7 +14,7 @@ from typing import Any
 from pgjobs.adapters.local import LocalStore
 from pgjobs.client import Client
 from pgjobs.plugins import Plugin
-from pgjobs.ports import Rng
+from pgjobs.ports import Executor, Rng
 from pgjobs.rules.errors import LivelockError, PgJobsError
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.options import Queue
@@ -38,7 +38,7 @@ from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.values import END
 from pgjobs_testing.simulation.cluster import Cluster, Make
 from pgjobs_testing.simulation.line import Line
-from pgjobs_testing.simulation.overseer import Overseen, Overseer
+from pgjobs_testing.simulation.overseer import Overseer
 from pgjobs_testing.simulation.traps import Asked
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
@@ -163,11 +163,12 @@ class Play:
 
         self._staffs: list[Staff] = []
 
-        def executor(line: Line) -> VirtualExecutor:
-            made = one_executor(line)
-            return made if self.overseer is None else self.overseer.overseen(made, line.name)
+        def seen(executor: VirtualExecutor, line: Line) -> Executor:
+            return (
+                executor if self.overseer is None else self.overseer.overseen(executor, line.name)
+            )
 
-        def one_executor(line: Line) -> VirtualExecutor:
+        def executor(line: Line) -> VirtualExecutor:
             played = scripted.ScriptedExecutor(self.clock, script(line))
             if self.stage is None:
                 return played
@@ -186,6 +187,7 @@ class Play:
             others=others,
             elide=self._alone,
             jitter=scenario.jitter,
+            seen=seen,
         )
         self.cluster = Cluster(store, self.clock, self.recorder, make)
         self.stage: Stage | None = None
@@ -381,11 +383,8 @@ class Play:
             return
         self.recorder.check()  # what the engine makes of an error, a failed duty, may hide the end
         for member in self.cluster.quiet():
-            executor = member.executor
-            if isinstance(executor, Overseen):
-                executor = executor.inside
-            assert isinstance(executor, Staff), "a scripted run needs no loop"
-            executor.turn_here()
+            assert isinstance(member.executor, Staff), "a scripted run needs no loop"
+            member.executor.turn_here()
         if self._progress is not None:
             self._progress(len(self.recorder))
         if self.overseer is not None:

@@ -115,12 +115,15 @@ class Script:
 class ScriptedExecutor:
     """Plays the runs of scripted workers in virtual time, as ``script`` has them."""
 
+    wants_loop = False
+
     def __init__(self, clock: VirtualClock, script: Script) -> None:
         self._clock, self._script = clock, script
         self._order = count()
         self._ends: list[tuple[datetime, int, Run]] = []
         self._under_way: dict[Run, RunSpec] = {}
         self._finished: list[Finished] = []
+        self.pending = False
 
     def start(self, runs: list[Run]) -> None:
         now = self._clock.now()
@@ -138,15 +141,13 @@ class ScriptedExecutor:
             self._finish(run, outcome.raised(asyncio.CancelledError()))
 
     def collect(self) -> list[Finished]:
-        ended, self._finished = self._finished, []
+        if not self.pending:
+            return []
+        ended, self._finished, self.pending = self._finished, [], False
         return ended
 
     def close(self) -> None:
         """Nothing runs on by itself."""
-
-    @property
-    def pending(self) -> bool:
-        return bool(self._finished)
 
     def next_due(self) -> datetime | None:
         if self._ends and self._ends[0][2] not in self._under_way:
@@ -164,15 +165,12 @@ class ScriptedExecutor:
             ended = True
         return ended
 
-    @property
-    def wants_loop(self) -> bool:
-        return False
-
     async def turn_async(self) -> None:
         """No scripted run needs an event loop."""
 
     def _finish(self, run: Run, ended: Outcome) -> None:
         self._finished.append(Finished(run, ended, self._clock.monotonic()))
+        self.pending = True
 
     def _forget_told(self) -> None:
         while self._ends and self._ends[0][2] not in self._under_way:

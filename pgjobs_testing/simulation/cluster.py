@@ -9,14 +9,15 @@ that instant, and is recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pgjobs.adapters.local import LocalStore
+from pgjobs.engine.duty import earliest
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import Plugin
-from pgjobs.ports import Rng
+from pgjobs.ports import Executor, Rng
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import later
@@ -35,7 +36,10 @@ class SimulationError(PgJobsError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Make:
-    """What every node is made of; ``executor`` gets the node's line, for what its runs store."""
+    """What every node is made of; ``executor`` gets the node's line, for what its runs store.
+
+    ``seen`` is what the node itself has of its executor: the same, or one that tells who watches.
+    """
 
     queues: Mapping[str, Queue]
     rng: Rng
@@ -45,6 +49,7 @@ class Make:
     others: Queue | None = None
     elide: bool = False
     jitter: bool = True
+    seen: Callable[[VirtualExecutor, Line], Executor] = lambda executor, _: executor
     polls: bool = False
     """Whether nodes poll at every mark, also where that provably finds nothing."""
 
@@ -123,21 +128,24 @@ class Cluster:
 
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything will happen by itself."""
-        moments = [machine.wakes_at for machine in self._machines.values()]
-        moments += (self._flow.next_due(), self.store.next_due())
-        return min((at for at in moments if at is not None), default=None)
+        first = earliest(self._flow.next_due(), self.store.next_due())
+        for machine in self._machines.values():
+            if machine.wakes_at is not None:
+                first = earliest(first, machine.wakes_at)
+        return first
 
     def move(self, instant: datetime) -> None:
         """Let it be ``instant``, or stay where the clock is later; who was suspended till then goes on."""
-        self._clock.set(max(instant, self._clock.now()))
+        now = max(instant, self._clock.now())
+        self._clock.set(now)
         for name, machine in self._machines.items():
-            if machine.wakes_at is not None and machine.wakes_at <= self._clock.now():
+            if machine.wakes_at is not None and machine.wakes_at <= now:
                 machine.wakes_at = None
                 self._recorder.note("resume", name)
                 if self.overseer is not None and machine.line is not None:
-                    self.overseer.resumed(machine.line.name, self._clock.now())
-        self.store.deliver(self._clock.now())
-        self._gather()
+                    self.overseer.resumed(machine.line.name, now)
+                self._gather()
+        self.store.deliver(now)
 
     def look(self) -> None:
         """Let every node poll at its next step: something has changed that no signal tells it of."""
@@ -158,7 +166,6 @@ class Cluster:
                     self.overseer.stopped(machine.line.name, self._clock.now())
                 self._end(machine)
                 member.node.ended()
-        self._gather()
 
     @property
     def busy(self) -> bool:
@@ -206,7 +213,6 @@ class Cluster:
         """End every session."""
         for machine in self._machines.values():
             self._end(machine)
-        self._gather()
 
     # What is done to nodes
 
@@ -220,7 +226,6 @@ class Cluster:
         machine = self._up(name, "crash")
         self._recorder.note("crash", name)
         self._end(machine)
-        self._gather()
 
     def restart(self, name: str, plugins: Sequence[Plugin] | None = None) -> None:
         """A new process in the place of one that has crashed or stopped; from now on with these plugins.
@@ -329,9 +334,15 @@ class Cluster:
             "commits", name, f"a late {name_of(effect)}"
         )
         executor = make.executor(line)
-        ports = NodePorts(machine.clock, make.rng, line, executor, make.registry, self._recorder)
-        if not (make.elide or make.polls):
-            ports = replace(ports, insight=line)
+        ports = NodePorts(
+            machine.clock,
+            make.rng,
+            line,
+            make.seen(executor, line),
+            make.registry,
+            self._recorder,
+            None if make.elide or make.polls else line,
+        )
         node = Node(
             own,
             make.queues,
@@ -350,12 +361,14 @@ class Cluster:
             self.overseer.slowed(line.name)
 
     def _end(self, machine: _Machine) -> None:
-        if machine.line is not None:
-            machine.line.close()
-            if self.overseer is not None:
-                self.overseer.gone(machine.line.name)
+        if machine.line is None:
+            return
+        machine.line.close()
+        if self.overseer is not None:
+            self.overseer.gone(machine.line.name)
         machine.member = machine.line = machine.wakes_at = None
         machine.stopping = False
+        self._gather()
 
     def _cut(self, name: str, *, cut: bool) -> None:
         machine = self._machine(name)

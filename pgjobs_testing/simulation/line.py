@@ -153,13 +153,6 @@ class Line(LocalSession):
         self._give(done)
         return None
 
-    def collect(self) -> list[Done | Signal]:
-        return [] if self.dead else super().collect()
-
-    @property
-    def pending(self) -> bool:
-        return not self.dead and super().pending
-
     def changes(self) -> int | None:
         """As for any session; while something befalls this line or all of them, that cannot be said."""
         exchange = self._exchange
@@ -204,6 +197,7 @@ class Line(LocalSession):
 
     def _die(self, trap: Trap) -> None:
         self.dead = True
+        self.inbox.clear()
         self.traps.clear()
         self.died(trap)
 
@@ -231,9 +225,13 @@ class Line(LocalSession):
     def _give(self, item: Done | Signal, by: timedelta | None = None) -> None:
         wait = self.slow if by is None else by
         if wait:
-            self._exchange.after(wait, lambda: self._inbox.append(item))
+            self._exchange.after(wait, lambda: self._arrived(item))
         else:
-            self._inbox.append(item)
+            self._arrived(item)
+
+    def _arrived(self, item: Done | Signal) -> None:
+        if not self.dead:
+            self.inbox.append(item)
 
     def _cut_off(self) -> CutOffError:
         return CutOffError(f"node {self._node} is cut off from the database")

@@ -9,11 +9,10 @@ from typing import Any
 from pgjobs.adapters.local import LocalStore
 from pgjobs.effects import Find
 from pgjobs.plugins import Stalled
-from pgjobs.ports import Finished, Run
+from pgjobs.ports import Executor, Finished, Run
 from pgjobs.rules.job import Job
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.flow import VirtualExecutor
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.invariants import Facts, Invariants, settles_within
 from pgjobs_testing.simulation.watching import AlarmError
@@ -80,8 +79,8 @@ class Overseer:
         """How often each thing happened that should sometimes happen."""
         return tuple(sorted(self.invariants.marks.counts.items()))
 
-    def overseen(self, executor: VirtualExecutor, node: str) -> VirtualExecutor:
-        """The executor of a node, whose runs are told of as they begin and end."""
+    def overseen(self, executor: Executor, node: str) -> Executor:
+        """A node's way to its executor, on which its runs are told of as they begin and end."""
         return Overseen(executor, node, self.invariants, self._clock.now)
 
     def _rows(self) -> list[Job]:
@@ -93,14 +92,12 @@ class Overseen:
 
     def __init__(
         self,
-        inside: VirtualExecutor,
+        inside: Executor,
         node: str,
         invariants: Invariants,
         now: Callable[[], datetime],
     ) -> None:
         self.inside, self._node, self._invariants, self._now = inside, node, invariants, now
-        self.close = inside.close
-        self.next_due, self.turn, self.turn_async = inside.next_due, inside.turn, inside.turn_async
 
     def start(self, runs: list[Run]) -> None:
         now = self._now()
@@ -121,10 +118,5 @@ class Overseen:
                 self._invariants.ended(self._node, each.run.job)
         return ended
 
-    @property
-    def pending(self) -> bool:
-        return self.inside.pending
-
-    @property
-    def wants_loop(self) -> bool:
-        return self.inside.wants_loop
+    def close(self) -> None:
+        self.inside.close()

@@ -22,6 +22,8 @@ class NodeClock:
         self._off = timedelta(0)
         self._drift = 0
         self._since = self._last = world.now()
+        self._read: datetime | None = None
+        """The instant of the simulation at which it was looked at last: it shows the same there."""
         self.version = 0
         """How often it was set: ``when`` may say otherwise than before."""
         self._before: list[datetime] = []
@@ -38,7 +40,7 @@ class NodeClock:
         self._just_before = self.just_before(now)
         self._before.append(now)  # whoever looked last: what it showed until now
         self.version += 1
-        self._since, self._off = self._world.now(), off
+        self._since, self._off, self._read = self._world.now(), off, None
 
     @property
     def drift(self) -> int:
@@ -48,15 +50,19 @@ class NodeClock:
     @drift.setter
     def drift(self, ppm: int) -> None:
         self.off = self.off
-        self._drift = ppm
+        self._drift, self._read = ppm, None
 
     def before(self, version: int) -> datetime:
         """What it showed last before it was set for the next time."""
         return self._before[version]
 
     def now(self) -> datetime:
+        at = self._world.now()
+        if at is self._read:
+            return self._last
+        self._read = at
         try:
-            shown = self._world.now() + (self.off if self._drift else self._off)
+            shown = self._shows(at)
         except OverflowError:  # beyond all calendars: at their end, or where it stands
             shown = LAST_INSTANT if self._off > timedelta(0) else self._last
         if shown > self._last:  # noqa: PLR1730 - asked at every turn, and max() takes twice as long
@@ -93,9 +99,9 @@ class NodeClock:
         return at
 
     def _shows(self, at: datetime) -> datetime:
-        return at + self._off + self._gained(at)
+        return at + (self._off + self._gained(at) if self._drift else self._off)
 
     def _gained(self, at: datetime) -> timedelta:
         if not self._drift:
             return timedelta(0)
-        return timedelta(microseconds=(at - self._since) // MICROSECOND * self._drift // MILLION)
+        return (at - self._since) // MICROSECOND * self._drift // MILLION * MICROSECOND

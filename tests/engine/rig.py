@@ -198,7 +198,7 @@ class Deaf(LocalSession):
 
     @property
     def pending(self) -> bool:
-        return any(isinstance(item, Done) for item in self._inbox)
+        return any(isinstance(item, Done) for item in self.inbox)
 
 
 class Rig:

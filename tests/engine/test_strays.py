@@ -43,7 +43,7 @@ class Tardy(LocalSession):
     def submit(self, effect: Effect[Any]) -> None:
         if isinstance(effect, Claim) and self.claim is None and effect.selection == MINE:
             self.claim = effect
-            self._inbox.append(Done(effect, error=StoreUnavailableError("the line is dead")))
+            self.inbox.append(Done(effect, error=StoreUnavailableError("the line is dead")))
         else:
             self.looked_up = self.looked_up or isinstance(effect, Find)
             super().submit(effect)

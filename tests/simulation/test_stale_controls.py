@@ -17,7 +17,7 @@ class Slow(Line):
 
     def collect(self):
         found = super().collect()
-        self._inbox.extend(found[1:])
+        self.inbox.extend(found[1:])
         return found[:1]
 
 
