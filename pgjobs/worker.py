@@ -278,12 +278,16 @@ class Registry:
         """The worker of that name; ``UnknownWorkerError`` with the nearest name otherwise."""
         found = self.by_name.get(name)
         if found is None:
-            hint = nearest(name, self.by_name) if self.by_name else ""
-            raise UnknownWorkerError(
-                f"no worker named {name!r} is registered in this process{hint} "
-                "(list the modules that define workers in PgJobs(workers=[...]))"
-            )
+            raise self.unknown(name)
         return found
+
+    def unknown(self, name: str) -> UnknownWorkerError:
+        """What is wrong where there is no worker of that name."""
+        hint = nearest(name, self.by_name) if self.by_name else ""
+        return UnknownWorkerError(
+            f"no worker named {name!r} is registered in this process{hint} "
+            "(list the modules that define workers in PgJobs(workers=[...]))"
+        )
 
 
 REGISTRY = Registry()

@@ -73,4 +73,4 @@ class Patience:
 
     def not_before(self, due: datetime) -> datetime:
         """``due``, or the end of the present pause if that is later."""
-        return due if self.until is None else max(due, self.until)
+        return due if self.until is None or self.until <= due else self.until

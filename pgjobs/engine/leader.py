@@ -58,9 +58,14 @@ class Leader:
     def fence(self, now: datetime) -> Fence | None:
         """What effects act under at ``now``, or None while this node does not lead."""
         lease = self._lease
-        if lease is None or lease.node != self._node or lease.until <= now:
+        if lease is None or not self.leads(now):
             return None
         return Fence(self._name, self._node, lease.token, now)
+
+    def leads(self, now: datetime) -> bool:
+        """Whether this node has the lease at ``now``, as far as it knows."""
+        lease = self._lease
+        return lease is not None and lease.node == self._node and lease.until > now
 
     def want(self, now: datetime) -> None:
         """Something is to be done: ask for the lease, unless another node is known to have it."""
@@ -72,7 +77,7 @@ class Leader:
         """When something that is due at ``due`` can be done, as far as this node knows."""
         if self._closed:
             return None
-        if self.fence(now) is not None:
+        if self.leads(now):
             return due
         return self._patience.not_before(due) if self._elide and not self._asking else None
 

@@ -181,7 +181,7 @@ class Node:
         self._wake(queue)
         self._woken()
         if self._controls is not None:
-            queue.effective = effective(name, configured, self._controls)
+            queue.obey(effective(name, configured, self._controls))
 
     def stop(self, now: datetime, grace: timedelta) -> None:
         """Claim nothing more; after ``grace``, what still runs is told to stop and given back."""
@@ -428,7 +428,7 @@ class Node:
             return
         self._controls = controls
         for name, queue in self.queues.items():
-            queue.effective = effective(name, queue.configured, controls)
+            queue.obey(effective(name, queue.configured, controls))
             queue.feed()
             self._wake(queue)
 

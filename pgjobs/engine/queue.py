@@ -21,7 +21,7 @@ from pgjobs.engine.duty import Patience
 from pgjobs.ports import Run
 from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.job import Job
-from pgjobs.rules.limits import Limits
+from pgjobs.rules.limits import UNLIMITED, Limits
 from pgjobs.rules.options import Queue
 
 CLAIM_LIMIT = 1_000
@@ -65,7 +65,7 @@ class QueueDuty:
     ) -> None:
         self.name = name
         self.configured = configured
-        self.effective = replace(configured, paused=True)  # until the controls are known
+        self.obey(replace(configured, paused=True))  # until the controls are known
         self.running = ports.running
         self._node = node
         self._ports = ports
@@ -77,6 +77,12 @@ class QueueDuty:
         self._claiming: Claim | ClaimWithin | None = None
         self._unsure: Claim | ClaimWithin | None = None
         self._closed = False
+
+    def obey(self, effective: Queue) -> None:
+        """It is served like this from now on: as configured, and as was set by hand."""
+        self.effective = effective
+        self._limits = Limits(effective.rate_limit, effective.global_concurrency)
+        self._limited = self._limits != UNLIMITED
 
     def feed(self) -> None:
         """There may be available jobs."""
@@ -155,22 +161,15 @@ class QueueDuty:
 
     def _in_vain(self) -> bool:
         """Whether a claim is known to find nothing, and to change nothing by that."""
-        if (
-            self._ports.empty is None
-            or self._patience.until is not None
-            or self._limits != Limits()
-        ):
+        empty = self._ports.empty
+        if empty is None or self._patience.until is not None or self._limited:
             return False
-        return self._ports.empty(self.name)
-
-    @property
-    def _limits(self) -> Limits:
-        return Limits(self.effective.rate_limit, self.effective.global_concurrency)
+        return empty(self.name)
 
     def _claim(self, now: datetime) -> Claim | ClaimWithin:
         change = lifecycle.claim(self._node, self._ports.token(), now)
         chosen = selection.claimable(self.name)
-        if self._limits == Limits():
+        if not self._limited:
             return Claim(chosen, self.demand, change)
         return ClaimWithin(self.name, chosen, self.demand, change, self._limits)
 

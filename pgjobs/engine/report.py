@@ -102,7 +102,8 @@ class Reporter:
         metadata = self._metadata(job) | {"error": ended.error}
         if ended.exception is not None:
             metadata["exception"] = ended.exception
-            metadata["stacktrace"] = outcome.stacktrace(ended.exception)
+            told = ended.stacktrace
+            metadata["stacktrace"] = outcome.stacktrace(ended.exception) if told is None else told
         self._telemetry.emit(event, measurements, metadata)
 
     def _metadata(self, job: Job) -> dict[str, Any]:

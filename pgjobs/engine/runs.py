@@ -81,19 +81,23 @@ class Runs:
 
     def start(self, queue: str, jobs: list[Job], now: datetime) -> None:
         """Hand claimed jobs over to their workers."""
+        if not jobs:
+            return
         started = self._clock.monotonic()
         runs: list[Run] = []
         for job in jobs:
             run = Run(job, self._ports.registry.by_name.get(job.worker), queue, started)
             self._report.started(job)
+            if run.worker is None:
+                unknown = self._ports.registry.unknown(job.worker)
+                self._settle(run, outcome.failed(unknown), now, started)
+                continue
             try:
-                if run.worker is None:
-                    self._ports.registry.find(job.worker)
-                elif (limit := run.worker.timeout_of(job)) is not None:
+                if (limit := run.worker.timeout_of(job)) is not None:
                     run.limit, run.deadline = limit, later(now, limit)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # an unknown worker, or a timeout(job) that raised
+            except BaseException as error:  # a timeout(job) that raised
                 self._settle(run, outcome.failed(error), now, started)
                 continue
             if run.deadline is not None:

@@ -26,10 +26,13 @@ class Control:
     concurrency_over: int | None = None
 
 
+NOTHING_SET = Control()
+
+
 def effective(queue: str, configured: Queue, controls: Mapping[str, Control]) -> Queue:
     """The queue as it is to be served: the hand's values where they hold, else the configured."""
-    everywhere = controls.get(EVERY_QUEUE, Control())
-    own = controls.get(queue, Control())
+    everywhere = controls.get(EVERY_QUEUE, NOTHING_SET)
+    own = controls.get(queue, NOTHING_SET)
     paused, concurrency = configured.paused, configured.concurrency
     if everywhere.paused is not None:
         paused = everywhere.paused
@@ -42,7 +45,7 @@ def effective(queue: str, configured: Queue, controls: Mapping[str, Control]) ->
 
 def merged(old: Control | None, new: Control) -> Control:
     """``new`` over ``old``: a value given with its ``_over`` replaces both."""
-    result = old or Control()
+    result = old or NOTHING_SET
     if new.paused is not None:
         result = replace(result, paused=new.paused, paused_over=new.paused_over)
     if new.concurrency is not None:

@@ -85,7 +85,8 @@ class Outcome:
     """How a run ended: the event for the job's row, and what is kept of the reason.
 
     ``error`` is text that jsonb can hold. ``exception`` is what was raised or given as the reason,
-    for telemetry and for ``drain_queue``; ``raised`` says whether it was raised.
+    for telemetry and for ``drain_queue``; ``raised`` says whether it was raised. ``stacktrace`` is its
+    traceback as text, where that was made already: it takes long.
     """
 
     event: Event
@@ -93,6 +94,7 @@ class Outcome:
     snooze_s: float = 0.0
     exception: BaseException | None = None
     raised: bool = False
+    stacktrace: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ class Limits:
     concurrency: int | None = None
 
 
+UNLIMITED = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One claim's turn: it wants ``demand`` jobs, and finds ``window`` and ``running`` as they are.

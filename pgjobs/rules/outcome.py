@@ -41,14 +41,21 @@ def raised(error: BaseException) -> Outcome:
 
 def failed(error: BaseException, *, raised: bool = False) -> Outcome:
     """A failed attempt, with the exception's summary and traceback as its text."""
-    return Outcome(Event.FAIL, describe(error), exception=error, raised=raised)
+    trace = stacktrace(error)
+    return Outcome(
+        Event.FAIL, _described(error, trace), exception=error, raised=raised, stacktrace=trace
+    )
 
 
 def describe(reason: str | BaseException) -> str:
     """The text that is stored for a reason: an exception's type and message come first."""
     if isinstance(reason, str):
         return bounded(storable_text(reason))
-    first, trace = summary(reason), stacktrace(reason)
+    return _described(reason, stacktrace(reason))
+
+
+def _described(error: BaseException, trace: str) -> str:
+    first = summary(error)
     return bounded(storable_text(f"{first}\n\n{trace}" if trace else first))
 
 

@@ -14,6 +14,7 @@ FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 """No calculation goes further back; two days leave room for every time zone."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTHING = timedelta(0)
 
 
 def duration(value: object, option: str, *, least_s: float = 0.0) -> timedelta:
@@ -54,7 +55,7 @@ def later(now: datetime, span: timedelta | float) -> datetime:
     """``now + span`` (seconds or a timedelta), never past ``LAST_INSTANT`` and never before ``now``."""
     try:
         step = span if isinstance(span, timedelta) else timedelta(seconds=max(0.0, span))
-        return now + max(timedelta(0), step)
+        return now + step if step > _NOTHING else now
     except OverflowError:
         return LAST_INSTANT
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from pgjobs.leading import Heartbeat, Lease
-from pgjobs.rules.control import Control
+from pgjobs.rules.control import NOTHING_SET, Control
 from pgjobs.rules.job import COLUMNS, Job, JobState
 from pgjobs.rules.options import EVERY_QUEUE
 
@@ -115,7 +115,7 @@ class Ledger:
         if queue == EVERY_QUEUE and control.paused is not None:
             for name, old in self.controls.items():
                 self.controls[name] = replace(old, paused=None, paused_over=None)
-        old = self.controls.get(queue, Control())
+        old = self.controls.get(queue, NOTHING_SET)
         if control.paused is not None:
             old = replace(old, paused=control.paused, paused_over=control.paused_over)
         if control.concurrency is not None:
@@ -126,7 +126,7 @@ class Ledger:
 
     def set_by_hand(self) -> dict[str, Control]:
         """What holds anything of what was set by hand."""
-        return {queue: each for queue, each in self.controls.items() if each != Control()}
+        return {queue: each for queue, each in self.controls.items() if each != NOTHING_SET}
 
     def silent(self, fence_node: str, now: datetime, forgotten_after: timedelta) -> list[str]:
         """Nodes whose heartbeat a rescue forgets: that old, and with nothing executing."""

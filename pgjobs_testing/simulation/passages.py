@@ -255,12 +255,17 @@ PASSAGES: dict[type[Any], Callable[[Ledger, Any, Any], Iterator[Passage]]] = {
 
 def enter(ledger: Ledger, effect: Effect[Any], answer: Any, now: datetime) -> Iterator[Passage]:
     """Enter an effect into the ledger, and give each passage before it is entered."""
-    kind = type(effect)
-    passages, note = PASSAGES.get(kind), BESIDE.get(kind)
+    passages = PASSAGES.get(type(effect))
     if passages is not None:
         for passage in passages(ledger, effect, answer):
             yield passage
             if passage.after is not passage.before:
                 ledger.put(passage.before, passage.after, now)
-    if note is not None:
-        note(ledger, effect, answer)
+    note(ledger, effect, answer)
+
+
+def note(ledger: Ledger, effect: Effect[Any], answer: Any) -> None:
+    """Enter what an effect does beside rows."""
+    noted = BESIDE.get(type(effect))
+    if noted is not None:
+        noted(ledger, effect, answer)

@@ -30,4 +30,5 @@ def by_queue(tables: Tables) -> dict[str, Control]:
     """The controls that hold anything, in order."""
     if not tables.controls:
         return {}
-    return {queue: set_ for queue, set_ in sorted(tables.controls.items()) if set_ != Control()}
+    set_ = sorted(tables.controls.items())
+    return {queue: each for queue, each in set_ if each != control.NOTHING_SET}

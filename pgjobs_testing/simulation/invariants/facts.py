@@ -16,14 +16,13 @@ from pgjobs.engine.node import GIVE_UP_AFTER
 from pgjobs.engine.strays import EVERY as LOOK_FOR_STRAYS
 from pgjobs.plugins import Cron, CronEntry, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.rules.control import Control
-from pgjobs.rules.limits import Limits
+from pgjobs.rules.limits import UNLIMITED, Limits
 from pgjobs.rules.options import EVERY_QUEUE, POLL_INTERVAL, Queue
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.stalled import MISSED_BEATS
 from pgjobs.worker import Registry
 
 NOTHING = timedelta(0)
-UNLIMITED = Limits()
 
 _P = TypeVar("_P", Pruner, Stalled, Cron, LeaderTasks)
 

@@ -141,7 +141,8 @@ class Runs:
 
     def of(self, node: str, queue: str) -> int:
         """How many runs of a queue hold a slot of a node."""
-        return sum(each == queue for each in self.running.get(node, {}).values())
+        running = self.running.get(node)
+        return 0 if running is None else list(running.values()).count(queue)
 
     def knows(self, node: str, claim: tuple[int, str]) -> bool:
         """Whether a node has a run of this claim."""

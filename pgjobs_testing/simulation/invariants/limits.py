@@ -6,8 +6,8 @@ from bisect import bisect_right, insort
 from datetime import datetime
 
 from pgjobs.effects import ClaimWithin
+from pgjobs.rules.limits import UNLIMITED
 from pgjobs.rules.options import RateLimit
-from pgjobs_testing.simulation.invariants.facts import UNLIMITED
 from pgjobs_testing.simulation.invariants.hearing import Hearing, Runs
 from pgjobs_testing.simulation.invariants.sight import CLIENT, Sight
 from pgjobs_testing.simulation.passages import Passage

@@ -30,10 +30,10 @@ class Sight:
     effect: Any
     answer: Any
     now: datetime
+    late: bool = False
     took: tuple[int, ...] = ()
     queue: str | None = None
     by_name: bool = False
-    late: bool = False
 
     def alarm(self, invariant: str, seen: str, *jobs: int) -> NoReturn:
         """Stop the world."""

@@ -45,7 +45,7 @@ from pgjobs_testing.simulation.invariants.resting import Rest
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.invariants.telling import Tellings
 from pgjobs_testing.simulation.ledger import Ledger
-from pgjobs_testing.simulation.passages import Passage, enter
+from pgjobs_testing.simulation.passages import Passage, enter, note
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 
 OfEffect = Callable[[Sight], None]
@@ -61,6 +61,10 @@ class Judges:
 
     before: tuple[OfEffect, ...] = ()
     after: tuple[OfEffect, ...] = ()
+
+
+NOBODY = Judges()
+"""Of kinds that have no passages and that nobody judges: they are entered, for others to be judged by."""
 
 
 class Invariants:
@@ -104,9 +108,11 @@ class Invariants:
         judges = self._judges.get(kind)
         if judges is None:
             return  # it only reads
-        sight = Sight(self.facts, self.ledger, node, effect, answer, now)
-        if self._given_up:
-            sight.late = self._given_up.pop(id(effect), None) is not None
+        late = bool(self._given_up) and self._given_up.pop(id(effect), None) is not None
+        if judges is NOBODY:
+            note(self.ledger, effect, answer)
+            return
+        sight = Sight(self.facts, self.ledger, node, effect, answer, now, late)
         for judge in judges.before:
             judge(sight)
         for passage in enter(self.ledger, effect, answer, now):
@@ -291,10 +297,10 @@ class Invariants:
             Find: Judges((marks.of_find,)),
             SetControl: Judges((self._hearing.was_set, marks.of_control)),
             ResetControl: Judges((self._hearing.was_set, marks.of_reset)),
-            Beat: Judges(),
-            Leave: Judges(),
+            Beat: NOBODY,
+            Leave: NOBODY,
             Lead: Judges((leading.one_holder, marks.of_lead)),
-            Resign: Judges(),
+            Resign: NOBODY,
             Rescue: Judges((leading.fence_held, leading.rescues)),
             Prune: Judges((leading.fence_held, leading.aged)),
             Watermarks: Judges((leading.fence_held, self._made_up_for.read)),
