@@ -269,19 +269,18 @@ def line(moment: Moment, start: datetime) -> str:
 
 def elapsed(span: timedelta) -> str:
     """A duration as scenarios write it: ``0s``, ``1m30s``, ``2d``, ``1.5s``."""
-    sign = "-" if span < timedelta(0) else ""
-    micros = abs(span) // timedelta(microseconds=1)
-    seconds, rest = divmod(micros, 1_000_000)
-    parts = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        amount, seconds = divmod(seconds, size)
-        if amount:
-            parts.append(f"{amount}{unit}")
-    if rest:
-        parts.append(f"{seconds}.{rest:06d}".rstrip("0") + "s")
-    elif seconds or not parts:
-        parts.append(f"{seconds}s")
-    return sign + "".join(parts)
+    if span.days < 0:
+        return "-" + elapsed(-span)
+    minutes, seconds = divmod(span.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{span.days}d" if span.days else ""
+    if hours:
+        text += f"{hours}h"
+    if minutes:
+        text += f"{minutes}m"
+    if span.microseconds:
+        return text + f"{seconds}.{span.microseconds:06d}".rstrip("0") + "s"
+    return text + f"{seconds}s" if seconds or not text else text
 
 
 def _detail(event: str, metadata: Mapping[str, Any], start: datetime) -> str:

@@ -25,7 +25,8 @@ class LedDuty(Duty, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LedPorts:
-    """What a leader's duty uses of its node; ``submit`` says whose effect it is.
+    """What a leader's duty uses of its node; ``submit`` says whose effect it is, and so does ``renew`` for
+    one to which an expected answer makes no difference.
 
     ``judges_from`` says from when on the silence of other nodes tells something, if it does.
     """
@@ -34,6 +35,7 @@ class LedPorts:
     report: Reporter
     patience: Patience
     submit: Callable[[Effect[Any]], None]
+    renew: Callable[[Effect[Any], Callable[[Any], bool], datetime], None]
     judges_from: Callable[[datetime], datetime | None]
 
 
@@ -43,7 +45,8 @@ class Sweep:
     ``judging``: it goes by the silence of other nodes. ``every``: its interval, for ``wake``.
 
     ``effect`` makes the effect under a fence, ``found`` takes its answer and says when the next one
-    is due: a later instant than the next mark where there is provably nothing to do before it.
+    is due: a later instant than the next mark where there is provably nothing to do before it. ``nothing``
+    says whether an answer is that there was nothing to do.
     """
 
     def __init__(
@@ -51,11 +54,12 @@ class Sweep:
         ports: LedPorts,
         effect: Callable[[Any], Effect[Any]],
         found: Callable[[Any, datetime, datetime], datetime],
+        nothing: Callable[[Any], bool],
         *,
         judging: bool = False,
         every: timedelta | None = None,
     ) -> None:
-        self._ports, self._effect, self._found = ports, effect, found
+        self._ports, self._effect, self._found, self._nothing = ports, effect, found, nothing
         self._judging, self._every = judging, every
         self._marked: datetime | None = None
         self._due: datetime | None = None
@@ -92,7 +96,7 @@ class Sweep:
             self._ports.leader.want(now)
             return
         self._asked = self._marked = now
-        self._ports.submit(self._effect(fence))
+        self._ports.renew(self._effect(fence), self._nothing, now)
 
     def answered(self, effect: Effect[Any], answer: Any, now: datetime) -> None:
         if self._asked is None:

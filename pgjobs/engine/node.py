@@ -111,7 +111,8 @@ class Node:
             self._beaten,
         )
         self.stager = Stager(
-            lambda effect: self._submit(effect, self.stager),
+            lambda effect, expected, now: self._renew(effect, expected, self.stager, now),
+            self._tells_nothing,
             self._found,
             lambda: self.runs.held,
             lambda: tuple(self.queues),
@@ -228,7 +229,7 @@ class Node:
 
     def _next_due(self, now: datetime) -> datetime | None:
         first = earliest(self.recurring.next_due(now), self.runs.next_due())
-        for duty in (*self._duties, *self._awake.values()):
+        for duty in self._duties if not self._awake else (*self._duties, *self._awake.values()):
             due = duty.next_due(now)
             if due is not None and (first is None or due < first):
                 first = due
@@ -266,13 +267,17 @@ class Node:
         self.recurring.step(now)
         for duty in self._duties:
             duty.step(now)
+        if self._awake:
+            self._step_queues(now)
+        if self.leaves_out:
+            self.stager.passed(now)
+        return bool(heard or finished)
+
+    def _step_queues(self, now: datetime) -> None:
         for place, queue in sorted(self._awake.items()):
             queue.step(now)
             if queue.asleep:
                 del self._awake[place]
-        if self.leaves_out:
-            self.stager.passed(now)
-        return bool(heard or finished)
 
     def _wake(self, queue: QueueDuty) -> None:
         """Let ``queue`` step with the others, in the order in which they were configured.
@@ -415,6 +420,17 @@ class Node:
             queue.free()
         if polled.lost:
             self.runs.lose(polled.lost, effect.held)
+
+    def _tells_nothing(self, polled: Polled) -> bool:
+        """Whether no queue would do anything at once for this answer."""
+        return not (
+            self._awake
+            or polled.staged
+            or polled.ready
+            or polled.lost
+            or polled.controls != self._controls
+            or any(queue.full for queue in self.queues.values())
+        )
 
     def _feed(self, name: str) -> None:
         if name not in self.queues and self._others is not None:

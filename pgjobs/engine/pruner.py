@@ -37,4 +37,4 @@ def pruner(
         first = later(min(now, answer.oldest or now), max_age)
         return later(asked, max(1, -((asked - first) // every)) * every)
 
-    return Sweep(ports, effect, found)
+    return Sweep(ports, effect, found, lambda pruned: not pruned.count)

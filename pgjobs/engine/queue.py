@@ -53,8 +53,8 @@ class QueuePorts:
     """Whether a queue has certainly no available job: asking it would find nothing."""
 
 
-def _nothing(claimed: Claimed) -> bool:
-    return not claimed.jobs
+def _nothing(answer: Claimed | list[Job]) -> bool:
+    return not (answer.jobs if isinstance(answer, Claimed) else answer)
 
 
 class QueueDuty:
@@ -83,6 +83,11 @@ class QueueDuty:
         self.effective = effective
         self._limits = Limits(effective.rate_limit, effective.global_concurrency)
         self._limited = self._limits != UNLIMITED
+
+    @property
+    def full(self) -> bool:
+        """Whether a claim waits for runs of others to end."""
+        return self._full
 
     def feed(self) -> None:
         """There may be available jobs."""
@@ -154,10 +159,7 @@ class QueueDuty:
         if self._in_vain():
             return
         self._claiming = self._claim(now)
-        if isinstance(self._claiming, ClaimWithin):
-            self._ports.renew(self._claiming, _nothing, now)
-        else:
-            self._ports.submit(self._claiming)
+        self._ports.renew(self._claiming, _nothing, now)
 
     def _in_vain(self) -> bool:
         """Whether a claim is known to find nothing, and to change nothing by that."""

@@ -69,6 +69,7 @@ class Recurring:
                 report,
                 patience(duty),
                 lambda effect: submit(effect, self._duties[duty]),
+                lambda effect, expected, now: renew(effect, expected, self._duties[duty], now),
                 judges_from,
             )
 

@@ -125,7 +125,8 @@ class Runs:
         """Fail the runs whose time limit is over, and tell them to stop."""
         if not self._deadlines:
             return
-        if len(self._deadlines) > 2 * len(self.all) + 64:  # most runs ended long ago
+        ended = len(self._deadlines) - 64
+        if ended > 0 and ended > 2 * len(self.all):  # most runs ended long ago
             self._deadlines = [each for each in self._deadlines if not each[2].settled]
             heapq.heapify(self._deadlines)
         while self._deadlines and self._deadlines[0][0] <= now:

@@ -35,7 +35,8 @@ class Stager:
 
     def __init__(
         self,
-        submit: Callable[[Effect[Any]], None],
+        renew: Callable[[Effect[Any], Callable[[Any], bool], datetime], None],
+        nothing: Callable[[Polled], bool],
         found: Callable[[Poll, Polled, datetime], None],
         held: Callable[[], tuple[tuple[int, str], ...]],
         queues: Callable[[], tuple[str, ...]],
@@ -45,7 +46,7 @@ class Stager:
         insight: Insight | None,
         woken: Callable[[], None],
     ) -> None:
-        self._submit, self._found, self._held = submit, found, held
+        self._renew, self._nothing, self._found, self._held = renew, nothing, found, held
         self._queues = queues
         self._interval = interval
         self._patience = patience
@@ -128,7 +129,9 @@ class Stager:
         if self._floor is not None or self._insight is None or self._last is None:
             return
         found = self._insight.changes()
-        if found is None or found != self._seen or self._may_have_ended(now):
+        if found is None or found != self._seen:
+            self.doubt(now)
+        elif self._ended is not None and self._may_have_ended(now):
             self.doubt(now)
         else:
             for due in self._insight.dues():
@@ -139,8 +142,7 @@ class Stager:
 
         Also where they may at this instant, which is a mark: the claim that follows its poll would see it.
         """
-        if self._ended is None or self._insight is None:
-            return False
+        assert self._insight is not None
         return self._insight.ends() != self._ended or (self._turn != now and self._mark(now) <= now)
 
     def _foresee(self, due: datetime, now: datetime) -> None:
@@ -194,7 +196,10 @@ class Stager:
     @property
     def _first(self) -> datetime | None:
         """When the next poll is due, however often the store failed."""
-        first = earliest(earliest(self._asked, self._due), self._floor)
+        first = self._asked
+        for due in (self._due, self._floor):
+            if due is not None and (first is None or due < first):
+                first = due
         if self._foreseen:
             first = earliest(first, min(due for _, due in self._foreseen))
         return first
@@ -217,7 +222,8 @@ class Stager:
             self._insight.dues()  # the poll tells of them
         if self._due is not None and self._due <= now:
             self._due = None
-        self._submit(Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held()))
+        poll = Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held())
+        self._renew(poll, self._nothing, now)
 
     def _anchored(self, now: datetime) -> datetime:
         """From where marks are counted: a poll that comes just after its mark does not shift the next."""

@@ -51,4 +51,4 @@ def rescuer(
             ports.report.rescued(job)
         return now if len(jobs) >= PAGE else later(asked, interval)
 
-    return Sweep(ports, effect, found, judging=True, every=interval)
+    return Sweep(ports, effect, found, lambda jobs: not jobs, judging=True, every=interval)

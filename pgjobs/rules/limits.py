@@ -57,7 +57,8 @@ class Turn:
 
     def dated(self, change: Change) -> Change:
         """The claim's change, at the instant that enters the window."""
-        return replace(change, at=self.at)
+        at = self.at
+        return change if at == change.at else replace(change, at=at)
 
     def after(self, taken: int) -> Window:
         """The window, once ``taken`` jobs have started."""

@@ -156,9 +156,7 @@ class Line(LocalSession):
     def changes(self) -> int | None:
         """As for any session; while something befalls this line or all of them, that cannot be said."""
         exchange = self._exchange
-        if self.cut or self.slow:
-            return None
-        if exchange.down or exchange.inside.troubled:
+        if self.cut or self.slow or exchange.down or exchange.inside.troubled:
             return None
         if self.traps and any(trap.effect in COUNTED for trap in self.traps):
             return None
