@@ -114,8 +114,8 @@ class Member:
             self._shown, self._when = due, None if due is None else view.when(due)
         return self._when
 
-    def step(self, now: datetime) -> bool:
-        """Let the node do what it has to do, if it has; whether it had."""
+    def step(self, now: datetime, store: LocalStore) -> bool:
+        """Let the node do what it has to do, if it has; whether that may matter to anybody at this instant."""
         node, view = self.node, self.view
         if not (self.session.inbox or self.executor.pending):
             if (
@@ -130,8 +130,15 @@ class Member:
                     node.passed(now if view is None else self._reading)
                 self._rests = now
                 return False
+        news = store.news
         node.step(now if view is None else view.now())
-        return True
+        if store.news != news or self.session.inbox or self.executor.pending:
+            return True
+        due = self.next_due(now)
+        if due is not None and due <= now:
+            return True
+        self._rests = now
+        return False
 
 
 Program = Generator[Member, None, None]
@@ -166,7 +173,7 @@ class Flow:
             if now != before:  # a worker may move a frozen clock
                 before, idle = now, 0
             for member in members:
-                active, executor = member.step(now), member.executor
+                active, executor = member.step(now, self.store), member.executor
                 if executor.turn(now):
                     active = True
                 while executor.wants_loop:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pgjobs.adapters.callers.kinds import checked, kind_of
 from pgjobs.adapters.signals import ENDING, TELL_NOTHING, due_of, ends_own_runs, signals_of, silent
-from pgjobs.effects import Effect
+from pgjobs.effects import Effect, Poll
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
 
@@ -29,6 +29,8 @@ class LocalStore:
         """How often an effect did what only polls tell, or failed and may have."""
         self.ends = 0
         """How often an effect may have ended runs, each of which leaves room under a limit."""
+        self.news = 0
+        """How often an effect did anything at all that others may notice."""
         self.troubled = False
         """Whether effects may fail or be slow, for a test has it so: then no poll is left out."""
         self.learners: list[list[datetime]] = []
@@ -40,10 +42,12 @@ class LocalStore:
             answer = self.carry_out(effect)
         except StoreError:
             self.silent += 1
+            self.news += 1
             raise
         if type(effect) not in TELL_NOTHING:
-            if silent(effect, answer):
-                self.silent += 1
+            hidden = silent(effect, answer)
+            self.silent += hidden
+            self.news += hidden or type(effect) is not Poll
             if type(effect) in ENDING and answer:
                 self.ends += 1
             if self.learners and (due := due_of(effect, answer)) is not None:

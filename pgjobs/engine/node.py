@@ -421,16 +421,11 @@ class Node:
         if polled.lost:
             self.runs.lose(polled.lost, effect.held)
 
-    def _tells_nothing(self, polled: Polled) -> bool:
-        """Whether no queue would do anything at once for this answer."""
-        return not (
-            self._awake
-            or polled.staged
-            or polled.ready
-            or polled.lost
-            or polled.controls != self._controls
-            or any(queue.full for queue in self.queues.values())
-        )
+    def _tells_nothing(self, polled: Polled, now: datetime) -> bool:
+        """Whether no queue would do anything at ``now`` for this answer."""
+        if polled.staged or polled.ready or polled.lost or polled.controls != self._controls:
+            return False
+        return all(queue.waits(now) for queue in self._awake.values())
 
     def _feed(self, name: str) -> None:
         if name not in self.queues and self._others is not None:

@@ -84,10 +84,13 @@ class QueueDuty:
         self._limits = Limits(effective.rate_limit, effective.global_concurrency)
         self._limited = self._limits != UNLIMITED
 
-    @property
-    def full(self) -> bool:
-        """Whether a claim waits for runs of others to end."""
-        return self._full
+    def waits(self, now: datetime) -> bool:
+        """Whether it claims nothing now, also when it hears that runs of other nodes may have ended."""
+        if self.asleep or self._claiming is not None:
+            return True
+        if self._unsure is not None:
+            return False
+        return self.demand == 0 or (self._opens_at is not None and self._opens_at > now)
 
     def feed(self) -> None:
         """There may be available jobs."""

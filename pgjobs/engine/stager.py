@@ -36,7 +36,7 @@ class Stager:
     def __init__(
         self,
         renew: Callable[[Effect[Any], Callable[[Any], bool], datetime], None],
-        nothing: Callable[[Polled], bool],
+        nothing: Callable[[Polled, datetime], bool],
         found: Callable[[Poll, Polled, datetime], None],
         held: Callable[[], tuple[tuple[int, str], ...]],
         queues: Callable[[], tuple[str, ...]],
@@ -129,9 +129,8 @@ class Stager:
         if self._floor is not None or self._insight is None or self._last is None:
             return
         found = self._insight.changes()
-        if found is None or found != self._seen:
-            self.doubt(now)
-        elif self._ended is not None and self._may_have_ended(now):
+        changed = found is None or found != self._seen
+        if changed or (self._ended is not None and self._may_have_ended(now)):
             self.doubt(now)
         else:
             for due in self._insight.dues():
@@ -223,7 +222,7 @@ class Stager:
         if self._due is not None and self._due <= now:
             self._due = None
         poll = Poll(lifecycle.stage(now), STAGE_LIMIT, self._queues(), self._held())
-        self._renew(poll, self._nothing, now)
+        self._renew(poll, lambda polled: self._nothing(polled, now), now)
 
     def _anchored(self, now: datetime) -> datetime:
         """From where marks are counted: a poll that comes just after its mark does not shift the next."""

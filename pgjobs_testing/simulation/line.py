@@ -23,6 +23,7 @@ from pgjobs_testing.simulation.traps import (
     CRASH_AFTER,
     CRASHES,
     LATE,
+    NAMES,
     CutOffError,
     Trap,
     error_of,
@@ -144,7 +145,7 @@ class Line(LocalSession):
 
     def at_once(self, effect: Effect[Any], expected: Callable[[Any], bool]) -> Done | None:
         """Submit an effect; its end, where that is there already and the answer is as expected."""
-        if self.dead or self.traps or self.changes() is None:
+        if self.dead or not self._lets_through(effect):
             self.submit(effect)
             return None
         done = self._outcome(effect)
@@ -172,6 +173,15 @@ class Line(LocalSession):
             raise self._cut_off()
 
     # Its means
+
+    def _lets_through(self, effect: Effect[Any]) -> bool:
+        """Whether nothing befalls the effect on its way. Of polls and claims nobody leaves out any while
+        something else does, so they are answered one by one then, too."""
+        if not self.traps and self.changes() is not None:
+            return True
+        if self.cut or self.slow or NAMES.get(type(effect)) in COUNTED:
+            return False
+        return not any(trap.takes(effect) for trap in self.traps)
 
     def _sprung(self, effect: Effect[Any]) -> Trap | None:
         for trap in self.traps:
