@@ -18,6 +18,7 @@ from pgjobs.rules.lifecycle import Change, Settlement
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.selection import Selection
+from pgjobs.rules.swift import swift
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -28,6 +29,7 @@ class Effect(Generic[T_co]):
     __slots__ = ()
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Insert(Effect[list[Job]]):
     """Store new jobs, all or none; the answer is in the order given. Tells listeners of the queues.
@@ -40,6 +42,7 @@ class Insert(Effect[list[Job]]):
     now: datetime
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Claim(Effect[list[Job]]):
     """Apply ``change`` to the first ``demand`` of ``selection`` in claim order; the answer is in it."""
@@ -49,6 +52,7 @@ class Claim(Effect[list[Job]]):
     change: Change
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class ClaimWithin(Effect["Claimed"]):
     """As ``Claim``, of one queue and within ``limits``, which hold over all who claim so.
@@ -64,6 +68,7 @@ class ClaimWithin(Effect["Claimed"]):
     limits: Limits
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """The answer to ``ClaimWithin``: ``jobs`` in claim order, and how the limits stand after it.
@@ -77,6 +82,7 @@ class Claimed:
     running: int
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Settle(Effect[list[bool]]):
     """Apply each settlement whose fence holds; say for each, in order, whether it did.
@@ -88,6 +94,7 @@ class Settle(Effect[list[bool]]):
     settlements: tuple[Settlement, ...]
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Transition(Effect[list[Job]]):
     """Apply ``change`` to every job of ``selection`` that may leave its state by it, up to ``limit``.
@@ -110,6 +117,7 @@ class Delete(Effect[list[Job]]):
     limit: int
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Find(Effect[list[Job]]):
     """Read jobs by ``order_by`` (a column, "-column" for descending), then id, up to ``limit``.
@@ -171,6 +179,7 @@ class Windows(Effect[dict[str, Window]]):
     """Read what rate limits remember, of every queue where that is anything."""
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Poll(Effect["Polled"]):
     """Look once at all that a node must know: the floor under every notification.
@@ -185,6 +194,7 @@ class Poll(Effect["Polled"]):
     held: tuple[tuple[int, str], ...] = ()
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Polled:
     """The answer to ``Poll``: ``staged`` in order of ``scheduled_at``, then id."""

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from pgjobs.effects import Effect
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.lifecycle import Change
+from pgjobs.rules.swift import swift
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Beat(Effect[None]):
     """``node`` lives at ``now``, and means to say so again every ``every``."""
@@ -32,6 +34,7 @@ class Leave(Effect[None]):
     node: str
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """When a node was last heard of."""
@@ -47,6 +50,7 @@ class Heartbeats(Effect[list[Heartbeat]]):
     """Read every heartbeat, by the node's name."""
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Who leads, and until when (exclusive). ``token`` grows each time that the lease changes hands."""
@@ -56,6 +60,7 @@ class Lease:
     until: datetime
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Lead(Effect[Lease]):
     """Take or renew the lease ``name`` for ``span``; the answer is the lease as it stands then.
@@ -74,6 +79,7 @@ class Leases(Effect[dict[str, Lease]]):
     """Read every lease, by its name."""
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Fence:
     """A lease that an effect depends on: held at ``now`` by ``node``, under ``token``."""
@@ -91,6 +97,7 @@ class Resign(Effect[None]):
     fence: Fence
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Rescue(Effect[list[Job]]):
     """Take executing jobs from nodes that are gone, up to ``limit``; the answer is what became of them.
@@ -107,6 +114,7 @@ class Rescue(Effect[list[Job]]):
     limit: int
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Pruned:
     """The answer to ``Prune``; ``oldest``: the earliest final state after ``until`` that is left."""
@@ -115,6 +123,7 @@ class Pruned:
     oldest: datetime | None
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Prune(Effect[Pruned]):
     """Delete jobs that reached a final state at ``until`` or earlier, the oldest first, up to ``limit``.

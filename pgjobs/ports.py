@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pgjobs.effects import Effect
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome
+from pgjobs.rules.swift import swift
 
 if TYPE_CHECKING:
     from pgjobs.worker import Worker
@@ -85,6 +86,7 @@ class Store(Protocol):
         ...
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Done:
     """An effect that ended: with its answer, or with the error that it met."""
@@ -94,6 +96,7 @@ class Done:
     error: Exception | None = None
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Signal:
     """A notification. Signals are hints: a lost, doubled or late one costs a poll interval at most.
@@ -184,6 +187,7 @@ class Run:
     then: Callable[[Finished, datetime], None] | None = None
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A run that ended, how, and when by the clock's ``monotonic``."""

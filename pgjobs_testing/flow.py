@@ -115,7 +115,7 @@ class Member:
         return self._when
 
     def step(self, now: datetime, store: LocalStore) -> bool:
-        """Let the node do what it has to do, if it has; whether that may matter to anybody at this instant."""
+        """Let the node do what it has to do, if it has; whether that may matter to anybody now."""
         node, view = self.node, self.view
         if not (self.session.inbox or self.executor.pending):
             if (

@@ -16,6 +16,7 @@ from typing import Any
 from pgjobs.plugins import Plugin
 from pgjobs.rules.job import Job, JobState, NewJob
 from pgjobs.rules.options import Queue
+from pgjobs.rules.swift import swift
 from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs.worker import Worker
 from pgjobs_testing import doing
@@ -30,6 +31,7 @@ SIMULATED = "simulation."
 """What is done to nodes from outside, which no telemetry tells: a crash, a suspension."""
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One event: when, on which node, what, to which job (its ordinal; 0 for none), and details.

@@ -27,6 +27,7 @@ from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome, Settlement
 from pgjobs.rules.schedule import later
 from pgjobs.rules.selection import OneOf, Selection
+from pgjobs.rules.swift import swift
 
 BATCH_LIMIT = 1_000
 """Outcomes saved by one statement; more wait for the next."""
@@ -37,6 +38,7 @@ PUT_OFF = timedelta(minutes=1)
 log = logging.getLogger("pgjobs")
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Ending:
     """A run's outcome on its way to the store.

@@ -21,6 +21,7 @@ from typing import Any
 from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, counter, revised
 from pgjobs.rules.jsonb import merged
 from pgjobs.rules.schedule import later
+from pgjobs.rules.swift import swift
 from pgjobs.rules.unique import fingerprint_of
 
 A, S, E, R, C, D, X, P = (
@@ -80,6 +81,7 @@ def sources(event: Event) -> tuple[JobState, ...]:
     return TRANSITIONS[event][0]
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a run ended: the event for the job's row, and what is kept of the reason.
@@ -97,6 +99,7 @@ class Outcome:
     stacktrace: str | None = field(default=None, compare=False, repr=False)
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Change:
     """What an event writes to a row, the same for every row that it touches.
@@ -121,6 +124,7 @@ class Change:
         assert self.state in TRANSITIONS[self.event][1], f"{self.event} cannot reach {self.state}"
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """A change for one claim: it counts only while row ``id`` executes under ``token``.

@@ -13,8 +13,10 @@ from pgjobs.rules import ratelimit
 from pgjobs.rules.lifecycle import Change
 from pgjobs.rules.options import RateLimit
 from pgjobs.rules.ratelimit import Window
+from pgjobs.rules.swift import swift
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What holds over all nodes."""
@@ -26,6 +28,7 @@ class Limits:
 UNLIMITED = Limits()
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One claim's turn: it wants ``demand`` jobs, and finds ``window`` and ``running`` as they are.

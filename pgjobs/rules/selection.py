@@ -17,6 +17,7 @@ from pgjobs.rules.job import COLUMNS, Job, JobState
 from pgjobs.rules.jsonb import contains, normal_list, normal_object
 from pgjobs.rules.lifecycle import Event, sources
 from pgjobs.rules.schedule import earlier, instant
+from pgjobs.rules.swift import swift
 
 JSON_FIELDS = ("args", "meta", "errors")
 LIST_FIELDS = ("tags", "attempted_by")
@@ -27,6 +28,7 @@ FILTERS = COLUMNS
 _TICK = timedelta(microseconds=1)
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class OneOf:
     """The field equals one of ``values``; None stands for an empty column."""
@@ -50,6 +52,7 @@ class Contains:
         return contains(list(value) if isinstance(value, tuple) else value, self.part)
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class HasAll:
     """The list field has every one of ``values``."""
@@ -84,6 +87,7 @@ class AttemptsLeft:
 Condition = OneOf | Contains | HasAll | AtMost | AttemptsLeft
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The jobs that meet every condition; without any, all jobs."""

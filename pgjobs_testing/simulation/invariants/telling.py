@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.schedule import later
+from pgjobs.rules.swift import swift
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.ledger import Ledger
@@ -21,6 +22,7 @@ LATE = "pgjobs.job.late"
 Claim = tuple[int, str]
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """An outcome that counts: what it made of its job, and since when nobody has been told."""
