@@ -87,6 +87,8 @@ class Member:
     _shown: datetime | None = field(default=None, init=False)
     _when: datetime | None = field(default=None, init=False)
     _rests: datetime | None = field(default=None, init=False)
+    _till: datetime | None = field(default=None, init=False)
+    _news: int = field(default=0, init=False)
     _reading: datetime = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +130,7 @@ class Member:
             if due is None or due > now:
                 if node.leaves_out:
                     node.passed(now if view is None else self._reading)
-                self._rests = now
+                self._rests, self._till, self._news = now, due, store.news
                 return False
         news = store.news
         node.step(now if view is None else view.now())
@@ -137,8 +139,25 @@ class Member:
         due = self.next_due(now)
         if due is not None and due <= now:
             return True
-        self._rests = now
+        self._rests, self._till, self._news = now, due, news
         return False
+
+    def rests_till(self, now: datetime, news: int) -> datetime | None:
+        """As ``next_due``, which need not be asked again where the member came to rest at ``now``, and nothing
+        has happened since."""
+        view = self.view
+        if (
+            self._rests is now
+            and self._news == news
+            and self.node.settled
+            and (view is None or view.version == self._version)
+        ):
+            return self._till
+        return self.next_due(now)
+
+    def stir(self) -> None:
+        """What is around the node has changed, and it has not seen that."""
+        self._rests = None
 
 
 Program = Generator[Member, None, None]
@@ -191,12 +210,20 @@ class Flow:
 
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything will happen by itself."""
-        now, first = self.clock.now(), None
+        now, news, first = self.clock.now(), self.store.news, None
         for member in self._members:
-            for due in (member.next_due(now), member.executor.next_due()):
-                if due is not None and (first is None or due < first):
-                    first = due
+            due = member.rests_till(now, news)
+            if due is not None and (first is None or due < first):
+                first = due
+            due = member.executor.next_due()
+            if due is not None and (first is None or due < first):
+                first = due
         return first
+
+    def stir(self) -> None:
+        """What is around the nodes has changed, and they have not seen that."""
+        for member in self._members:
+            member.stir()
 
     def until(self, target: datetime) -> Program:
         """Everything up to and at ``target``, where the clock then stands: later if a worker moved it."""

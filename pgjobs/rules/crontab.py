@@ -189,6 +189,7 @@ def _refuse_what_never_comes(
 
 
 _Instants = list[datetime]
+_MINUTES = tuple(timedelta(minutes=minute) for minute in range(60))
 
 
 def _hours_of(
@@ -198,7 +199,7 @@ def _hours_of(
 
     First showings never go back from one hour to the next. Hours before ``after`` are left out.
     """
-    steps = [timedelta(minutes=minute) for minute in crontab.minutes]
+    steps = [_MINUTES[minute] for minute in crontab.minutes]
     started = False
     for day in _dates(crontab, _day(after, zone, -_FARTHEST), _day(until, zone, _FARTHEST)):
         if not started and _is_over(datetime.combine(day, _LAST_MINUTE), zone, after):

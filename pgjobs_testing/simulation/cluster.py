@@ -27,7 +27,7 @@ from pgjobs_testing.flow import Flow, Member, Program, VirtualExecutor
 from pgjobs_testing.simulation.line import Exchange, Line
 from pgjobs_testing.simulation.traps import CRASHES, Trap, name_of
 from pgjobs_testing.simulation.view import NodeClock
-from pgjobs_testing.timeline import Recorder, elapsed
+from pgjobs_testing.timeline import CLIENT, Recorder, elapsed
 
 
 class SimulationError(PgJobsError, RuntimeError):
@@ -288,38 +288,43 @@ class Cluster:
         if machine.line is not None:
             machine.line.slow = by
             self._tell_of_slowness(machine.line)
-        self._recorder.note("slow", name, f"by {elapsed(by)}")
+        self._befalls("slow", name, f"by {elapsed(by)}")
 
     def trap(self, name: str, trap: Trap) -> None:
         """What befalls the next effects of the process that is up; it is gone with it."""
         machine = self._machine(name)
         if machine.line is not None:
             machine.line.traps.append(trap)
-            self._recorder.note("trap", name, trap.told)
+            self._befalls("trap", name, trap.told)
 
     # What is done to what they share
 
     def drop_notifications(self, dropped: bool) -> None:
         """Whether every signal to every node is lost."""
         self.store.mute = dropped
-        self._recorder.note("drop" if dropped else "deliver", detail="notifications")
+        self._befalls("drop" if dropped else "deliver", detail="notifications")
 
     def delay_notifications(self, by: timedelta) -> None:
         """Every signal to every node is late by so much."""
         self.store.delay = by
-        self._recorder.note("delay", detail=f"notifications by {elapsed(by)}")
+        self._befalls("delay", detail=f"notifications by {elapsed(by)}")
 
     def double_notifications(self, doubled: bool) -> None:
         """Whether every signal to every node comes twice."""
         self.store.doubled = doubled
-        self._recorder.note("double" if doubled else "single", detail="notifications")
+        self._befalls("double" if doubled else "single", detail="notifications")
 
     def database(self, *, up: bool) -> None:
         """Whether the store is there, for nodes and clients."""
         self.store.down = not up
-        self._recorder.note("up" if up else "down", detail="the database")
+        self._befalls("up" if up else "down", detail="the database")
 
     # Its means
+
+    def _befalls(self, event: str, name: str = CLIENT, detail: str = "") -> None:
+        """Something has changed between nodes and the store."""
+        self._flow.stir()
+        self._recorder.note(event, name, detail)
 
     def _start(self, name: str, machine: _Machine) -> None:
         make, own = self._make, self._names.new(name, machine.incarnation)
@@ -375,7 +380,7 @@ class Cluster:
         machine.cut = cut
         if machine.line is not None:
             machine.line.cut = cut
-        self._recorder.note("partition" if cut else "heal", name)
+        self._befalls("partition" if cut else "heal", name)
 
     def _gather(self) -> None:
         self._flow.members = [
