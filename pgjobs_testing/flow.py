@@ -143,8 +143,8 @@ class Member:
         return False
 
     def rests_till(self, now: datetime, news: int) -> datetime | None:
-        """As ``next_due``, which need not be asked again where the member came to rest at ``now``, and nothing
-        has happened since."""
+        """As ``next_due``, which need not be asked again where the member came to rest at ``now`` and
+        nothing has happened since."""
         view = self.view
         if (
             self._rests is now

@@ -153,7 +153,9 @@ class Recurring:
         if not self._awake:
             return None
         first = self.leader.next_due(now)
-        acts = self._elide or self.leader.leads(now)  # who does not lead has but to ask for the lease
+        acts = self._elide or self.leader.leads(
+            now
+        )  # who does not lead has but to ask for the lease
         for name, duty in self._duties.items() if acts else ():
             due = duty.next_due(now)
             if due is not None and name in self._broken:

@@ -220,8 +220,8 @@ UNIQUENESS = (
         (
             Edit(
                 "adapters/memory/jobs.py",
-                "    rule = new.unique\n    found = ()",
-                "    rule = new.unique if single else None\n    found = ()",
+                "    rule = new.unique\n    if rule is None:",
+                "    rule = new.unique if single else None\n    if rule is None:",
             ),
             Edit(
                 "adapters/memory/jobs.py",
@@ -427,8 +427,8 @@ UNIQUENESS = (
         (
             Edit(
                 "adapters/memory/jobs.py",
-                "job = next((job for job in found if rule is not None and rule.counts(job, now)), None)",
-                "job = next((job for job in reversed(found) if rule and rule.counts(job, now)), None)",
+                "job = next((job for job in rows.group(rule.fingerprint) if",
+                "job = next((job for job in reversed([*rows.group(rule.fingerprint)]) if",
             ),
         ),
         (
