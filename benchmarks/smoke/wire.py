@@ -65,6 +65,9 @@ def tapped() -> Iterator[Wire]:
             connection = connect(*given, **options)
             file = files.enter_context(tempfile.TemporaryFile())
             connection.pgconn.trace(file.fileno())
+            files.callback(
+                connection.pgconn.untrace
+            )  # or whoever gets that number next is written to
             wire.traces.append(file.fileno())
             return connection
 
