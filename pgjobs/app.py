@@ -284,7 +284,7 @@ class PgJobs(Calls):
 
     def runtime(self) -> Runtime:
         """The outside that this instance uses now: its own, or that of a test run."""
-        if self.opens_database and (instead := captured(self)) is not None:
+        if (instead := captured(self)) is not None:
             return instead
         if self._own is None:
             with self._lock:

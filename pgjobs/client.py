@@ -117,7 +117,7 @@ class Client:
     queues: Mapping[str, Queue]
 
     def insert(self, job: object) -> Program[Job]:
-        (stored,) = yield from self.insert_all((job,))
+        (stored,) = yield from self._insert((_checked(job),))
         return stored
 
     def insert_all(self, jobs: Iterable[object]) -> Program[list[Job]]:
@@ -128,6 +128,9 @@ class Client:
         new = tuple(map(_checked, jobs))
         if not new:
             return []
+        return (yield from self._insert(new))
+
+    def _insert(self, new: tuple[NewJob, ...]) -> Program[list[Job]]:
         stored: list[Job] = yield effects.Insert(new, self.clock.now())
         if any(map(self.telemetry.wanted, INSERTED)):
             for job, asked in zip(stored, new, strict=True):

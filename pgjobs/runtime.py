@@ -137,4 +137,4 @@ def captured_clock() -> Clock | None:
 
 def captured(app: PgJobs) -> Runtime | None:
     """The runtime that a test run gives to this instance, if there is one."""
-    return None if _hook is None else _hook(app)
+    return None if _hook is None or not app.opens_database else _hook(app)

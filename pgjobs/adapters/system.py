@@ -76,16 +76,16 @@ class SystemRng:
 
     def __init__(self) -> None:
         import random
-        import uuid
 
         self._random = random.Random(os.urandom(32))
-        self._uuid4 = uuid.uuid4
 
     def random(self, label: str) -> float:
         return self._random.random()
 
     def token(self, label: str) -> str:
-        return str(self._uuid4())
+        """A UUID of version 4, as ``uuid4`` makes it, without an object for it."""
+        digits = os.urandom(16).hex()
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def node_name() -> str:

@@ -42,7 +42,7 @@ class Heart:
         self._node, self._beaten = node, beaten
         self._submit, self._renew = submit, renew
         self._patience = patience
-        self._every = every
+        self._every, self._too_old = every, TOO_OLD * every
         self._elide = elide
         self._started: datetime | None = None
         self._due: datetime | None = None
@@ -60,7 +60,7 @@ class Heart:
         """Whether the node may claim: the store has a heartbeat that is not old."""
         if self._beat is None:
             return False
-        return self._elide or now - self._beat <= TOO_OLD * self._every
+        return self._elide or now - self._beat <= self._too_old
 
     def judges_from(self, now: datetime) -> datetime | None:
         """When the silence of others tells something; None while this node is silent itself.

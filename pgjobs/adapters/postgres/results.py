@@ -5,6 +5,7 @@ This module imports psycopg, as do all that are needed only where there is a con
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,14 +21,20 @@ _BINARY_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 def rows_of(result: pq.abc.PGresult) -> list[Row]:
     """The rows of a result in binary format, with instants in UTC."""
-    transformer = Transformer(_PLAIN)
+    transformer = _reader.plain
+    try:
+        return _loaded(transformer, result)
+    except DataError:  # an instant that Python does not have, in a row made elsewhere
+        return _loaded(Transformer(_CLIPPING), result)
+
+
+def _loaded(transformer: Any, result: pq.abc.PGresult) -> list[Row]:
     transformer.set_pgresult(result)
     try:
-        return transformer.load_rows(0, result.ntuples, tuple)
-    except DataError:  # an instant that Python does not have, in a row made elsewhere
-        transformer = Transformer(_CLIPPING)
-        transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, tuple)
+        found: list[Row] = transformer.load_rows(0, result.ntuples, tuple)
+        return found
+    finally:
+        transformer.set_pgresult(None)  # it is kept, and the result is not
 
 
 class _Clipping(Loader):
@@ -59,3 +66,13 @@ class _Context:
 
 
 _PLAIN, _CLIPPING = _Context(clipping=False), _Context(clipping=True)
+
+
+class _Reader(threading.local):
+    """Reads the rows of one thread: to find a loader for each column takes as long as to read a few rows."""
+
+    def __init__(self) -> None:
+        self.plain = Transformer(_PLAIN)
+
+
+_reader = _Reader()
