@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.smoke import python
 from benchmarks.smoke.bounds import Found
 from benchmarks.smoke.stepped import Stepped, smoke
-from pgjobs import MemoryStore, PgJobs, Queue
+from pgjobs import Job, MemoryStore, PgJobs, Queue, Worker, worker
 from pgjobs_testing import harness
 from pgjobs_testing.stores import MemorySource
 
@@ -36,19 +38,27 @@ def tests() -> list[Found]:
     source = MemorySource()
     app = PgJobs("postgresql://nowhere.invalid/smoke-memory")
 
-    def one() -> None:
+    @worker(name="smoke on a loop")
+    async def on_a_loop(job: Job) -> None:
+        """Do nothing."""
+
+    def one(each: Worker[..., Any] = smoke) -> None:
         with harness(source=source) as jobs:
-            app.insert(smoke.new({"i": 1}))
-            jobs.assert_enqueued(worker=smoke, args={"i": 1})
+            app.insert(each.new({"i": 1}))
+            jobs.assert_enqueued(worker=each, args={"i": 1})
             assert jobs.drain_queue("default") == {"completed": 1}
+
+    def one_on_a_loop() -> None:
+        one(on_a_loop)
 
     def empty() -> None:
         with harness(source=source):
             pass
 
-    for each in (one, empty) * 2:
+    for each in (one, one_on_a_loop, empty) * 2:
         each()
     found = {"one test, in memory: calls": python.calls(one)}
+    found["one test, in memory, on a loop: calls"] = python.calls(one_on_a_loop)
     found["a test without jobs, in memory: calls"] = python.calls(empty)
     with harness(source=source, plugins=[]) as jobs:
         app.insert(smoke.new())

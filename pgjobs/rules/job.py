@@ -198,10 +198,12 @@ def made(*values: Any) -> Job:
 
 def revised(job: Job, changes: Mapping[str, Any]) -> Job:
     """``dataclasses.replace``, but fast."""
-    values = list(_values(job))
+    new: Any = _Open(*_values(job))
     for name, value in changes.items():
-        values[_PLACE[name]] = value
-    return made(*values)
+        setattr(new, name, value)
+    new.__class__ = Job
+    found: Job = new
+    return found
 
 
 def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, due: datetime) -> Job:
@@ -233,19 +235,17 @@ def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, due: 
 
 def unshared(job: Job) -> Job:
     """A copy that shares with ``job`` nothing that can be changed: its args are its own, and its flag."""
-    values = list(_values(job))
-    values[_ARGS], values[_META] = copied(job.args), copied(job.meta) if job.meta else {}
+    new: Any = _Open(*_values(job))
+    new.args, new.meta = copied(job.args), copied(job.meta) if job.meta else {}
     if job.errors:
-        values[_ERRORS] = tuple(map(copied, job.errors))
-    values[_CANCELLED] = CancelFlag()
-    return made(*values)
+        new.errors = tuple(map(copied, job.errors))
+    new.cancelled = CancelFlag()
+    new.__class__ = Job
+    found: Job = new
+    return found
 
 
 _values = attrgetter(*_Open.__slots__)
-_PLACE = {name: place for place, name in enumerate(_Open.__slots__)}
-_ARGS, _META, _ERRORS, _CANCELLED = (
-    _PLACE[name] for name in ("args", "meta", "errors", "cancelled")
-)
 
 
 COLUMNS = (
