@@ -207,7 +207,7 @@ def _hours_of(
         offset = _steady_offset(day, zone)
         for hour in crontab.hours:
             wall = datetime.combine(day, time(hour))
-            if not started and _is_over(wall.replace(minute=59), zone, after):
+            if not started and _is_over(wall.replace(minute=59), zone, after, offset):
                 continue
             started = True
             if offset is None:
@@ -234,13 +234,20 @@ def _dates(crontab: Crontab, begin: date, end: date) -> Iterator[date]:
                     yield day
 
 
-def _is_over(wall: datetime, zone: tzinfo, after: datetime) -> bool:
-    """Whether neither ``wall`` nor any earlier wall time is shown, or made up for, past ``after``."""
-    shown = wall.replace(tzinfo=zone)
-    first, second = shown.utcoffset(), shown.replace(fold=1).utcoffset()
-    assert first is not None and second is not None
+def _is_over(
+    wall: datetime, zone: tzinfo, after: datetime, offset: timedelta | None = None
+) -> bool:
+    """Whether neither ``wall`` nor any earlier wall time is shown, or made up for, past ``after``.
+
+    ``offset`` is that of all wall times of its day, where it is known.
+    """
+    if offset is None:
+        shown = wall.replace(tzinfo=zone)
+        first, second = shown.utcoffset(), shown.replace(fold=1).utcoffset()
+        assert first is not None and second is not None
+        offset = min(first, second)
     try:
-        return (wall - min(first, second)).replace(tzinfo=UTC) <= after
+        return (wall - offset).replace(tzinfo=UTC) <= after
     except OverflowError:
         return False
 

@@ -266,6 +266,17 @@ class Play:
         for staff in self._staffs:
             staff.close()
 
+    def dissolve(self) -> None:
+        """Let go of everything, once nobody looks at the play any more.
+
+        It holds itself in circles. What hangs on them would wait for the garbage collector, which takes
+        several times as long for it; real workers may still hold some of it.
+        """
+        if self.stage is None:
+            for part in (self.overseer, self.recorder, self.cluster, self):
+                if part is not None:
+                    vars(part).clear()
+
     def _run(self) -> None:
         try:
             self.begin()

@@ -72,7 +72,9 @@ def replay(
     if compared and scenario.trace is not None:
         failures += trace_failures(scenario.trace, trace, source)
     marks = () if play.overseer is None else play.overseer.marks
-    return Replay(scenario, store_name, trace, tuple(failures), play.endless, play.alarm, marks)
+    made = Replay(scenario, store_name, trace, tuple(failures), play.endless, play.alarm, marks)
+    play.dissolve()
+    return made
 
 
 def store_difference(one: Replay, other: Replay, source: Source) -> Failure | None:
