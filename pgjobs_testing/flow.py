@@ -85,15 +85,13 @@ class Member:
     view: View | None = None
     _version: int = field(init=False)
     _shown: datetime | None = field(default=None, init=False)
-    _when: datetime | None = field(default=None, init=False)
     _rests: datetime | None = field(default=None, init=False)
     _till: datetime | None = field(default=None, init=False)
-    _news: int = field(default=0, init=False)
-    _reading: datetime = field(init=False)
+    _news: int = field(default=-1, init=False)
 
     def __post_init__(self) -> None:
         if self.view is not None:
-            self._version, self._reading = self.view.version, self.view.now()
+            self._version = self.view.version
 
     def now(self, now: datetime) -> datetime:
         """What the node's clock shows at ``now``."""
@@ -105,16 +103,16 @@ class Member:
         if not node.settled:
             self._rests = None
         if view is None:
-            return node.next_due(now)
+            self._till = node.next_due(now)
+            return self._till
         if view.version != self._version:
             node.doubt(view.before(self._version))
             self._version = view.version
-            self._shown = self._when = self._rests = None
-        self._reading = reading = view.now()
-        due = node.next_due(reading)
+            self._shown = self._till = self._rests = None
+        due = node.next_due(view.now())
         if due is not self._shown:  # the node gives the same one until something happens to it
-            self._shown, self._when = due, None if due is None else view.when(due)
-        return self._when
+            self._shown, self._till = due, None if due is None else view.when(due)
+        return self._till
 
     def step(self, now: datetime, store: LocalStore) -> bool:
         """Let the node do what it has to do, if it has; whether that may matter to anybody now."""
@@ -126,11 +124,11 @@ class Member:
                 and (view is None or view.version == self._version)
             ):
                 return False  # only what is asked of it makes it due again at this instant
-            due = self.next_due(now)
+            due = self.rests_till(now, store.news)
             if due is None or due > now:
                 if node.leaves_out:
-                    node.passed(now if view is None else self._reading)
-                self._rests, self._till, self._news = now, due, store.news
+                    node.passed(now if view is None else view.now())
+                self._rests, self._news = now, store.news
                 return False
         news = store.news
         node.step(now if view is None else view.now())
@@ -139,25 +137,25 @@ class Member:
         due = self.next_due(now)
         if due is not None and due <= now:
             return True
-        self._rests, self._till, self._news = now, due, news
+        self._rests, self._news = now, news
         return False
 
     def rests_till(self, now: datetime, news: int) -> datetime | None:
-        """As ``next_due``, which need not be asked again where the member came to rest at ``now`` and
-        nothing has happened since."""
-        view = self.view
+        """As ``next_due``, which need not be asked again where nothing has happened since the member came to
+        rest, and no time that passed can tell it anything."""
+        node, view = self.node, self.view
         if (
-            self._rests is now
-            and self._news == news
-            and self.node.settled
+            self._news == news
+            and node.settled
             and (view is None or view.version == self._version)
+            and (self._rests is now or not node.awaits_marks)
         ):
             return self._till
         return self.next_due(now)
 
     def stir(self) -> None:
         """What is around the node has changed, and it has not seen that."""
-        self._rests = None
+        self._rests, self._news = None, -1
 
 
 Program = Generator[Member, None, None]

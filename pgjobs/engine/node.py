@@ -239,6 +239,11 @@ class Node:
             first = earliest(first, later(self._stop_at, GIVE_UP_AFTER))
         return first
 
+    @property
+    def awaits_marks(self) -> bool:
+        """Whether a mark of a poll that is left out tells something by coming: runs of others may have ended."""
+        return self.stager.awaits_ends
+
     def passed(self, now: datetime) -> None:
         """The node could have stepped at ``now`` and had nothing to do, but for polls left out."""
         self.stager.passed(now)

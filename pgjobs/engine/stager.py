@@ -118,6 +118,11 @@ class Stager:
         else:
             self._ended = self._insight.ends()
 
+    @property
+    def awaits_ends(self) -> bool:
+        """Whether runs of other nodes are waited for, and marks are left out meanwhile."""
+        return self._ended is not None
+
     def frees(self, now: datetime) -> bool:
         """Whether a poll that is left out in this very turn would have been answered before the next."""
         if self._insight is None or self._floor is not None or self._last is None:
