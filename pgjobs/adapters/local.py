@@ -123,14 +123,15 @@ class LocalSession:
 
     def _done(self, effect: Effect[Any]) -> Done:
         """Carry the effect out."""
-        before, ends, known = self._store.silent, self._store.ends, len(self._dues)
+        store = self._store
+        before, ends, known = store.silent, store.ends, len(self._dues)
         try:
-            done = Done(effect, self._store.run(effect))
+            done = Done(effect, store.run(effect))
         except StoreError as error:
             return Done(effect, error=error)
-        self._missed -= self._store.silent - before
-        if ends_own_runs(effect):
-            self._own_ends += self._store.ends - ends
+        self._missed -= store.silent - before
+        if store.ends != ends and ends_own_runs(effect):
+            self._own_ends += store.ends - ends
         del self._dues[known:]
         return done
 

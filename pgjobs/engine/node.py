@@ -241,7 +241,7 @@ class Node:
 
     @property
     def awaits_marks(self) -> bool:
-        """Whether a mark of a poll that is left out tells something by coming: runs of others may have ended."""
+        """Whether the time of a poll that is left out tells something: others' runs may have ended."""
         return self.stager.awaits_ends
 
     def passed(self, now: datetime) -> None:
@@ -331,10 +331,11 @@ class Node:
         if self._insight is None:
             self._submit(effect, owner)
             return
-        self._owners[id(effect)] = (effect, owner)
         done = self._insight.at_once(effect, expected)
-        if done is not None:
-            self._ended(done, now)
+        if done is None:
+            self._owners[id(effect)] = (effect, owner)
+        else:
+            self._answer(owner, done, now)
 
     def _take_in(
         self, items: Sequence[Done | Signal | Finished], now: datetime
@@ -355,6 +356,9 @@ class Node:
 
     def _ended(self, done: Done, now: datetime) -> None:
         _, owner = self._owners.pop(id(done.effect))
+        self._answer(owner, done, now)
+
+    def _answer(self, owner: Duty, done: Done, now: datetime) -> None:
         if not isinstance(owner, _PLAIN):
             self.recurring.stir()
         try:

@@ -148,8 +148,6 @@ class QueueDuty:
         return due
 
     def step(self, now: datetime) -> None:
-        if self.asleep:
-            return
         due = self.next_due(now)
         if due is None or due > now:
             return

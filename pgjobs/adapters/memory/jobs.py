@@ -128,7 +128,7 @@ def poll(tables: Tables, effect: effects.Poll) -> effects.Polled:
         staged.append((job.id, job.queue))
     return effects.Polled(
         staged=tuple(staged),
-        ready=tuple(queue for queue in effect.queues if rows.available.get(queue)),
+        ready=tuple([queue for queue in effect.queues if rows.available.get(queue)]),
         next_due=rows.due[0][0] if rows.due else None,
         lost=tuple(job_id for job_id, token in effect.held if not rows.holds(job_id, token)),
         controls=by_queue(tables),
