@@ -175,8 +175,8 @@ class Line(LocalSession):
     # Its means
 
     def _lets_through(self, effect: Effect[Any]) -> bool:
-        """Whether nothing befalls the effect on its way. Of polls and claims nobody leaves out any while
-        something else does, so they are answered one by one then, too."""
+        """Whether nothing befalls the effect on its way. Polls and claims are taken in turn while anything
+        at all befalls the node, as nobody leaves out any then."""
         if not self.traps and self.changes() is not None:
             return True
         if self.cut or self.slow or NAMES.get(type(effect)) in COUNTED:

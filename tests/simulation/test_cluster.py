@@ -18,6 +18,7 @@ from pgjobs.rules.options import Queue
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import SeededRng, VirtualClock
 from pgjobs_testing.simulation.cluster import Cluster, Make, SimulationError
+from pgjobs_testing.simulation.traps import Trap
 from pgjobs_testing.simulation.view import NodeClock
 from pgjobs_testing.timeline import Recorder
 from tests.engine.rig import ScriptedExecutor
@@ -192,6 +193,25 @@ def test_a_database_that_is_down_fails_for_clients_too():
         place.insert()
     place.cluster.database(up=True)
     place.insert()
+
+
+@pytest.mark.parametrize(
+    "befall",
+    [
+        lambda cluster: cluster.partition("a"),
+        lambda cluster: cluster.slow("a", timedelta(seconds=1)),
+        lambda cluster: cluster.trap("a", Trap("poll", "before")),
+        lambda cluster: cluster.database(up=False),
+    ],
+    ids=["partition", "slow", "trap", "outage"],
+)
+def test_what_befalls_a_node_at_rest_lets_it_poll_at_its_next_mark(befall):
+    place = Place("a")
+    place.advance(3.5)
+    rests_till = place.cluster.next_due()
+    assert rests_till is not None and rests_till > START + timedelta(seconds=4)
+    befall(place.cluster)
+    assert START + timedelta(seconds=4) == place.cluster.next_due()
 
 
 def test_with_notifications_dropped_a_job_waits_for_the_next_poll():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pgjobs.client import Client, drive
-from pgjobs.effects import Claim, Settle
+from pgjobs.effects import Claim, Poll, Settle
 from pgjobs.leading import Beat, Heartbeats, Leave
 from pgjobs.ports import Done, Signal
 from pgjobs.rules import lifecycle, selection
@@ -199,6 +199,31 @@ def test_while_the_database_is_down_an_effect_fails_for_that(place, how):
     place.exchange.down = False
     place.advance(1)
     assert [] == place.beating()
+
+
+@pytest.mark.parametrize(
+    "trap, at_once", [("", True), ("beat", False), ("any", False), ("settle", True), ("poll", True)]
+)
+def test_an_expected_answer_is_had_at_once_where_nothing_befalls_its_effect(place, trap, at_once):
+    if trap:
+        place.a.traps.append(Trap(trap, "before"))
+    beat = Beat("a#2", START, place.clock.now(), 10 * SECOND)
+    done = place.a.at_once(beat, lambda answer: answer is None)
+    assert (at_once, not at_once) == (done is not None, bool(place.a.inbox))
+
+
+@pytest.mark.parametrize("trap, at_once", [("", True), ("claim", False), ("settle", False)])
+def test_polls_are_taken_in_turn_while_a_trap_awaits_anything(place, trap, at_once):
+    if trap:
+        place.a.traps.append(Trap(trap, "before"))
+    poll = Poll(lifecycle.stage(place.clock.now()), 1, ())
+    assert at_once == (place.a.at_once(poll, lambda polled: not polled.staged) is not None)
+
+
+def test_an_answer_that_was_not_expected_is_taken_in_turn(place):
+    beat = Beat("a#2", START, place.clock.now(), 10 * SECOND)
+    assert place.a.at_once(beat, lambda _: False) is None
+    assert [Done(beat)] == place.a.collect()
 
 
 def test_an_answer_is_slow_and_its_effect_is_not(place):
