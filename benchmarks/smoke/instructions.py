@@ -62,7 +62,7 @@ def _begun(jobs: int) -> subprocess.Popen[str]:
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     return subprocess.Popen(
-        [*COMMAND, sys.executable, "-m", "benchmarks.smoke.workload", str(jobs)],
+        [*COMMAND, sys.executable, "-B", "-m", "benchmarks.smoke.workload", str(jobs)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
