@@ -124,7 +124,7 @@ class Member:
                 and (view is None or view.version == self._version)
             ):
                 return False  # only what is asked of it makes it due again at this instant
-            due = self.rests_till(now, store.news)
+            due = self.rests_till(now, store.pulse())
             if due is None or due > now:
                 if node.leaves_out:
                     node.passed(now if view is None else view.now())
@@ -140,7 +140,7 @@ class Member:
         self._rests, self._news = now, news
         return False
 
-    def rests_till(self, now: datetime, news: int) -> datetime | None:
+    def rests_till(self, now: datetime, news: int | None) -> datetime | None:
         """As ``next_due``, which need not be asked again where nothing has happened since the member came to
         rest, and no time that passed can tell it anything."""
         node, view = self.node, self.view
@@ -208,7 +208,7 @@ class Flow:
 
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything will happen by itself."""
-        now, news, first = self.clock.now(), self.store.news, None
+        now, news, first = self.clock.now(), self.store.pulse(), None
         for member in self._members:
             due = member.rests_till(now, news)
             if due is not None and (first is None or due < first):

@@ -56,6 +56,10 @@ class LocalStore:
             self.tell(effect, answer)
         return answer
 
+    def pulse(self) -> int | None:
+        """``news``, where it tells all; None while effects may fail or be slow."""
+        return None if self.troubled else self.news
+
     def tell(self, effect: Effect[Any], answer: Any) -> None:
         """Tell the listeners what an effect with this answer means to them."""
         if self._listeners:

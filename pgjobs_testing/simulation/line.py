@@ -61,6 +61,9 @@ class Exchange(LocalStore):
         self._order = count()
         self._under_way: list[tuple[datetime, int, Callable[[], None]]] = []
 
+    def pulse(self) -> int | None:
+        return None if self.inside.troubled else self.news
+
     def carry_out(self, effect: Effect[T]) -> T:
         if self.alarm is not None:
             raise self.alarm  # an instant that would never come to rest ends here

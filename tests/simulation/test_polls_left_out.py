@@ -233,10 +233,13 @@ SET_ASLEEP: Program = [
     *(("skew", "b", 14, 45), ("slow", "c", 17, 60)),
 ]
 """A node wakes to a clock that was set, and has nothing to do before the first slow answer."""
+FAILS_UNHEARD: Program = [("insert", "a", 0, 0), ("fail before", "a", 0, 1)]
+"""The store begins to fail while all nodes rest, and they learn of it at their next marks."""
 
 
 @given(PROGRAMS)
 @example(SET_ASLEEP)
+@example(FAILS_UNHEARD)
 @settings(max_examples=60)
 def test_the_same_happens_with_and_without_the_polls_that_are_left_out(program):
     every, few = played(program, polls=True), played(program, polls=False)
