@@ -6,6 +6,7 @@ is sent their answers. It is driven with or without an event loop, and decides t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +20,12 @@ from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import LivelockError, UnknownWorkerError, nearest
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Event, Outcome
-from pgjobs.rules.selection import OneOf, Selection
+from pgjobs.rules.selection import Selection
 from pgjobs.worker import Registry
+
+NAMED = 100
+"""Jobs of which a claim takes the first, where only those run that were there at first: so many are looked
+up by their ids for each of them."""
 
 REMEDY = "Let the worker come to an end, or bound the drain: limit=, with_recursion=False"
 
@@ -152,13 +157,17 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
     watch = Watch("in one drain", REMEDY)
     chosen, due = selection.claimable(plan.queue), selection.due(plan.until, plan.queue)
     yield from _stage(due, ports)
+    parts = deque([chosen])
     if not plan.recursion:
-        present = yield Find(chosen)
-        chosen = chosen.and_(OneOf("id", tuple(job.id for job in present)))
-    while plan.limit is None or len(done) < plan.limit:
-        job = yield from _next(chosen, due if plan.recursion else None, ports)
+        present = sorted((yield Find(chosen)), key=selection.claim_order)
+        ids = [job.id for job in present]
+        parts = deque(chosen.named(ids[at : at + NAMED]) for at in range(0, len(ids), NAMED))
+        chosen = chosen.named(ids)
+    while parts and (plan.limit is None or len(done) < plan.limit):
+        job = yield from _next(parts[0], due if plan.recursion else None, ports)
         if job is None:
-            break
+            parts.popleft()
+            continue
         if watch.asks:
             waiting = yield Count(chosen)
             watch.counted(waiting.get("", 0))

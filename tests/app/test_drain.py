@@ -25,6 +25,7 @@ from pgjobs import (
     UnknownWorkerError,
     worker,
 )
+from pgjobs.engine import drain as draining
 from pgjobs.rules.job import NewJob
 from tests.app.still import START, Heard, still
 
@@ -224,6 +225,25 @@ def test_jobs_that_jobs_insert_run_too_or_stay(drain: Drain, recursion: bool, ra
     jobs.insert(counting.new({"n": 3}))
     assert {"completed": len(ran)} == drain(jobs, with_recursion=recursion)
     assert ran == RAN
+
+
+def test_without_recursion_many_run_in_order_but_those_that_are_gone_by_then(
+    drain: Drain, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(draining, "NAMED", 2)
+    jobs, _ = still()
+
+    @worker(name="first")
+    def first(job):
+        jobs.cancel_job(made[6])
+        jobs.delete_all_jobs(id=[made[1].id, made[3].id])  # a whole part of those that are named
+        jobs.insert(note.new({"n": "late"}))
+
+    jobs.insert(first.new())
+    new = [note.new({"n": n}, priority=n % 2, queue="ab"[n % 2]) for n in range(9)]
+    made = jobs.insert_all(new)
+    assert {"completed": 7} == drain(jobs, with_recursion=False)
+    assert [0, 2, 4, 8, 5, 7] == RAN
 
 
 def test_without_recursion_a_job_runs_once_whatever_is_scheduled(drain: Drain):

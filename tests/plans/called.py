@@ -19,6 +19,7 @@ from pgjobs.effects import (
     Transition,
     Windows,
 )
+from pgjobs.engine.drain import NAMED
 from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.control import EVERY_QUEUE, Control
 from pgjobs.rules.job import WAITING, JobState
@@ -35,7 +36,7 @@ from tests.plans.promises import (
     Cases,
     There,
 )
-from tests.plans.tables import EXECUTING
+from tests.plans.tables import EXECUTING, QUEUES
 
 PAGE = 50
 """Jobs of one page of a list."""
@@ -263,22 +264,23 @@ REST: Cases = {
         heads=1,
         places=("engine/drain.py:_next:Claim",),
     ),
-    "drain: claim a job of any queue": Case(
+    f"drain: claim a job of any of {QUEUES} queues": Case(
         lambda _: Claim(selection.claimable(None), 1, CLAIM),
-        ANY,
-        rest="what is available",
+        (STATES, KEY),
+        3 * QUEUES + 3,
+        200,
+        heads=2 * QUEUES + 2,
         places=("engine/drain.py:_next:Claim",),
     ),
     "drain: claim a job of those that were there": Case(
         lambda there: Claim(
-            selection.claimable("default").and_(
-                OneOf("id", tuple(job.id for job in there.waiting))
-            ),
+            selection.claimable("default").named([job.id for job in there.waiting[:NAMED]]),
             1,
             CLAIM,
         ),
-        ANY,
-        rest="what is available in the queue",
+        (KEY,),
+        NAMED + 2,
+        4 * NAMED + 50,
         places=("engine/drain.py:_next:Claim",),
     ),
     "drain: settle a job": Case(

@@ -23,6 +23,8 @@ Connection = psycopg.Connection[Any]
 EXECUTING = 400
 """Jobs that execute, whatever else is there: half in the name of nodes that are gone."""
 NODES = 20
+QUEUES = 11
+"""Queues that have jobs."""
 GROUP = "always"
 """A fingerprint with a long history: one of fifty rows has it, all but one of them finished."""
 SPAN = timedelta(days=365)

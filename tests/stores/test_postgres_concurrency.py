@@ -31,13 +31,15 @@ def together(*functions):
         return list(pool.map(begin, functions))
 
 
-def test_four_claimers_of_two_thousand_jobs_never_get_one_twice(postgres):
-    insert(postgres, *[new(priority=n % 4) for n in range(2_000)])
+@pytest.mark.parametrize("count,queue,demand", [(2_000, "q0", 37), (300, None, 1)])
+def test_four_claimers_of_many_jobs_never_get_one_twice(postgres, count, queue, demand):
+    queues = 7 if queue is None else 1
+    insert(postgres, *[new(priority=n % 4, queue=f"q{n % queues}") for n in range(count)])
 
     def claimer(name):
         def run():
             taken: list[int] = []
-            while batch := claim(postgres, f"{name}-{len(taken)}", demand=37):
+            while batch := claim(postgres, f"{name}-{len(taken)}", queue=queue, demand=demand):
                 assert sorted(batch, key=claim_order) == batch
                 taken += ids(batch)
             return taken
@@ -46,7 +48,7 @@ def test_four_claimers_of_two_thousand_jobs_never_get_one_twice(postgres):
 
     taken = together(*map(claimer, "abcd"))
     assert {1} == set(Counter(job_id for one in taken for job_id in one).values())
-    assert 2_000 == sum(map(len, taken))
+    assert count == sum(map(len, taken))
 
 
 def test_one_outcome_counts_when_two_nodes_settle_the_same_claims(postgres):

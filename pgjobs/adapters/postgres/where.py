@@ -81,6 +81,51 @@ def at_head(selection: Selection, names: Names, parameters: Parameters) -> tuple
     return f"{inside} AND {where(rest, names, parameters)}", HEAD_ORDER
 
 
+def first_of_every_queue(selection: Selection, names: Names, parameters: Parameters) -> str | None:
+    """A query of the first job of one state over all queues, locked, from the heads of their indexes.
+
+    None where a queue or jobs are named. The queues are found in the same index, from one to the
+    next, and sorted by their first jobs: that costs a few pages for each, and nothing for what waits
+    behind it. Then the first is locked, and no other: of a queue whose head is taken, the next.
+    """
+    state = _only(selection, "state")
+    if state is None or not {"queue", "id"}.isdisjoint(_fields(selection)):
+        return None
+    rest = Selection(
+        tuple(
+            condition
+            for condition in selection.conditions
+            if not (isinstance(condition, OneOf) and condition.field == "state")
+        )
+    )
+    only = f"(SELECT {literal(state)}::{names.state})"
+    condition = where(rest, names, parameters)
+
+    def following(queue: str) -> str:
+        return f"""SELECT queue FROM {names.jobs}
+      WHERE (state, queue) > ({only}, {queue}) AND state <= {only} ORDER BY {HEAD_ORDER} LIMIT 1"""
+
+    def head_of(queue: str) -> str:
+        return f"""SELECT id, priority, scheduled_at FROM {names.jobs}
+    WHERE (state, queue) >= ({only}, {queue}) AND (state, queue) <= ({only}, {queue}) AND {condition}
+    ORDER BY {HEAD_ORDER} LIMIT {up_to("1")}"""
+
+    return f"""SELECT first.id FROM (
+    WITH RECURSIVE found AS (
+      SELECT ({following("''")}) AS queue
+      UNION ALL
+      SELECT ({following("found.queue")}) FROM found WHERE found.queue IS NOT NULL
+    )
+    SELECT found.queue, head.* FROM found CROSS JOIN LATERAL ({head_of("found.queue")}) AS head
+    WHERE found.queue IS NOT NULL ORDER BY head.priority, head.scheduled_at, head.id
+  ) AS head CROSS JOIN LATERAL (
+    {head_of("head.queue")}
+    FOR UPDATE SKIP LOCKED
+  ) AS first
+  ORDER BY head.priority, head.scheduled_at, head.id
+  LIMIT 1"""
+
+
 def up_to(number: str) -> str:
     """The LIMIT ``number``, not shown to the planner, which then counts on a tenth of the rows.
 

@@ -29,7 +29,7 @@ from pgjobs.adapters.postgres.statement import (
     told,
 )
 from pgjobs.adapters.postgres.values import Parameters, array_text, instant_text, json_text
-from pgjobs.adapters.postgres.where import at_head, by_id, up_to, where
+from pgjobs.adapters.postgres.where import at_head, by_id, first_of_every_queue, up_to, where
 from pgjobs.rules import lifecycle
 from pgjobs.rules.job import COLUMNS, Job, JobState, NewJob, inserted_job
 from pgjobs.rules.lifecycle import Change, Event, Settlement
@@ -198,6 +198,11 @@ RETURNING {job_columns("job")}"""
 def chosen(effect: effects.Claim, names: Names, given: Parameters) -> str:
     """The part ``chosen``: what is to be claimed, locked."""
     selection = effect.selection.leaving(effect.change.event)
+    alone = first_of_every_queue(selection, names, given) if effect.demand == 1 else None
+    if alone is not None:
+        return f"""chosen AS MATERIALIZED (
+  {alone}
+)"""
     condition, order = at_head(selection, names, given) or (
         where(selection, names, given),
         "priority, scheduled_at, id",
