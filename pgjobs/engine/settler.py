@@ -43,8 +43,8 @@ log = logging.getLogger("pgjobs")
 class Ending:
     """A run's outcome on its way to the store.
 
-    ``again``: an earlier try may have been saved. ``refused``: it stands for an outcome that the
-    store refused.
+    ``again``: an earlier try may have been saved. ``refused`` is the outcome for which it stands, since the
+    store refused that one: also it may have been saved, by a try before.
     """
 
     run: Run
@@ -52,7 +52,7 @@ class Ending:
     settlement: Settlement
     at: float
     again: bool = False
-    refused: bool = False
+    refused: Ending | None = None
 
 
 class Settler:
@@ -136,10 +136,11 @@ class Settler:
         self._asked = 0
         for ending in known:
             row = rows.get(ending.settlement.id)
-            saved = row is not None and lifecycle.took_effect(
-                ending.settlement, ending.run.job, row
+            tried = (ending,) if ending.refused is None else (ending.refused, ending)
+            saved = (
+                None if row is None else next((each for each in tried if _shows(row, each)), None)
             )
-            self._saved(ending, saved, now)
+            self._saved(saved or ending, saved is not None, now)
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
         if isinstance(effect, Find):
@@ -150,9 +151,9 @@ class Settler:
         refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailableError)
         if refused and len(batch) > 1:
             self._size = max(1, len(batch) // 2)
-        elif refused and not batch[0].refused:
+        elif refused and batch[0].refused is None:
             failure = self._unsavable(batch[0], error, now)
-            batch = [replace(failure, again=batch[0].again, refused=True)]
+            batch = [replace(failure, again=batch[0].again, refused=batch[0])]
         elif refused:
             log.error(
                 "the outcome of job %d cannot be saved, not even as a failure; it is tried again in %s: %s",
@@ -166,3 +167,7 @@ class Settler:
             self._patience.lose(now)
             batch = [replace(ending, again=True) for ending in batch]
         self._waiting.extendleft(reversed(batch))
+
+
+def _shows(row: Job, ending: Ending) -> bool:
+    return lifecycle.took_effect(ending.settlement, ending.run.job, row)

@@ -214,6 +214,22 @@ def test_a_refused_outcome_that_was_tried_in_an_outage_before_is_saved_as_a_fail
     assert "could not be saved" in str(rig.job(job).last_error)
 
 
+@pytest.mark.parametrize("ends", ["ok", "cancel", "discard", "fail"])
+@pytest.mark.parametrize("refusals", [1, 3])
+def test_an_outcome_that_was_saved_unheard_and_then_refused_is_told_as_saved(
+    ends: str, refusals: int
+):
+    rig, store = rigged(Fault(Settle, "after", 1))
+    job = rig.insert(takes=5, ends=ends, max_attempts=1)
+    store.faults.append(Fault(Settle, "refuse", refusals))
+    rig.advance(600)
+    ended = rig.job(job)
+    assert [0, 0] == [fault.times for fault in store.faults]
+    assert "could not be saved" not in str(ended.last_error)
+    told = [moment.event for moment in rig.trace.moments if moment.ordinal]
+    assert ["insert", "start", str(ended.state)] == told
+
+
 def test_an_outcome_that_cannot_even_be_saved_as_a_failure_stops_nothing(
     caplog: pytest.LogCaptureFixture,
 ):
