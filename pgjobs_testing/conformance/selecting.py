@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Count, Delete, Find, FindIds
 from pgjobs.ports import Store
-from pgjobs.rules.job import COLUMNS, WAITING, Job, JobState
+from pgjobs.rules.job import COLUMNS, FINAL, WAITING, Job, JobState
 from pgjobs.rules.jsonb import contains, normal_list, normal_object
 from pgjobs.rules.selection import (
     FILTERS,
@@ -245,6 +245,23 @@ class Selecting:
         named = chosen.named([jobs[1].id, *found[1:3]])
         assert [jobs[2], jobs[3]] == store.run(Find(named))
         assert store.run(Count(named)) == {"": 2}
+
+    @pytest.mark.parametrize("state", sorted(FINAL))
+    def test_the_jobs_that_ended_last_are_read_page_by_page_and_those_without_an_instant_last(
+        self, store: Store, plant: Plant, state: JobState
+    ) -> None:
+        column = f"{state}_at"
+        stamps = [NOW, None, NOW - SECOND, NOW, NOW + SECOND, None, NOW - 2 * SECOND, NOW]
+        planted = plant([row(state, **{column: stamp}) for stamp in stamps])
+        plant([row(JobState.EXECUTING), row(JobState.AVAILABLE, **{column: NOW})])
+        chosen = Selection((OneOf("state", (state,)),))
+        expected = [planted[n] for n in (4, 0, 3, 7, 2, 6, 1, 5)]
+        for size in range(1, 10):
+            paged: list[Job] = []
+            while page := store.run(Find(chosen, f"-{column}", size, paged[-1] if paged else None)):
+                paged += page
+                assert len(paged) <= len(expected)
+            assert expected == paged
 
     def test_an_unknown_column_to_order_or_count_by_is_refused(self, store: Store) -> None:
         insert(store, new(), new())

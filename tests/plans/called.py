@@ -24,9 +24,10 @@ from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.control import EVERY_QUEUE, Control
 from pgjobs.rules.job import WAITING, JobState
 from pgjobs.rules.selection import AtMost, OneOf, Selection, filtered
-from pgjobs_testing.conformance.given import NOW
+from pgjobs_testing.conformance.given import NOW, row
 from tests.plans.daily import CLAIM, HELD
 from tests.plans.promises import (
+    COMPLETED,
     DAY,
     FINISHED,
     KEY,
@@ -169,8 +170,31 @@ LISTS: Cases = {
     ),
     "list the 50 jobs that completed last": Case(
         lambda _: Find(filtered({"state": "completed"}), "-completed_at", PAGE),
+        (COMPLETED,),
+        PAGE + 1,
+        150,
+        heads=2,
+        running=True,
+        places=FOUND,
+    ),
+    "list the 50 that completed before one": Case(
+        lambda _: Find(
+            filtered({"state": "completed"}),
+            "-completed_at",
+            PAGE,
+            row(JobState.COMPLETED, id=1, completed_at=NOW - 100 * DAY),
+        ),
+        (COMPLETED,),
+        PAGE + 2,
+        150,
+        heads=2,
+        running=True,
+        places=FOUND,
+    ),
+    "list the 50 jobs of any state that completed last": Case(
+        lambda _: Find(Selection(), "-completed_at", PAGE),
         ANY,
-        rest="what is completed",
+        rest="the table",
         places=FOUND,
     ),
     "list 50 jobs after one by scheduled_at": Case(

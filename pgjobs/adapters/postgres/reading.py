@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pgjobs import effects
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import job, job_columns
 from pgjobs.adapters.postgres.statement import Plan, single
 from pgjobs.adapters.postgres.values import Parameters
-from pgjobs.adapters.postgres.where import where
+from pgjobs.adapters.postgres.where import up_to, where
 from pgjobs.rules.errors import reject_unknown
-from pgjobs.rules.job import COLUMNS, Job, JobState
+from pgjobs.rules.job import COLUMNS, FINAL, Job, JobState
 from pgjobs.rules.selection import (
     INSTANT_FIELDS,
     INTEGER_FIELDS,
@@ -18,6 +20,7 @@ from pgjobs.rules.selection import (
     OneOf,
 )
 
+_ENDS = {f"{state}_at": OneOf("state", (state,)) for state in FINAL}
 EXECUTING = OneOf("state", (JobState.EXECUTING,))
 _SORTABLE = tuple(name for name in COLUMNS if name not in JSON_FIELDS)
 _COUNTABLE = ("state", "queue", "worker", *INTEGER_FIELDS)
@@ -31,6 +34,8 @@ def find(effect: effects.Find, names: Names) -> Plan[list[Job]]:
     parts = [where(effect.selection, names, given)]
     if effect.after is not None:
         parts.append(_behind(effect.after, column, down, given))
+    if down and effect.limit is not None and _ENDS.get(column) in effect.selection.conditions:
+        return _ended_last(effect, parts, column, names, given)
     order = f"{_sorted(column)}{' DESC' if down else ''} NULLS LAST, id"
     if column not in INSTANT_FIELDS or column in ("inserted_at", "scheduled_at"):
         order = order.replace(" NULLS LAST", "")  # never empty; and so indexes can give this order
@@ -43,6 +48,31 @@ def find(effect: effects.Find, names: Names) -> Plan[list[Job]]:
 SELECT {job_columns()} FROM {names.jobs}
 WHERE {" AND ".join(f"({part})" for part in parts)}
 ORDER BY {order} {limit}"""
+    return single(sql, given, lambda rows: [job(row) for row in rows])
+
+
+def _ended_last(
+    effect: effects.Find, parts: Sequence[str], column: str, names: Names, given: Parameters
+) -> Plan[list[Job]]:
+    """Of one final state, the jobs that reached it last: from the end of that state's own index.
+
+    Empty values come last here and first there, so that those are a query of their own: rows of
+    another's making, few, and sorted rather than sought by their ids. ``<=`` lets the index begin where
+    the page before has ended.
+    """
+    limit = up_to(given.number(effect.limit or 0))
+    condition = " AND ".join(f"({part})" for part in parts)
+    begins = ""
+    if effect.after is not None and (at := getattr(effect.after, column)) is not None:
+        begins = f" AND {column} <= {given.instant(at)}"
+    sql = f"""
+SELECT {job_columns("job")} FROM (
+  (SELECT * FROM {names.jobs} WHERE {condition} AND {column} IS NOT NULL{begins}
+  ORDER BY {column} DESC, id LIMIT {limit})
+  UNION ALL
+  (SELECT * FROM {names.jobs} WHERE {condition} AND {column} IS NULL ORDER BY id + 0 LIMIT {limit})
+) AS job
+ORDER BY {column} DESC NULLS LAST, id LIMIT {limit}"""
     return single(sql, given, lambda rows: [job(row) for row in rows])
 
 
