@@ -253,7 +253,7 @@ CLAIMING = (
         (
             Edit(
                 "engine/heart.py",
-                "return self._elide or now - self._beat <= TOO_OLD * self._every",
+                "return self._elide or now - self._beat <= self._too_old",
                 "return True",
             ),
         ),

@@ -196,8 +196,8 @@ SETTLING = (
         (
             Edit(
                 "engine/settler.py",
-                "        elif refused and not batch[0].refused:\n",
-                "        elif refused and batch[0].refused:\n",
+                "        elif refused and batch[0].refused is None:\n",
+                "        elif refused and batch[0].refused is not None:\n",
             ),
         ),
         (
@@ -266,14 +266,28 @@ SETTLING = (
         invariants=("outcome_told",),
     ),
     Ablation(
+        "an outcome that was saved unheard, and then refused, is told as late",
+        None,
+        "It is looked for as the failure that stands for it, and nobody hears how the job ended.",
+        (
+            Edit(
+                "engine/settler.py",
+                "tried = (ending,) if ending.refused is None else (ending.refused, ending)",
+                "tried = (ending,)",
+            ),
+        ),
+        ("test_an_outcome_that_was_saved_unheard_and_then_refused_is_told_as_saved",),
+        invariants=("outcome_told",),
+    ),
+    Ablation(
         "an outcome whose answer was lost is told to nobody",
         67,
         "It was saved, and telemetry never tells of it.",
         (
             Edit(
                 "engine/settler.py",
-                "            self._saved(ending, saved, now)\n",
-                "            if not saved:\n                self._saved(ending, saved, now)\n",
+                "            self._saved(saved or ending, saved is not None, now)\n",
+                "            if saved is None:\n                self._saved(ending, False, now)\n",
             ),
         ),
         ("test_an_outcome_whose_answer_was_lost_is_told_once_and_as_saved",),
