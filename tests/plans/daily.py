@@ -31,7 +31,7 @@ CLAIM = lifecycle.claim("node", "token", NOW)
 REPLACE = replace({"scheduled": ("args", "scheduled_at"), "available": True})
 MANY = 5_200
 """New jobs that take two statements. They come last: rows that were taken back leave their pages."""
-INSERTED = ("client.py:insert_all:Insert",)
+INSERTED = ("client.py:_insert:Insert",)
 SETTLED = ("engine/settler.py:step:Settle",)
 HELD = OneOf("state", (JobState.EXECUTING,))
 QUEUES = ("default", "q1", "none")
@@ -71,7 +71,8 @@ def _claiming(limits: Limits | None, heads: int) -> Case:
     counted = EXECUTING if limits is not None and limits.concurrency is not None else 0
     place = f"engine/queue.py:_claim:{'Claim' if limits is None else 'ClaimWithin'}"
     rows = 2 * BATCH + counted
-    more = () if limits is None else ("adapters/postgres/limits.py:_claimed:Claim",)
+    file, function = ("writing", "_claim_from") if limits is None else ("limits", "_claimed")
+    more = (f"adapters/postgres/{file}.py:{function}:Claim",)
     pages = 25 * BATCH + counted
     return Case(effect, (STATES, KEY), rows, pages, heads, places=(place, *more))
 

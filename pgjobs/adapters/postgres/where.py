@@ -82,9 +82,9 @@ def at_head(selection: Selection, names: Names, parameters: Parameters) -> tuple
 
 
 def first_of_every_queue(selection: Selection, names: Names, parameters: Parameters) -> str | None:
-    """A query of the first job of one state over all queues, locked, from the heads of their indexes.
+    """A query of the jobs of one state over all queues, of which the first alone is right and locked.
 
-    None where a queue or jobs are named. The queues are found in the same index, from one to the
+    Limit it to that. None where a queue or jobs are named. The queues are found in one index, from one to the
     next, and sorted by their first jobs: that costs a few pages for each, and nothing for what waits
     behind it. Then the first is locked, and no other: of a queue whose head is taken, the next.
     """
@@ -122,8 +122,7 @@ def first_of_every_queue(selection: Selection, names: Names, parameters: Paramet
     {head_of("head.queue")}
     FOR UPDATE SKIP LOCKED
   ) AS first
-  ORDER BY head.priority, head.scheduled_at, head.id
-  LIMIT 1"""
+  ORDER BY head.priority, head.scheduled_at, head.id"""
 
 
 def up_to(number: str) -> str:

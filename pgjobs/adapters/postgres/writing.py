@@ -172,7 +172,7 @@ def claim(effect: effects.Claim, names: Names) -> Plan[list[Job]]:
     assert change.attempted_by is not None
     by_json = any(type(condition) is Contains for condition in chosen_from.conditions)
     made = _claim_from.__wrapped__ if by_json else _claim_from  # JSON has no hash
-    sql, chosen_by = made(chosen_from, names)
+    sql, chosen_by = made(chosen_from, names, effect.demand == 1)
     values = (
         *chosen_by,
         str(effect.demand),
@@ -184,10 +184,12 @@ def claim(effect: effects.Claim, names: Names) -> Plan[list[Job]]:
 
 
 @lru_cache(maxsize=256)
-def _claim_from(chosen_from: Selection, names: Names) -> tuple[str, tuple[str | None, ...]]:
+def _claim_from(
+    chosen_from: Selection, names: Names, alone: bool
+) -> tuple[str, tuple[str | None, ...]]:
     """The SQL of a claim, and those of its parameters that say what to choose; four follow them."""
     given = Parameters()
-    effect = effects.Claim(chosen_from, 0, lifecycle.claim("", "", LAST_INSTANT))
+    effect = effects.Claim(chosen_from, 1 if alone else 0, lifecycle.claim("", "", LAST_INSTANT))
     sql = f"""
 WITH {chosen(effect, names, given)}
 {claiming(effect, names, given)}
@@ -202,6 +204,7 @@ def chosen(effect: effects.Claim, names: Names, given: Parameters) -> str:
     if alone is not None:
         return f"""chosen AS MATERIALIZED (
   {alone}
+  LIMIT {up_to(given.number(effect.demand))}
 )"""
     condition, order = at_head(selection, names, given) or (
         where(selection, names, given),
