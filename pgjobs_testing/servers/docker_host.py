@@ -41,6 +41,7 @@ def no_docker(environ: Mapping[str, str]) -> Refusal | None:
     try:
         client = connect(environ)
     except Exception as error:  # docker's own, requests', urllib3's, paramiko's: all mean "no"
+        _let_nobody_ask_again(environ)
         if "Permission denied" in str(error):
             return Refusal(
                 "this user may not use Docker", "Join the group docker, or set DOCKER_HOST"
@@ -105,6 +106,18 @@ def _knock(host: str) -> None:
         with socket.socket(socket.AF_UNIX) as knocking:
             knocking.settimeout(PING_TIMEOUT_S)
             knocking.connect("/" + host.removeprefix("unix://").lstrip("/"))
+
+
+def _let_nobody_ask_again(environ: Mapping[str, str]) -> None:
+    """Tell testcontainers what it would find out itself, where no Docker answers.
+
+    It asks when one of its settings is read, as freezegun does with every name of every module, and
+    leaves the socket of a vain question unclosed.
+    """
+    from testcontainers.core.config import testcontainers_config
+
+    override = environ.get("TESTCONTAINERS_DOCKER_SOCKET_OVERRIDE")
+    testcontainers_config.ryuk_docker_socket = override or str(SOCKET)
 
 
 def _surely_absent(environ: Mapping[str, str]) -> bool:

@@ -30,6 +30,25 @@ def test_without_docker_the_embedded_server_is_chosen_and_the_reason_says_so():
     assert choice.reason.endswith("(no PGJOBS_TEST_DSN; Docker does not answer)")
 
 
+def test_where_no_docker_answers_nobody_who_reads_every_setting_asks_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """freezegun reads every name of every module; the socket of a vain question stays unclosed."""
+    from testcontainers.core import config
+
+    asked: list[str] = []
+
+    def ask() -> str:
+        asked.append("again")
+        return "elsewhere"
+
+    monkeypatch.setattr(config, "get_docker_socket", ask)
+    monkeypatch.setattr(config.testcontainers_config, "_ryuk_docker_socket", "")
+    choose("auto", None, NO_DOCKER)
+    assert "/var/run/docker.sock" == config.testcontainers_config.ryuk_docker_socket
+    assert [] == asked
+
+
 def test_a_docker_that_hangs_is_given_up():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environ = {"DOCKER_HOST": f"tcp://127.0.0.1:{silent.getsockname()[1]}"}
