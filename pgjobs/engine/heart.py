@@ -70,7 +70,7 @@ class Heart:
         """
         if self._steady is None or not self.fresh(now):
             return None
-        return self._steady if self._elide else later(self._steady, TOO_OLD * self._every)
+        return self._steady if self._elide else later(self._steady, self._too_old)
 
     def leave(self, *, silently: bool) -> None:
         """The node has stopped: say so, once; ``silently``, only beat no more."""
@@ -106,7 +106,7 @@ class Heart:
             self.left = True
         else:
             assert self._beating is not None
-            if self._beat is None or self._beating - self._beat > TOO_OLD * self._every:
+            if self._beat is None or self._beating - self._beat > self._too_old:
                 self._steady = self._beating
             self._beat, self._beating = self._beating, None
             self._beaten()

@@ -13,6 +13,7 @@ from pgjobs.adapters.postgres.writing import INSERT_ROWS
 from pgjobs.effects import Insert
 from pgjobs.rules.errors import StoreError
 from pgjobs_testing.conformance.given import NOW, SECOND, every, ids, insert, new
+from pgjobs_testing.conformance.uniqueness import unique
 
 pytestmark = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")]
 
@@ -62,22 +63,28 @@ def test_a_copy_tells_of_each_queue_once_and_of_the_first_that_waits(dsn, postgr
 
 
 @pytest.mark.parametrize("hindrance", ["no sequence", "row security"])
-def test_where_copy_is_not_allowed_rows_are_inserted_all_the_same(dsn, postgres, hindrance):
+@pytest.mark.parametrize("made", [new, unique], ids=["any", "unique"])
+def test_where_copy_is_not_allowed_rows_are_inserted_all_the_same(dsn, postgres, made, hindrance):
+    many = [made(args={"n": n}) if made is new else made({"n": n}) for n in range(2_500)]
+    there = insert(postgres, *many[:7])
     ((database,),) = postgres.query("SELECT current_database()")
     role = f"{database}_inserts"
     postgres.query(f"CREATE ROLE {role}")
     try:
         postgres.query(f"GRANT SELECT, INSERT ON oban_jobs TO {role}")
+        postgres.query(f"GRANT SELECT, INSERT, UPDATE ON pgjobs_unique TO {role}")
         if hindrance == "row security":
             postgres.query(f"GRANT USAGE ON SEQUENCE oban_jobs_id_seq TO {role}")
             postgres.query("ALTER TABLE oban_jobs ENABLE ROW LEVEL SECURITY")
             postgres.query(f"CREATE POLICY every ON oban_jobs TO {role} USING (true)")
         options = quote(f"-c role={role}")
         limited = PostgresStore(f"{dsn}{'&' if '?' in dsn else '?'}options={options}")
-        found = insert(limited, *MANY)
+        found = insert(limited, *many)
         limited.close()
-        assert found == every(postgres)
-        assert sorted(ids(found)) == ids(found)
+        fresh = [job for job in found if not job.conflict]
+        assert len(many) - (7 if made is unique else 0) == len(fresh)
+        assert [*there, *fresh] == every(postgres)
+        assert sorted(ids(fresh)) == ids(fresh)
     finally:
         postgres.query("ALTER TABLE oban_jobs DISABLE ROW LEVEL SECURITY")
         postgres.query(f"DROP OWNED BY {role}")

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.schedule import later
 from pgjobs.rules.swift import swift
+from pgjobs.rules.unique import META_KEY
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.ledger import Ledger
@@ -118,6 +119,8 @@ class Tellings:
         return (
             row is not None
             and row.state is JobState.CANCELLED
+            and META_KEY in row.meta
+            and bool(row.errors)
             and (row.state, row.cancelled_at, row.errors)
             == (job.state, job.cancelled_at, job.errors)
         )

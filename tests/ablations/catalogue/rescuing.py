@@ -114,7 +114,7 @@ RESCUING = (
         (
             Edit(
                 "engine/heart.py",
-                "return self._steady if self._elide else later(self._steady, TOO_OLD * self._every)",
+                "return self._steady if self._elide else later(self._steady, self._too_old)",
                 "return self._started",
             ),
         ),

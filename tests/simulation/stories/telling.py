@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pgjobs.rules import lifecycle
-from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.job import Cancel, Job, JobState, NewJob
+from pgjobs.rules.unique import META_KEY
 from tests.simulation.stories.told import breaks, running
 from tests.simulation.story import SECOND, Story
 
@@ -47,6 +48,38 @@ def an_outcome_is_told_with_another_state() -> None:
 def an_outcome_that_counts_is_told_as_late() -> None:
     story, job = completed()
     tell(story, job, "late")
+
+
+def group_of_two(words: str) -> tuple[Story, Job]:
+    """A group that the run of one job has ended; the other, which ran as well, as if in these words."""
+    story = Story()
+    story.up()
+    alike = NewJob("task", {}, meta={META_KEY: "alike"})
+    story.insert(alike, alike)
+    first, other = story.claim(demand=2)
+    for job in (first, other):
+        story.start(job)
+        story.seen.ended("a", job)
+    story.settle(first, Cancel("all"))
+    tell(story, story.row(first))
+    (entry,) = story.row(other).errors
+    return story, replace(story.row(other), errors=({**entry, "error": words},))
+
+
+@breaks("outcome_told")
+def a_cancel_is_told_in_other_words_than_the_group_was_ended_in() -> None:
+    tell(*group_of_two("mine"))
+
+
+@breaks("outcome_told")
+def an_end_with_its_group_is_told_twice() -> None:
+    story, job = group_of_two("all")
+    tell(story, job)
+    tell(story, job)
+
+
+def sound_cancel_that_no_row_tells_apart_from_that_of_the_group() -> None:
+    tell(*group_of_two("all"))
 
 
 @breaks("outcome_told")
