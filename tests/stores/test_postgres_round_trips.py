@@ -1,5 +1,9 @@
 """How often a transaction waits for the server: what needs no rows of earlier statements goes with them."""
 
+import itertools
+import json
+from dataclasses import replace
+
 import psycopg
 import pytest
 
@@ -18,7 +22,7 @@ from pgjobs.rules.options import RateLimit
 from pgjobs_testing.conformance.given import NOW, insert, new
 from pgjobs_testing.conformance.limits import within
 
-UNPREPARED = Prepared(Preparing())
+UNPREPARED = Prepared(Preparing(given_up=True))
 DYING = b"SELECT pg_terminate_backend(pg_backend_pid())"
 
 pytestmark = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")]
@@ -103,6 +107,73 @@ def test_the_statements_of_a_large_insert_travel_together_as_far_as_they_fit(
     assert (1 if pipelined else 7) == trips(connection, inserting)
     monkeypatch.setattr(conversation, "FLIGHT_CHARACTERS", 1)
     assert 7 == trips(connection, inserting)
+
+
+@pytest.fixture
+def within_limits(connection, postgres):
+    """Claims a job of a queue with a rate and a limit, over one connection; returns its id."""
+    insert(postgres, *[new() for _ in range(20)])
+    known = Prepared(Preparing())
+    tokens = itertools.count()
+
+    def claimed(prepared=known):
+        effect = claim_within(f"token {next(tokens)}", Limits(RateLimit(19, 60), 19))
+        made = plan(replace(effect, demand=1), Names("public"))
+        talk = conversation.carry_out(connection.pgconn, made, prepared)
+        (job,) = made.answer(waiting.wait(talk, connection.pgconn.socket)).jobs
+        return job.id
+
+    return claimed
+
+
+def listed(connection):
+    return connection.execute("SELECT name FROM pg_prepared_statements").fetchall()
+
+
+def test_the_statements_of_a_limited_claim_are_prepared(connection, within_limits, pipelined):
+    taken = [within_limits() for _ in range(4)]
+    assert 4 == len({*taken})
+    assert 3 == len(listed(connection))  # its turn, what executes, the claim: not how a row is made
+
+
+def forgotten(connection):
+    connection.execute("DEALLOCATE ALL")
+
+
+def of_another_type(connection):
+    connection.execute("ALTER TABLE oban_jobs ALTER worker TYPE varchar")
+
+
+@pytest.mark.parametrize("break_it", [forgotten, of_another_type])
+def test_a_limited_claim_is_done_once_where_preparing_fails(
+    connection, postgres, within_limits, pipelined, break_it
+):
+    before = [within_limits() for _ in range(3)]
+    break_it(connection)
+    after = [within_limits() for _ in range(6)]
+    assert 9 == len({*before, *after})
+    ((starts,),) = postgres.query("SELECT starts::text FROM pgjobs_queues")
+    assert 9 == sum(n for _, n in json.loads(starts))
+    assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def test_a_limited_claim_is_done_once_where_another_has_prepared_its_statements(
+    within_limits, pipelined
+):
+    others, ours = Prepared(Preparing()), Prepared(Preparing())
+    taken = [within_limits(prepared) for prepared in (others, others, ours, ours, ours)]
+    assert 5 == len({*taken})
+
+
+def test_what_is_prepared_again_in_a_transaction_and_fails_is_sent_unnamed(
+    connection, within_limits, monkeypatch
+):
+    monkeypatch.setattr(conversation, "USES", 2)
+    before = [within_limits() for _ in range(3)]
+    forgotten(connection)
+    after = [within_limits() for _ in range(6)]
+    assert 9 == len({*before, *after})
+    assert [] == listed(connection)
 
 
 def test_what_fails_in_a_flight_is_rolled_back_and_leaves_the_connection_idle(postgres, pipelined):

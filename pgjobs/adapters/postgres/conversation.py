@@ -35,7 +35,10 @@ def carry_out(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared) -> Con
     if len(plan.statements) == 1 and plan.then is None:
         result = yield from _single(pgconn, plan.statements[0], prepared)
         return [rows_of(result)]
-    return (yield from _transaction(pgconn, plan))
+    try:
+        return (yield from _transaction(pgconn, plan, prepared))
+    except _NotPreparedError:
+        return (yield from _transaction(pgconn, plan, None))
 
 
 def carry_out_each(
@@ -93,7 +96,11 @@ _BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 _COMMIT = Statement("COMMIT")
 
 
-def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any]) -> Conversation:
+class _NotPreparedError(Exception):
+    """A statement of a transaction failed because of preparing alone: nothing was done."""
+
+
+def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared | None) -> Conversation:
     """Each statement sees what was committed before it, whatever the database's default says.
 
     What waits for no rows of earlier statements travels with them.
@@ -105,7 +112,7 @@ def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any]) -> Conversation:
     try:
         while True:
             flight, waiting = _flight(waiting)
-            results = yield from _flown(pgconn, flight)
+            results = yield from _flown(pgconn, flight, prepared)
             asked = zip(flight, results, strict=True)
             found += [rows_of(result) for sent, result in asked if sent not in (_BEGIN, _COMMIT)]
             if flight[-1] is _COMMIT:
@@ -137,19 +144,45 @@ def _flight(waiting: Sequence[Statement]) -> tuple[list[Statement], list[Stateme
 
 
 def _flown(
-    pgconn: pq.abc.PGconn, flight: Sequence[Statement]
+    pgconn: pq.abc.PGconn, flight: Sequence[Statement], prepared: Prepared | None
 ) -> Generator[int, int, list[pq.abc.PGresult]]:
-    """The result of each statement: in one round trip, where libpq can do that."""
-    if len(flight) > 1 and pipelining.supported():
-        sent = [Sent(statement.sql.encode(), _encoded(statement)) for statement in flight]
-        return (yield from pipelining.together(pgconn, sent))
-    results: list[pq.abc.PGresult] = []
+    """The result of each statement of a transaction: in one round trip, where libpq can do that."""
+    if flight[0].data is not None:
+        (copying,) = flight
+        assert copying.data is not None
+        return [(yield from _copied(pgconn, copying.sql, copying.data()))]
+    sent: list[Sent] = []
     for statement in flight:
-        if statement.data is not None:
-            result = yield from _copied(pgconn, statement.sql, statement.data())
-        else:
-            result = yield from _unnamed(pgconn, statement)
-        results.append(result)
+        name = None
+        if prepared is not None and statement not in (_BEGIN, _COMMIT):
+            name = yield from _named(pgconn, statement, prepared)
+            if pgconn.transaction_status == pq.TransactionStatus.INERROR:
+                raise _NotPreparedError
+        sent.append(Sent(statement.sql.encode(), _encoded(statement), name))
+    if len(sent) > 1 and pipelining.supported():
+        results = yield from pipelining.together(pgconn, sent)
+    else:
+        results = yield from _one_by_one(pgconn, sent)
+    if failed(results[-1]):
+        error = errors.error_from_result(results[-1])
+        failing = flight[len(results) - 1]
+        named = sent[len(results) - 1].name is not None
+        if named and prepared is not None and prepared.forgives(failing.sql, error):
+            raise _NotPreparedError from error
+        raise error
+    return results
+
+
+def _one_by_one(
+    pgconn: pq.abc.PGconn, flight: Sequence[Sent]
+) -> Generator[int, int, list[pq.abc.PGresult]]:
+    """The results up to the first that is an error."""
+    results: list[pq.abc.PGresult] = []
+    for sent in flight:
+        sent.send(pgconn)
+        results.append((yield from _received(pgconn)))
+        if failed(results[-1]):
+            break
     return results
 
 
@@ -236,7 +269,15 @@ def _encoded(statement: Statement) -> list[bytes | None]:
 
 
 def _result(pgconn: pq.abc.PGconn) -> Exchange:
-    """Send what is waiting to be sent, and receive one result."""
+    """What ``_received`` says; an error is raised."""
+    result = yield from _received(pgconn)
+    if failed(result):
+        raise errors.error_from_result(result)
+    return result
+
+
+def _received(pgconn: pq.abc.PGconn) -> Exchange:
+    """Send what is waiting to be sent, and receive one result, which may be an error."""
     yield from _flushed(pgconn)
     results = []
     while True:
@@ -249,9 +290,6 @@ def _result(pgconn: pq.abc.PGconn) -> Exchange:
         results.append(result)
     while pgconn.notifies() is not None:
         pass  # a pooler may have given us a connection on which somebody listens
-    for result in results:
-        if failed(result):
-            raise errors.error_from_result(result)
     if not results:
         raise OperationalError("the connection was lost")
-    return results[-1]
+    return next(filter(failed, results), results[-1])

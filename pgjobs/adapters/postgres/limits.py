@@ -68,7 +68,7 @@ def _locked(effect: effects.ClaimWithin, names: Names) -> Statement:
     sql = f"""
 SELECT starts::text, {_impatient(given)} FROM {names.queues}
 WHERE queue = {given.text(effect.queue)} FOR UPDATE"""
-    return Statement(sql, given.values)
+    return Statement(sql, given.values, often=True)
 
 
 def _made(effect: effects.ClaimWithin, names: Names) -> Statement:
@@ -97,7 +97,7 @@ def _counted(effect: effects.ClaimWithin, limit: int, names: Names) -> Statement
 SELECT count(*) FROM (
   SELECT FROM {names.jobs} WHERE {condition} ORDER BY {order} LIMIT {given.number(limit)}
 ) AS executing"""
-    return Statement(sql, given.values)
+    return Statement(sql, given.values, often=True)
 
 
 def _claimed(effect: effects.ClaimWithin, turn: Turn, names: Names) -> Statement:
@@ -119,7 +119,7 @@ RETURNING job.*
   WHERE queue = {given.text(effect.queue)} AND taken.count > 0
 )
 SELECT {job_columns("claimed")} FROM claimed"""
-    return Statement(sql, given.values)
+    return Statement(sql, given.values, often=True)
 
 
 def _window(starts: str | None) -> Window:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import psycopg
-from psycopg import OperationalError, errors, pq
+from psycopg import OperationalError, pq
 
 from pgjobs.adapters.postgres.waiting import READ, WRITE
 
@@ -44,9 +44,9 @@ def supported() -> bool:
 def together(
     pgconn: pq.abc.PGconn, flight: Sequence[Sent]
 ) -> Generator[int, int, list[pq.abc.PGresult]]:
-    """Send all of these on an idle connection, and receive the result of each.
+    """Send all of these, and receive the result of each.
 
-    The error of the first that fails is raised; those behind it were not carried out.
+    Where one fails its error is the last: those behind it were not carried out.
     """
     pgconn.enter_pipeline_mode()
     for sent in flight:
@@ -55,8 +55,6 @@ def together(
     yield from _flushed(pgconn)
     results = yield from _received(pgconn)
     _leave(pgconn)
-    if failed(results[-1]):
-        raise errors.error_from_result(results[-1])
     return results
 
 

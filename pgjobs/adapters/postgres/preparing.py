@@ -33,8 +33,8 @@ class Preparing:
     """What the connections of one store share: whether preparing works at all, and whether ``every``
     statement is to be prepared at its first use, not only those of daily work at their second."""
 
-    def __init__(self) -> None:
-        self.given_up = self.every = False
+    def __init__(self, *, given_up: bool = False) -> None:
+        self.given_up, self.every = given_up, False
 
 
 class Prepared:
