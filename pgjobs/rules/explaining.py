@@ -21,7 +21,7 @@ from pgjobs.rules.facts import Facts, node_of
 from pgjobs.rules.job import WAITING, Job, JobState
 from pgjobs.rules.lifecycle import iso
 from pgjobs.rules.reasons import Reason
-from pgjobs.rules.schedule import later
+from pgjobs.rules.schedule import from_micros, later
 from pgjobs.rules.wording import shown_at
 
 MISSED = 2
@@ -194,7 +194,8 @@ def _rate_limit(facts: Facts) -> Reason | None:
         return None
     counting = ratelimit.counting(limit, window, ratelimit.moment(window, now))
     used = sum(n for _, n in counting)
-    return reasons.RateWindow(opens_at, opens_at - now, limit.allowed, limit.period, used, counting)
+    claims = tuple((from_micros(at), n) for at, n in counting)
+    return reasons.RateWindow(opens_at, opens_at - now, limit.allowed, limit.period, used, claims)
 
 
 def _jobs_ahead(facts: Facts) -> Reason | None:

@@ -10,12 +10,17 @@ that skewed clocks cannot cheat: at worst they wait too long.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import datetime
+from itertools import pairwise
+from operator import itemgetter
 
 from pgjobs.rules.options import RateLimit
-from pgjobs.rules.schedule import later
+from pgjobs.rules.schedule import MICROSECOND, from_micros, later, micros
 
-Window = tuple[tuple[datetime, int], ...]
+Window = tuple[tuple[int, int], ...]
+"""An instant, in microseconds since 1970, and how many jobs started at it, oldest first. A claim may have
+to look at a thousand, and makes no ``datetime`` of each."""
 
 ENTRIES_LIMIT = 1_000
 """Instants that a window remembers. Of more, the two are made one whose merging delays least: starts
@@ -24,16 +29,13 @@ that count longer than they must, so that the limit holds and some jobs wait a l
 
 def moment(window: Window, now: datetime) -> datetime:
     """The instant at which a claim at ``now`` counts as made."""
-    return max(now, window[-1][0]) if window else now
+    return max(now, from_micros(window[-1][0])) if window else now
 
 
 def counting(limit: RateLimit, window: Window, now: datetime) -> Window:
     """The entries that still count at ``now``."""
-    try:
-        since = now - limit.period
-    except OverflowError:  # longer than time has run
-        return window
-    return tuple(entry for entry in window if entry[0] > since)
+    since = micros(now) - limit.period // MICROSECOND
+    return window[bisect_right(window, since, key=itemgetter(0)) :]
 
 
 def used(limit: RateLimit, window: Window, now: datetime) -> int:
@@ -55,7 +57,7 @@ def opens_at(limit: RateLimit, window: Window, now: datetime) -> datetime | None
     for at, n in entries:
         surplus -= n
         if surplus < 0:
-            return later(at, limit.period)
+            return later(from_micros(at), limit.period)
     raise AssertionError("an empty window is open")
 
 
@@ -65,8 +67,9 @@ def started(limit: RateLimit, window: Window, now: datetime, n: int) -> Window:
     Only the last entry depends on ``n``: a store may write the others before it knows it.
     """
     assert n > 0, "what did not start is not remembered"
-    at = moment(window, now)
-    entries = [*counting(limit, window, at), (at, n)]
+    moved = moment(window, now)
+    at = micros(moved)
+    entries = [*counting(limit, window, moved), (at, n)]
     if len(entries) > 1 and entries[-2][0] == at:
         entries[-2:] = [(at, entries[-2][1] + n)]
     while len(entries) > ENTRIES_LIMIT:
@@ -74,9 +77,9 @@ def started(limit: RateLimit, window: Window, now: datetime, n: int) -> Window:
     return tuple(entries)
 
 
-def _merge(entries: list[tuple[datetime, int]]) -> None:
+def _merge(entries: list[tuple[int, int]]) -> None:
     """Let one entry count as made at the next one's instant: where that delays least in all."""
-    costs = [n * (entries[place + 1][0] - at) for place, (at, n) in enumerate(entries[:-1])]
+    costs = [n * (following - at) for (at, n), (following, _) in pairwise(entries)]
     place = costs.index(min(costs))
     (_, moved), (at, n) = entries[place : place + 2]
     entries[place : place + 2] = [(at, moved + n)]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.wording import first_line, listed, shown_at, shown_span, times
 
 
@@ -201,7 +200,7 @@ class RateWindow(Reason):
     allowed: int
     period: timedelta
     used: int
-    claims: Window
+    claims: tuple[tuple[datetime, int], ...]
 
     def __str__(self) -> str:
         filled = [f"{n} at {shown_at(at)}" for at, n in self.claims]

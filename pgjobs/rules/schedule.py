@@ -14,6 +14,7 @@ FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 """No calculation goes further back; two days leave room for every time zone."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 _NOTHING = timedelta(0)
 
 
@@ -66,6 +67,16 @@ def earlier(now: datetime, span: timedelta) -> datetime:
         return now - span
     except OverflowError:
         return FIRST_INSTANT
+
+
+def micros(at: datetime) -> int:
+    """Whole microseconds since ``EPOCH``."""
+    return (at - EPOCH) // MICROSECOND
+
+
+def from_micros(n: int) -> datetime:
+    """The instant so many microseconds after ``EPOCH``; ``OverflowError`` where there is none."""
+    return EPOCH + n * MICROSECOND
 
 
 def due_at(new: NewJob, now: datetime) -> datetime:

@@ -26,6 +26,7 @@ from pgjobs.rules.control import EVERY_QUEUE, Control
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import RateLimit
+from pgjobs.rules.schedule import micros
 from pgjobs.rules.selection import claim_order
 from pgjobs_testing.conformance.given import (
     MICROSECOND,
@@ -100,7 +101,7 @@ class Limited:
         assert [job.attempted_at for job in behind.jobs] == [NOW + 5 * SECOND] * 2
         assert behind.opens_at == EDGE + 5 * SECOND
         assert within(store, "later", rate=RATE, now=EDGE).jobs == []
-        assert store.run(Windows()) == {"default": ((NOW + 5 * SECOND, 3),)}
+        assert store.run(Windows()) == {"default": ((micros(NOW + 5 * SECOND), 3),)}
 
     def test_a_claim_that_finds_nothing_uses_nothing_up(self, store: Store) -> None:
         for n in range(5):
@@ -108,7 +109,7 @@ class Limited:
         assert store.run(Windows()) == {}
         insert(store, *[new() for _ in range(2)])
         assert None is within(store, "two", rate=RATE).opens_at
-        assert store.run(Windows()) == {"default": ((NOW, 2),)}
+        assert store.run(Windows()) == {"default": ((micros(NOW), 2),)}
 
     def test_nothing_is_claimed_where_nothing_is_wanted(self, store: Store) -> None:
         insert(store, new())
@@ -150,7 +151,7 @@ class Limited:
         insert(store, *[new(queue=queue) for queue in ("a", "b") for _ in range(5)])
         assert len(within(store, "a", queue="a", rate=RATE, most=3).jobs) == 3
         assert len(within(store, "b", queue="b", rate=RATE, most=3).jobs) == 3
-        assert store.run(Windows()) == {"a": ((NOW, 3),), "b": ((NOW, 3),)}
+        assert store.run(Windows()) == {"a": ((micros(NOW), 3),), "b": ((micros(NOW), 3),)}
 
     def test_a_reset_and_a_pause_of_all_forget_no_start(self, store: Store) -> None:
         insert(store, *[new() for _ in range(5)])
@@ -203,7 +204,7 @@ class Limited:
         insert(store, *[new() for _ in range(6)])
         claim(store, "unlimited", demand=2)
         assert len(within(store, "within", most=3, rate=RATE).jobs) == 1
-        assert store.run(Windows()) == {"default": ((NOW, 1),)}
+        assert store.run(Windows()) == {"default": ((micros(NOW), 1),)}
 
     @examples(20)
     @given(queue=texts().filter(bool))
@@ -211,7 +212,7 @@ class Limited:
         queue += str(len(every(store)))  # examples share the store
         insert(store, *[new(queue=queue) for _ in range(2)])
         assert len(within(store, "t", queue=queue, rate=RateLimit(1, 60), most=9).jobs) == 1
-        assert store.run(Windows())[queue] == ((NOW, 1),)
+        assert store.run(Windows())[queue] == ((micros(NOW), 1),)
 
     @examples(40)
     @given(

@@ -13,6 +13,7 @@ from pgjobs.rules.facts import Beat, Facts, Rescue, UnderTest
 from pgjobs.rules.job import JobState
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.reasons import values
+from pgjobs.rules.schedule import micros
 from pgjobs.rules.unique import UniqueRule
 from pgjobs.rules.wording import shown_at, shown_span
 from tests.rules.factory import NOW, job
@@ -124,7 +125,7 @@ def test_a_global_limit_counts_jobs_of_nodes_that_are_gone():
 
 def test_a_rate_window_tells_what_fills_it_and_when_it_opens():
     limited = Queue(5, rate_limit=RateLimit(3, 60))
-    window = ((NOW - 50 * SECOND, 1), (NOW - 20 * SECOND, 2))
+    window = ((micros(NOW - 50 * SECOND), 1), (micros(NOW - 20 * SECOND), 2))
     found = told(configured=limited, window=window)
     assert found.earliest == NOW + 10 * SECOND
     assert str(found.reasons[0]) == (
@@ -136,7 +137,7 @@ def test_a_rate_window_tells_what_fills_it_and_when_it_opens():
 def test_a_rate_window_matters_to_a_later_job_if_it_opens_later_still():
     limited: dict[str, Any] = {
         "configured": Queue(5, rate_limit=RateLimit(1, 60)),
-        "window": ((NOW, 1),),
+        "window": ((micros(NOW), 1),),
     }
     before = told(JobState.SCHEDULED, scheduled_at=NOW + 30 * SECOND, **limited)
     after = told(JobState.SCHEDULED, scheduled_at=NOW + 60 * SECOND, **limited)

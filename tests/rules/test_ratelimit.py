@@ -11,6 +11,7 @@ from pgjobs.rules import ratelimit
 from pgjobs.rules.limits import Limits, Turn
 from pgjobs.rules.options import RateLimit
 from pgjobs.rules.ratelimit import ENTRIES_LIMIT, Window
+from pgjobs.rules.schedule import from_micros, micros
 from tests.rules.factory import NOW
 
 STEP = timedelta(seconds=1)
@@ -76,18 +77,18 @@ def test_a_start_counts_for_exactly_a_period():
     edge = NOW + 60 * STEP
     assert [0, 1] == [ratelimit.permits(limit, window, at) for at in (edge - TICK, edge)]
     assert edge == ratelimit.opens_at(limit, window, NOW)
-    assert ((edge, 1),) == ratelimit.started(limit, window, edge, 1)
+    assert ((micros(edge), 1),) == ratelimit.started(limit, window, edge, 1)
 
 
 def test_a_clock_that_is_behind_starts_at_the_last_start():
     limit = RateLimit(2, 60)
     window = ratelimit.started(limit, (), NOW, 1)
-    assert ((NOW, 2),) == ratelimit.started(limit, window, NOW - 3600 * STEP, 1)
+    assert ((micros(NOW), 2),) == ratelimit.started(limit, window, NOW - 3600 * STEP, 1)
     assert 1 == ratelimit.used(limit, window, NOW - 3600 * STEP)
 
 
 def test_what_is_allowed_now_holds_for_what_started_under_another_limit():
-    window = ((NOW, 4), (NOW + STEP, 3), (NOW + 2 * STEP, 1))
+    window = tuple((micros(NOW + k * STEP), n) for k, n in enumerate((4, 3, 1)))
     limit = RateLimit(3, 60)
     assert 0 == ratelimit.permits(limit, window, NOW + 2 * STEP)
     opens = ratelimit.opens_at(limit, window, NOW + 2 * STEP)
@@ -112,7 +113,7 @@ def test_a_long_window_forgets_no_start_and_lets_none_leave_early(gaps: list[int
         window = ratelimit.started(limit, window, now, 2)
         starts += [now, now]
     assert len(window) <= ENTRIES_LIMIT
-    remembered = [at for at, n in window for _ in range(n)]
+    remembered = [from_micros(at) for at, n in window for _ in range(n)]
     assert len(starts) == len(remembered)
     assert all(kept >= start for kept, start in zip(remembered, starts, strict=True))
     delay = sum(((kept - start) for kept, start in zip(remembered, starts, strict=True)), 0 * TICK)

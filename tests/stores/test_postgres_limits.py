@@ -13,6 +13,7 @@ from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import RateLimit
+from pgjobs.rules.schedule import from_micros
 from pgjobs_testing.conformance.given import NOW, every, insert, new
 from pgjobs_testing.conformance.limits import within
 from tests.stores.test_postgres_concurrency import together
@@ -47,7 +48,7 @@ def test_eight_claimers_whose_clocks_differ_never_exceed_the_rate(dsn, postgres,
     starts = sorted(job.attempted_at for job in every(postgres) if job.attempted_at)
     assert 7 <= len(starts) <= 21 + 7
     assert 7 == max(sum(a <= b < a + rate.period for b in starts) for a in starts)
-    remembered = [at for at, n in postgres.run(Windows())["default"] for _ in range(n)]
+    remembered = [from_micros(at) for at, n in postgres.run(Windows())["default"] for _ in range(n)]
     assert starts[-len(remembered) :] == remembered
 
 
@@ -108,7 +109,7 @@ def test_a_claimer_that_stands_still_does_not_keep_its_turn_for_ever(dsn, postgr
 def test_a_window_that_cannot_be_read_is_an_error_that_says_so_and_holds_no_lock(postgres):
     insert(postgres, new())
     within(postgres, rate=RateLimit(5, 60))
-    for broken in ("[1]", '[["x", 1]]', '{"a": 1}'):
+    for broken in ("[1]", '[["x", 1]]', '{"a": 1}', "[[1, null]]", "[[1e300, 1]]"):
         postgres.query("UPDATE pgjobs_queues SET starts = $1::text::jsonb", broken)
         with pytest.raises(StoreError, match="which is no window: set it to NULL to forget it"):
             within(postgres, "again", rate=RateLimit(5, 60))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from functools import lru_cache
 
 from pgjobs import effects
 from pgjobs.adapters.postgres.names import Names
@@ -21,13 +21,11 @@ from pgjobs.adapters.postgres.writing import chosen, claim, claiming, in_claim_o
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.limits import Turn
 from pgjobs.rules.ratelimit import Window
-from pgjobs.rules.schedule import EPOCH
+from pgjobs.rules.schedule import from_micros
 from pgjobs.rules.selection import OneOf, Selection
 
 STALLED_MS = 5_000
 """How long a claimer may stand still in its turn before the server ends its connection."""
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def claim_within(effect: effects.ClaimWithin, names: Names) -> Plan[effects.Claimed]:
@@ -108,13 +106,13 @@ def _claimed(effect: effects.ClaimWithin, turn: Turn, names: Names) -> Statement
         return statement
     given = Parameters()
     *before, (at, first) = turn.after(1)
-    last = f"{given.number(_microseconds(at))}, {given.number(first - 1)} + count(*)"
+    last = f"{given.number(at)}, {given.number(first - 1)} + count(*)"
     sql = f"""
 WITH {chosen(within, names, given)}, claimed AS (
 {claiming(within, names, given)}
 RETURNING job.*
 ), noted AS (
-  UPDATE {names.queues} SET starts = {given.json(_starts(before))} || taken.starts
+  UPDATE {names.queues} SET starts = {given.json(before)} || taken.starts
   FROM (SELECT jsonb_build_array(jsonb_build_array({last})) AS starts, count(*) FROM claimed) AS taken
   WHERE queue = {given.text(effect.queue)} AND taken.count > 0
 )
@@ -122,19 +120,17 @@ SELECT {job_columns("claimed")} FROM claimed"""
     return Statement(sql, given.values, often=True)
 
 
+@lru_cache(maxsize=8)
 def _window(starts: str | None) -> Window:
+    """A claim asks for it with each of its steps."""
     try:
-        return tuple((EPOCH + at * _MICROSECOND, n) for at, n in json.loads(starts or "[]"))
+        window = tuple((at, n) for at, n in json.loads(starts or "[]"))
+        if window and sum(n for _, n in window):  # if the ends are instants, so is what is between
+            from_micros(min(window)[0])
+            from_micros(max(window)[0])
+        return window
     except (TypeError, ValueError, OverflowError) as error:
         from psycopg import DataError
 
         text = f"pgjobs_queues.starts holds {starts}, which is no window"
         raise DataError(f"{text}: set it to NULL to forget it") from error
-
-
-def _starts(window: list[tuple[datetime, int]]) -> list[tuple[int, int]]:
-    return [(_microseconds(at), n) for at, n in window]
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - EPOCH) // _MICROSECOND

@@ -28,8 +28,8 @@ LIMITS = (
         (
             Edit(
                 "rules/ratelimit.py",
-                "return tuple(entry for entry in window if entry[0] > since)",
-                "return tuple(entry for entry in window if entry[0] >= since)",
+                "return window[bisect_right(window, since, key=itemgetter(0)) :]",
+                "return window[bisect_right(window, since - 1, key=itemgetter(0)) :]",
             ),
         ),
         (
@@ -46,8 +46,8 @@ LIMITS = (
         (
             Edit(
                 "rules/ratelimit.py",
-                "        since = now - limit.period\n",
-                "        since = now - limit.period * 9 // 10\n",
+                "    since = micros(now) - limit.period // MICROSECOND\n",
+                "    since = micros(now) - limit.period * 9 // 10 // MICROSECOND\n",
             ),
         ),
         (
@@ -64,7 +64,7 @@ LIMITS = (
         (
             Edit(
                 "rules/ratelimit.py",
-                "return max(now, window[-1][0]) if window else now",
+                "return max(now, from_micros(window[-1][0])) if window else now",
                 "return now",
             ),
         ),
