@@ -16,32 +16,27 @@ from typing import Any
 from pgjobs.effects import Effect, Poll, Polled
 from pgjobs.engine import heart
 from pgjobs.engine.duty import LONGEST_PAUSE_S, Duty, Patience, earliest
+from pgjobs.engine.errands import ErrandPorts, Errands
+from pgjobs.engine.farewell import Farewell
 from pgjobs.engine.heart import Heart
 from pgjobs.engine.queue import QueueDuty, QueuePorts
 from pgjobs.engine.recurring import Recurring
 from pgjobs.engine.report import Reporter
 from pgjobs.engine.runs import RunPorts, Runs
+from pgjobs.engine.serving import Serving
 from pgjobs.engine.settler import Ending, Settler
 from pgjobs.engine.stager import Stager
 from pgjobs.engine.strays import Strays
 from pgjobs.plugins import Plugin
 from pgjobs.ports import Clock, Done, Executor, Finished, Insight, Rng, Run, Session, Signal
-from pgjobs.rules.control import Control, effective
-from pgjobs.rules.errors import LeaseLostError, StoreError
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.options import POLL_INTERVAL, Queue
-from pgjobs.rules.schedule import later
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import Registry
 
 log = logging.getLogger("pgjobs")
 
-LOG_OUTAGE_EVERY = timedelta(minutes=1)
-GIVE_UP_AFTER = timedelta(seconds=30)
-"""How long after its grace a stopping node still waits for a store that does not answer."""
-_PLAIN = (QueueDuty, Settler, Stager, Strays)
-"""The duties whose effects are no concern of the recurring ones."""
 UNSAVED_LIMIT = 5_000
 """Outcomes that wait for the store; beyond that nothing is claimed until some are saved."""
 
@@ -87,31 +82,39 @@ class Node:
         self._alone = elide
         self.leaves_out = ports.insight is not None
         """Whether polls are left out, so that it matters which turns the node has had."""
-        self._others = others
         self._rng, self._session = ports.rng, ports.session
         self._executor, self._insight = ports.executor, ports.insight
         self._report = Reporter(ports.telemetry, name)
         draw = (lambda: self._rng.random("backoff")) if jitter else None
-        self._owners: dict[int, tuple[Effect[Any], Duty]] = {}
-        self._controls: Mapping[str, Control] | None = None
         self._controls_asked = 0
-        self._outage_logged: datetime | None = None
-        self._stop_at: datetime | None = None
-        self._gave_back = self._gave_up = False
         self.settled = False
         """Whether the node's next moment is known: nothing was asked of it since it was worked out."""
         self._due: datetime | None = None
+        self._serving = Serving(self._queue_duty, others)
+        self.queues = self._serving.queues
+        self._errands = Errands(
+            name,
+            ports.session,
+            ports.insight,
+            self._report,
+            ErrandPorts(
+                lambda: self.recurring.stir(),  # noqa: PLW0108 - which is made below
+                lambda *broken: self.recurring.broke(*broken),  # noqa: PLW0108 - the same
+                self._serving.wake,
+            ),
+        )
+        submit, renew = self._errands.submit, self._errands.renew
         self.heart = Heart(
             name,
-            lambda effect: self._submit(effect, self.heart),
-            lambda effect, expected, now: self._renew(effect, expected, self.heart, now),
+            lambda effect: submit(effect, self.heart),
+            lambda effect, expected, now: renew(effect, expected, self.heart, now),
             self._patience("heart", beat.total_seconds()),
             beat,
             elide,
             self._beaten,
         )
         self.stager = Stager(
-            lambda effect, expected, now: self._renew(effect, expected, self.stager, now),
+            lambda effect, expected, now: renew(effect, expected, self.stager, now),
             self._tells_nothing,
             self._found,
             lambda: self.runs.held,
@@ -123,7 +126,7 @@ class Node:
             self._woken,
         )
         self.settler = Settler(
-            lambda effect: self._submit(effect, self.settler),
+            lambda effect: submit(effect, self.settler),
             self._saved,
             self._unsavable,
             self._patience("settler"),
@@ -141,7 +144,7 @@ class Node:
         )
         self.strays = Strays(
             name,
-            lambda effect: self._submit(effect, self.strays),
+            lambda effect: submit(effect, self.strays),
             self._stray,
             self._patience("strays"),
         )
@@ -152,18 +155,24 @@ class Node:
             ports.clock,
             ports.executor,
             self._report,
-            self._submit,
-            self._renew,
+            submit,
+            renew,
             self._patience,
             self.heart.judges_from,
             elide,
             self._woken,
         )
-        self.queues: dict[str, QueueDuty] = {}
+        self._farewell = Farewell(
+            name,
+            self.heart,
+            self.settler,
+            self.runs,
+            self.strays,
+            self.recurring,
+            lambda: any(queue.claiming for queue in self.queues.values()),
+        )
         # Settling comes before claiming, so that a store in one process frees before it takes.
         self._duties: tuple[Duty, ...] = (self.heart, self.settler, self.stager, self.strays)
-        self._places: dict[str, int] = {}
-        self._awake: dict[int, QueueDuty] = {}
         for queue, configured in queues.items():
             self.serve(queue, configured)
 
@@ -177,22 +186,16 @@ class Node:
 
     def serve(self, name: str, configured: Queue) -> None:
         """Serve one queue more."""
-        queue = self.queues[name] = self._queue_duty(name, configured)
-        self._places.setdefault(name, len(self._places))
-        self._wake(queue)
+        self._serving.serve(name, configured)
         self._woken()
-        if self._controls is not None:
-            queue.obey(effective(name, configured, self._controls))
 
     def stop(self, now: datetime, grace: timedelta) -> None:
         """Claim nothing more; after ``grace``, what still runs is told to stop and given back."""
-        if self._stop_at is None:
+        if not self._farewell.begun:
             self._woken()
-            self._stop_at = later(now, grace)
             self.recurring.close(now)
-            for queue in self.queues.values():
-                queue.close()
-            self._leave()
+            self._serving.close()
+            self._farewell.begin(now, grace)
 
     def ended(self) -> None:
         """The node has stopped: say so."""
@@ -201,19 +204,12 @@ class Node:
     @property
     def stopped(self) -> bool:
         """Whether a stopping node has nothing left: no run, no outcome to save, no claim unheard."""
-        if self._stop_at is None or self.runs.any or self.recurring.running:
-            return False
-        return self._gave_up or (self._idle and self.heart.left)
+        return self._farewell.over
 
     @property
     def running(self) -> list[Run]:
         """The runs that hold a slot."""
         return self.runs.all
-
-    @property
-    def _idle(self) -> bool:
-        unheard = any(queue.claiming for queue in self.queues.values())
-        return not (self.runs.any or unheard or self.settler.busy)
 
     def next_due(self, now: datetime) -> datetime | None:
         """The earliest instant at which ``step`` has something to do without being woken.
@@ -229,14 +225,12 @@ class Node:
 
     def _next_due(self, now: datetime) -> datetime | None:
         first = earliest(self.recurring.next_due(now), self.runs.next_due())
-        for duty in self._duties if not self._awake else (*self._duties, *self._awake.values()):
+        for duty in (*self._duties, *self._serving.awake):
             due = duty.next_due(now)
             if due is not None and (first is None or due < first):
                 first = due
-        if self._stop_at is not None and not self._gave_back:
-            first = earliest(first, self._stop_at)
-        elif self._stop_at is not None and not self._gave_up:
-            first = earliest(first, later(self._stop_at, GIVE_UP_AFTER))
+        if self._farewell.begun:
+            first = earliest(first, self._farewell.next_due())
         return first
 
     @property
@@ -267,36 +261,23 @@ class Node:
         if raised is not None:
             raise raised
         self.runs.expire(now)
-        if self._stop_at is not None:
-            self._wind_up(now, self._stop_at)
+        if self._farewell.begun:
+            self._farewell.step(now)
         self.recurring.step(now)
         for duty in self._duties:
             duty.step(now)
-        if self._awake:
-            self._step_queues(now)
+        if self._serving.awake:
+            self._serving.step(now)
         if self.leaves_out:
             self.stager.passed(now)
         return bool(heard or finished)
 
-    def _step_queues(self, now: datetime) -> None:
-        for place, queue in sorted(self._awake.items()):
-            queue.step(now)
-            if queue.asleep:
-                del self._awake[place]
-
-    def _wake(self, queue: QueueDuty) -> None:
-        """Let ``queue`` step with the others, in the order in which they were configured.
-
-        Of a thousand queues most have nothing to do, and cost nothing then.
-        """
-        self._awake[self._places[queue.name]] = queue
-
     def _queue_duty(self, queue: str, configured: Queue) -> QueueDuty:
         def submit(effect: Effect[Any]) -> None:
-            self._submit(effect, self.queues[queue])
+            self._errands.submit(effect, self.queues[queue])
 
         def renew(effect: Effect[Any], expected: Callable[[Any], bool], now: datetime) -> None:
-            self._renew(effect, expected, self.queues[queue], now)
+            self._errands.renew(effect, expected, self.queues[queue], now)
 
         ports = QueuePorts(
             submit,
@@ -317,26 +298,6 @@ class Node:
     def _patience(self, duty: str, longest_s: float = LONGEST_PAUSE_S) -> Patience:
         return Patience(lambda: self._rng.random(f"pause:{self.name}:{duty}"), longest_s)
 
-    def _submit(self, effect: Effect[Any], owner: Duty) -> None:
-        self._owners[id(effect)] = (effect, owner)
-        self._session.submit(effect)
-
-    def _renew(
-        self, effect: Effect[Any], expected: Callable[[Any], bool], owner: Duty, now: datetime
-    ) -> None:
-        """Submit what changes nothing for this node if it is answered as expected.
-
-        Such an answer need not wait for the next step.
-        """
-        if self._insight is None:
-            self._submit(effect, owner)
-            return
-        done = self._insight.at_once(effect, expected)
-        if done is None:
-            self._owners[id(effect)] = (effect, owner)
-        else:
-            self._answer(owner, done, now)
-
     def _take_in(
         self, items: Sequence[Done | Signal | Finished], now: datetime
     ) -> Exception | None:
@@ -345,7 +306,7 @@ class Node:
         for item in items:
             try:
                 if isinstance(item, Done):
-                    self._ended(item, now)
+                    self._errands.ended(item, now)
                 elif isinstance(item, Signal):
                     self._heard(item, now)
                 else:
@@ -354,52 +315,13 @@ class Node:
                 raised = raised or error
         return raised
 
-    def _ended(self, done: Done, now: datetime) -> None:
-        _, owner = self._owners.pop(id(done.effect))
-        self._answer(owner, done, now)
-
-    def _answer(self, owner: Duty, done: Done, now: datetime) -> None:
-        if not isinstance(owner, _PLAIN):
-            self.recurring.stir()
-        try:
-            if done.error is None:
-                owner.answered(done.effect, done.answer, now)
-            else:
-                self._tell(owner, done, done.error, now)
-        except Exception as error:
-            if not self.recurring.broke(owner, error, now):
-                raise
-        finally:
-            if isinstance(owner, QueueDuty):
-                self._wake(owner)
-
     def _beaten(self) -> None:
         """The store is there: do not wait out the long pause of a poll that met an outage."""
         self.stager.hurry()
 
-    def _tell(self, owner: Duty, done: Done, error: Exception, now: datetime) -> None:
-        if not isinstance(error, StoreError):
-            log.error("node %s: an error in its store", self.name, exc_info=error)
-            error = StoreError(f"{type(error).__name__}: {error}")
-        if not isinstance(error, LeaseLostError):
-            self._log_outage(done.effect, error, now)
-        owner.failed(done.effect, error, now)
-
-    def _log_outage(self, effect: Effect[Any], error: StoreError, now: datetime) -> None:
-        kind = type(effect).__name__
-        self._report.failed_store(kind, error)
-        if self._outage_logged is None or now >= later(self._outage_logged, LOG_OUTAGE_EVERY):
-            self._outage_logged = now
-            log.warning(
-                "node %s: the store failed at %s and will be asked again; running jobs go on: %s",
-                self.name,
-                kind,
-                error,
-            )
-
     def _heard(self, signal: Signal, now: datetime) -> None:
         if signal.kind == "insert":
-            self._feed(signal.queue)
+            self._serving.feed(signal.queue)
         elif signal.kind == "due":
             if signal.at is not None:
                 self.stager.expect(signal.at)
@@ -422,9 +344,9 @@ class Node:
 
     def _found(self, effect: Poll, polled: Polled, now: datetime) -> None:
         self._report.staged(polled.staged)
-        self._control(polled.controls)
+        self._serving.obey(polled.controls)
         for name in (*polled.ready, *dict.fromkeys(queue for _, queue in polled.staged)):
-            self._feed(name)
+            self._serving.feed(name)
         for queue in self.queues.values():
             queue.free()
         if polled.lost:
@@ -432,25 +354,14 @@ class Node:
 
     def _tells_nothing(self, polled: Polled, now: datetime) -> bool:
         """Whether no queue would do anything at ``now`` for this answer."""
-        if polled.staged or polled.ready or polled.lost or polled.controls != self._controls:
+        if (
+            polled.staged
+            or polled.ready
+            or polled.lost
+            or polled.controls != self._serving.controls
+        ):
             return False
-        return all(queue.waits(now) for queue in self._awake.values())
-
-    def _feed(self, name: str) -> None:
-        if name not in self.queues and self._others is not None:
-            self.serve(name, self._others)
-        if (queue := self.queues.get(name)) is not None:
-            queue.feed()
-            self._wake(queue)
-
-    def _control(self, controls: Mapping[str, Control]) -> None:
-        if controls == self._controls:
-            return
-        self._controls = controls
-        for name, queue in self.queues.items():
-            queue.obey(effective(name, queue.configured, controls))
-            queue.feed()
-            self._wake(queue)
+        return all(queue.waits(now) for queue in self._serving.awake)
 
     def _finish(self, end: Finished, now: datetime) -> None:
         if end.run.then is not None:
@@ -474,32 +385,3 @@ class Node:
 
     def _unsavable(self, ending: Ending, error: Exception, now: datetime) -> Ending:
         return self.runs.unsavable(ending, error, now)
-
-    def _wind_up(self, now: datetime, stop_at: datetime) -> None:
-        if now >= stop_at and not self._gave_back:
-            self._gave_back = True
-            self.runs.give_back(now)
-            self.recurring.give_back()
-        self._leave()
-        if now >= later(stop_at, GIVE_UP_AFTER) and not self._gave_up:
-            self._give_up()
-
-    def _leave(self) -> None:
-        """Say farewell, once nothing is left to be done.
-
-        Where a claim may come true yet, the heartbeat is left to grow old instead, so that what it takes
-        is rescued: a node that nobody has heard of is thought to be of another kind, and waited for.
-        """
-        if self._idle and not self.heart.left:
-            self.heart.leave(silently=self.strays.doubtful)
-
-    def _give_up(self) -> None:
-        """The store has not answered for long: stop without it."""
-        self._gave_up = True
-        if self.settler.unsaved:
-            log.error(
-                "node %s stops with %d outcome(s) that the store did not take; their jobs stay "
-                "executing until they are rescued, or cancelled",
-                self.name,
-                self.settler.unsaved,
-            )

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TypeVar
 
 from pgjobs.engine.duty import LONGEST_PAUSE_S
+from pgjobs.engine.farewell import GIVE_UP_AFTER
 from pgjobs.engine.heart import EVERY as BEAT
 from pgjobs.engine.heart import TOO_OLD
 from pgjobs.engine.leader import SPAN
-from pgjobs.engine.node import GIVE_UP_AFTER
 from pgjobs.engine.strays import EVERY as LOOK_FOR_STRAYS
 from pgjobs.plugins import Cron, CronEntry, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.rules.control import Control

@@ -110,14 +110,14 @@ ENDING = (
         "Its grace is over, and no run is told.",
         (
             Edit(
-                "engine/node.py",
-                "        if now >= stop_at and not self._gave_back:\n",
-                "        if now >= later(stop_at, GIVE_UP_AFTER) and not self._gave_back:\n",
+                "engine/farewell.py",
+                "        if now >= self._grace_ends and not self._gave_back:\n",
+                "        if now >= later(self._grace_ends, GIVE_UP_AFTER) and not self._gave_back:\n",
             ),
             Edit(
-                "engine/node.py",
-                "            first = earliest(first, self._stop_at)\n",
-                "            first = earliest(first, later(self._stop_at, GIVE_UP_AFTER))\n",
+                "engine/farewell.py",
+                " if self._gave_back else self._grace_ends\n",
+                "\n",
             ),
         ),
         (

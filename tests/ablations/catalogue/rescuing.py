@@ -205,9 +205,9 @@ RESCUING = (
         "What a thread still runs after the grace is rescued while it runs, and runs twice.",
         (
             Edit(
-                "engine/node.py",
-                "        if self._idle and not self.heart.left:\n",
-                "        if not self.heart.left:\n",
+                "engine/farewell.py",
+                "        if self._idle and not self._heart.left:\n",
+                "        if not self._heart.left:\n",
             ),
         ),
         (

@@ -191,9 +191,9 @@ STAGING = (
         "What is set by hand after a node's start is never seen by it.",
         (
             Edit(
-                "engine/node.py",
-                "        if controls == self._controls:\n            return\n",
-                "        if self._controls is not None:\n            return\n",
+                "engine/serving.py",
+                "        if controls == self.controls:\n            return\n",
+                "        if self.controls is not None:\n            return\n",
             ),
         ),
         (
