@@ -116,9 +116,12 @@ class Worker(Generic[P, R]):
         ``ConfigurationError`` for an unknown or impossible option, ``InvalidJobError`` for args that
         JSON, or the model, cannot hold.
         """
-        if "args" in given:
-            raise ConfigurationError(f"args come first, without a name: {self.name}.new({{...}})")
-        reject_unknown(given, options.JOB_OPTIONS, "option of a job")
+        if given:
+            if "args" in given:
+                raise ConfigurationError(
+                    f"args come first, without a name: {self.name}.new({{...}})"
+                )
+            reject_unknown(given, options.JOB_OPTIONS, "option of a job")
         args = {} if args is None else args
         normal = normal_object(args, "args") if self._model is None else self._model.stored(args)
         self._warn_of_size(normal)

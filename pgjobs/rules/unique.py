@@ -12,10 +12,10 @@ It is judged at insert, and never again: no staging, retry or rescue asks.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
@@ -23,6 +23,7 @@ from pgjobs.rules.job import WAITING, Job, JobState
 from pgjobs.rules.jsonb import encoder
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.signatures import checks_options
+from pgjobs.rules.swift import swift
 
 META_KEY: Final = "pgjobs_unique"
 """The key of ``meta`` under which a job keeps its fingerprint."""
@@ -55,10 +56,20 @@ class Unique:
     keys: Iterable[str] | None = UNSET
     states: Iterable[str] = UNSET
     timestamp: str = UNSET
+    _whole: Any = field(init=False, compare=False, repr=False)
+    """The same with the defaults, in order: known once, where a rule is made for each job."""
 
     def __post_init__(self) -> None:
         for name, value in self._given().items():
             object.__setattr__(self, name, _CHECKS[name](value))
+        whole = (
+            self._or(self.fields, FIELDS),
+            self._or(self.keys, None),
+            self._or(self.period, DEFAULT_PERIOD),
+            self._or(self.states, DEFAULT_STATES),
+            self._or(self.timestamp, TIMESTAMPS[0]),
+        )
+        object.__setattr__(self, "_whole", whole)
         if self._narrows_nothing():
             raise ConfigurationError(
                 "unique has keys, which narrow args, and fields without args: give one of them"
@@ -80,27 +91,16 @@ class Unique:
 
     def rule(self, worker: str, queue: str, args: Mapping[str, Any]) -> UniqueRule:
         """What the insert of one job looks for; ``args`` are in jsonb's normal form."""
-        keys = self._or(self.keys, None)
-        counted = args if keys is None else [[key, *_found(args, key)] for key in keys]
-        parts = [
-            f'["args",{canonical(counted)}]'
-            if name == "args"
-            else _named(name, worker if name == "worker" else queue)
-            for name in self._or(self.fields, FIELDS)
-        ]
-        text = f"[{','.join(parts)}]"
-        from hashlib import blake2b  # brings OpenSSL along
-
-        return UniqueRule(
-            blake2b(text.encode(), digest_size=16).hexdigest(),
-            self._or(self.period, DEFAULT_PERIOD),
-            self._or(self.states, DEFAULT_STATES),
-            self._or(self.timestamp, TIMESTAMPS[0]),
-            self,
-        )
+        fields, keys, period, states, timestamp = self._whole
+        text, behind = _around_args(fields, worker, queue)
+        if behind:
+            counted = args if keys is None else [[key, *_found(args, key)] for key in keys]
+            text += canonical(counted) + behind
+        fingerprint = _digest()(text.encode(), digest_size=16).hexdigest()
+        return UniqueRule(fingerprint, period, states, timestamp, self)
 
     def _given(self) -> dict[str, Any]:
-        options = {each.name: getattr(self, each.name) for each in fields(self)}
+        options = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
         return {name: value for name, value in options.items() if value is not UNSET}
 
     def _narrows_nothing(self) -> bool:
@@ -111,6 +111,7 @@ class Unique:
         return default if value is UNSET else value
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class UniqueRule:
     """What one insert looks for; ``period`` None means for ever. ``how`` made it."""
@@ -154,10 +155,19 @@ def unique(value: object) -> Unique | None:
 
 def canonical(value: Any) -> str:
     """A text that is equal for two JSON values just when jsonb takes them for equal."""
-    return _compact(value) if _has_no_float(value) else _spelled(value)
+    text = _compact(value)
+    return text if _shows_no_float(text) or _has_no_float(value) else _spelled(value)
 
 
 _compact = encoder(ensure_ascii=True, sort_keys=True)
+
+
+def _shows_no_float(text: str) -> bool:
+    """Whether nothing in there can be a float: each has a point or, beyond its digits, an exponent.
+
+    A text within may look like one, and is told apart by its type.
+    """
+    return "." not in text and "e-" not in text and "e+" not in text
 
 
 def _has_no_float(value: Any) -> bool:
@@ -171,9 +181,21 @@ def _has_no_float(value: Any) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _named(name: str, value: str) -> str:
-    """A field that most jobs share with others."""
-    return canonical([name, value])
+def _around_args(fields: tuple[str, ...], worker: str, queue: str) -> tuple[str, str]:
+    """What stands before the args and behind them, alike for most jobs; "" behind where they do not count."""
+    named = {"worker": worker, "queue": queue}
+    parts = [canonical([name, named[name]]) for name in fields if name in named]
+    if "args" in fields:
+        parts.append('["args",')
+        return "[" + ",".join(parts), "]]"
+    return f"[{','.join(parts)}]", ""
+
+
+@cache
+def _digest() -> Callable[..., Any]:
+    from hashlib import blake2b  # brings OpenSSL along
+
+    return blake2b
 
 
 def _spelled(value: Any) -> str:

@@ -110,6 +110,8 @@ def explained(connection: Connection, statement: Statement) -> dict[str, Any]:
 
 def _following(made: Plan[Any], found: Sequence[list[Row]]) -> Iterator[Statement]:
     yield from made.statements
+    if made.behind is not None:
+        yield made.behind()
     while made.then is not None and (following := made.then(found)) is not None:
         yield following
 

@@ -107,14 +107,16 @@ def _transaction(pgconn: pq.abc.PGconn, plan: Plan[Any], prepared: Prepared | No
     """
     found: list[list[Row]] = []
     waiting = [_BEGIN, *plan.statements]
+    behind = plan.behind
     if plan.then is None:
         waiting.append(_COMMIT)
     try:
         while True:
             flight, waiting = _flight(waiting)
-            results = yield from _flown(pgconn, flight, prepared)
-            asked = zip(flight, results, strict=True)
-            found += [rows_of(result) for sent, result in asked if sent not in (_BEGIN, _COMMIT)]
+            last, behind = (None, behind) if waiting else (behind, None)
+            results = yield from _flown(pgconn, flight, prepared, last)
+            rows = [rows_of(result) for result in results]
+            found += rows[flight[0] is _BEGIN : -1 if flight[-1] is _COMMIT else None]
             if flight[-1] is _COMMIT:
                 return found
             if not waiting:
@@ -144,7 +146,10 @@ def _flight(waiting: Sequence[Statement]) -> tuple[list[Statement], list[Stateme
 
 
 def _flown(
-    pgconn: pq.abc.PGconn, flight: Sequence[Statement], prepared: Prepared | None
+    pgconn: pq.abc.PGconn,
+    flight: Sequence[Statement],
+    prepared: Prepared | None,
+    behind: Callable[[], Statement] | None,
 ) -> Generator[int, int, list[pq.abc.PGresult]]:
     """The result of each statement of a transaction: in one round trip, where libpq can do that."""
     if flight[0].data is not None:
@@ -158,23 +163,28 @@ def _flown(
             name = yield from _named(pgconn, statement, prepared)
             if pgconn.transaction_status == pq.TransactionStatus.INERROR:
                 raise _NotPreparedError
-        sent.append(Sent(statement.sql.encode(), _encoded(statement), name))
-    if len(sent) > 1 and pipelining.supported():
-        results = yield from pipelining.together(pgconn, sent)
+        sent.append(_sent(statement, name))
+    last = None if behind is None else (lambda: _sent(behind()))
+    if (last is not None or len(sent) > 1) and pipelining.supported():
+        results = yield from pipelining.together(pgconn, sent, last)
     else:
-        results = yield from _one_by_one(pgconn, sent)
+        results = yield from _one_by_one(pgconn, sent, last)
     if failed(results[-1]):
         error = errors.error_from_result(results[-1])
-        failing = flight[len(results) - 1]
-        named = sent[len(results) - 1].name is not None
-        if named and prepared is not None and prepared.forgives(failing.sql, error):
+        place = len(results) - 1
+        named = place < len(sent) and sent[place].name is not None
+        if named and prepared is not None and prepared.forgives(flight[place].sql, error):
             raise _NotPreparedError from error
         raise error
     return results
 
 
+def _sent(statement: Statement, name: bytes | None = None) -> Sent:
+    return Sent(statement.sql.encode(), _encoded(statement), name)
+
+
 def _one_by_one(
-    pgconn: pq.abc.PGconn, flight: Sequence[Sent]
+    pgconn: pq.abc.PGconn, flight: Iterable[Sent], behind: Callable[[], Sent] | None
 ) -> Generator[int, int, list[pq.abc.PGresult]]:
     """The results up to the first that is an error."""
     results: list[pq.abc.PGresult] = []
@@ -182,7 +192,10 @@ def _one_by_one(
         sent.send(pgconn)
         results.append((yield from _received(pgconn)))
         if failed(results[-1]):
-            break
+            return results
+    if behind is not None:
+        behind().send(pgconn)
+        results.append((yield from _received(pgconn)))
     return results
 
 

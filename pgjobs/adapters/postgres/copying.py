@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 from pgjobs import effects
 from pgjobs.adapters.postgres import unique, writing
@@ -45,10 +46,16 @@ def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]] | None:
         return None
     now, new = effect.now, effect.jobs
     rules = {n: each.unique for n, each in enumerate(new) if each.unique is not None}
-    ahead: tuple[Statement, ...] = ()
-    if rules:
-        locked = unique.lock((rule.fingerprint for rule in rules.values()), names)
-        ahead = (locked, unique.look(rules, now, names))
+    ahead = 2 if rules else 0
+    """Statements before the question for ids."""
+
+    @cache
+    def asked_for_all() -> Statement:
+        return _asked(new, now, names)
+
+    def look() -> Statement:
+        asked_for_all()  # mostly all are new, and there is time now
+        return unique.look(rules, now, names)
 
     def fresh(found: Sequence[list[Row]]) -> Sequence[NewJob]:
         """The jobs that are inserted."""
@@ -70,11 +77,13 @@ def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]] | None:
 
     def then(found: Sequence[list[Row]]) -> Statement | None:
         jobs = fresh(found)
-        if len(found) == len(ahead):
+        if len(found) == ahead:
+            if jobs is new:
+                return asked_for_all()
             return _asked(jobs, now, names) if jobs else None
         if not jobs:
             return None
-        ((ids, errors, _),), *inserts = found[len(ahead) :]
+        ((ids, errors, _),), *inserts = found[ahead:]
         if ids is not None:
             return None if inserts else copied(jobs, ids, errors)
         chunks = writing.chunks(jobs, now)
@@ -89,12 +98,15 @@ def insert(effect: effects.Insert, names: Names) -> Plan[list[Job]] | None:
         if not jobs:
             made: list[Job] = []
         else:
-            ((ids, _, _),), *inserts = found[len(ahead) :]
+            ((ids, _, _),), *inserts = found[ahead:]
             made = stored if ids is not None else writing.inserted(jobs, now, inserts)
         there = {row[0]: job(row[1:]) for row in found[1]} if rules else {}
         return _in_order(len(new), made, there, twins)
 
-    return Plan(ahead or (_asked(new, now, names),), answer, then)
+    if not rules:
+        return Plan((asked_for_all(),), answer, then)
+    locked = unique.lock((rule.fingerprint for rule in rules.values()), names)
+    return Plan((locked,), answer, then, behind=look)
 
 
 def _in_order(

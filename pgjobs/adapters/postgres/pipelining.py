@@ -42,15 +42,26 @@ def supported() -> bool:
 
 
 def together(
-    pgconn: pq.abc.PGconn, flight: Sequence[Sent]
+    pgconn: pq.abc.PGconn, flight: Sequence[Sent], behind: Callable[[], Sent] | None = None
 ) -> Generator[int, int, list[pq.abc.PGresult]]:
     """Send all of these, and receive the result of each.
 
-    Where one fails its error is the last: those behind it were not carried out.
+    Where one fails its error is the last: those behind it were not carried out. ``behind`` makes one more
+    when these are on their way: the server works meanwhile. Where it raises, they were carried out.
     """
     pgconn.enter_pipeline_mode()
     for sent in flight:
         sent.send(pgconn)
+    if behind is not None:
+        yield from _flushed(pgconn)
+        try:
+            behind().send(pgconn)
+        except Exception:
+            pgconn.pipeline_sync()
+            yield from _flushed(pgconn)
+            yield from _received(pgconn)
+            _leave(pgconn)
+            raise
     pgconn.pipeline_sync()
     yield from _flushed(pgconn)
     results = yield from _received(pgconn)

@@ -38,11 +38,14 @@ class Plan(Generic[T]):
 
     ``then`` is given the rows of all statements so far, and says which statement comes next; none when
     it is None, or says None. Such a plan is one transaction however few statements it has.
+    ``behind``, where there is a ``then``, gives one more statement, which waits for no rows and takes long to
+    write: it is asked for when the server has the others to work on.
     """
 
     statements: tuple[Statement, ...]
     answer: Callable[[Sequence[list[Row]]], T]
     then: Callable[[Sequence[list[Row]]], Statement | None] | None = None
+    behind: Callable[[], Statement] | None = None
 
 
 Steps = Generator[tuple[Statement, ...], Sequence[list[Row]], T]

@@ -128,10 +128,14 @@ SELECT count(*) FROM held"""
 
 
 def look(rules: Mapping[int, UniqueRule], now: datetime, names: Names) -> Statement:
-    """Which jobs stand in the way of the new ones at these positions; no row where none does."""
+    """Which jobs stand in the way of the new ones at these positions; no row where none does.
+
+    Asked for in the order of the index, so that one finds the pages in memory that the last has read.
+    """
     given = Parameters()
-    positions = given.numbers(rules)
-    sought = _sought([*rules.values()], now, given)
+    in_order = sorted(rules, key=lambda n: rules[n].fingerprint)
+    positions = given.numbers(in_order)
+    sought = _sought([rules[n] for n in in_order], now, given)
     sql = f"""
 SELECT found.n, {job_columns("job")}
 FROM unnest({positions}, {names.oldest_function}({sought})) AS found(n, id)
@@ -288,7 +292,7 @@ def _sought(rules: Sequence[UniqueRule | None], now: datetime, given: Parameters
     texts = [None if rule is None else rule.fingerprint for rule in rules]
     return ", ".join(
         (
-            given.texts(texts),
+            given.digests(texts),
             given.numbers(numbers),
             given.texts([array_text(kind.states) for kind in kinds]),
             given.instants(_after(kinds, "inserted_at", now)),

@@ -36,6 +36,14 @@ def array_text(items: Sequence[str | None]) -> str:
     return '{"' + joined + '"}'
 
 
+def digests_text(items: Sequence[str | None]) -> str | None:
+    """Digests, or anything else without commas, with commas between; None where that tells not all."""
+    if "" in items:
+        return None
+    joined = ",".join([item or "" for item in items])
+    return joined if joined.count(",") == len(items) - 1 else None
+
+
 def numbers_text(items: Iterable[int]) -> str:
     """An array of whole numbers."""
     return "{" + ",".join(map(str, items)) + "}"
@@ -67,6 +75,13 @@ class Parameters:
 
     def texts(self, values: Sequence[str | None]) -> str:
         return f"{self.text(array_text(values))}::text[]"
+
+    def digests(self, values: Sequence[str | None]) -> str:
+        """Texts that the server reads in a fifth of the time: an array's elements may need unquoting."""
+        joined = digests_text(values)
+        if joined is None:
+            return self.texts(values)
+        return f"string_to_array({self.text(joined)}, ',', '')"
 
     def number(self, value: int) -> str:
         return f"{self.text(str(value))}::bigint"

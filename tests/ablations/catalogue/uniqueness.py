@@ -132,7 +132,7 @@ UNIQUENESS = (
         (
             Edit(
                 "rules/unique.py",
-                "return _compact(value) if _has_no_float(value) else _spelled(value)",
+                "return text if _shows_no_float(text) or _has_no_float(value) else _spelled(value)",
                 "return _spelled(value)",
             ),
             Edit(

@@ -21,8 +21,8 @@ WHERE (meta ->> 'pgjobs_unique') IS NOT NULL;
 --
 -- Plans of functions are kept, hence the settings: they must not come of a table that was empty once.
 -- "+ 0" keeps the planner from walking the primary key from its beginning, IS NOT FALSE from taking an
--- index for its scheduled_at. Mostly nothing is there, and one look says so; where nothing finished
--- counts, the last one is none.
+-- index for its scheduled_at. Mostly nothing is there for any of them, and one look at each says so; where
+-- nothing finished counts, the last one is none.
 CREATE OR REPLACE FUNCTION {schema}.pgjobs_oldest(
     fingerprints text[],
     rules bigint[],
@@ -37,6 +37,16 @@ SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $func$
 BEGIN
+    IF NOT EXISTS (
+        SELECT FROM unnest(fingerprints) AS given(fingerprint)
+        WHERE (
+            SELECT true FROM {schema}.oban_jobs AS job
+            WHERE (job.meta ->> 'pgjobs_unique') COLLATE "C" = given.fingerprint
+            LIMIT 1
+        )
+    ) THEN
+        RETURN array_fill(NULL::bigint, ARRAY[cardinality(fingerprints)]);
+    END IF;
     RETURN ARRAY(
         SELECT CASE WHEN (
             SELECT true FROM {schema}.oban_jobs AS job
