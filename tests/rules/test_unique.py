@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from dataclasses import replace
@@ -86,6 +87,10 @@ def test_what_jsonb_does_not_tell_apart_has_one_fingerprint(args: dict[str, Any]
         ("\u00e9", "e\u0301", False),
         ("a", "A", False),
         ('a","b', ["a", "b"], False),
+        ("1.0", "1", False),
+        (["a.b", 1], ["a.b", 1.0], True),
+        (["e-mail", 1e-7], ["e-mail", 0.0000001], True),
+        (["1e+5", True], ["1e+5", 1], False),
     ],
 )
 def test_canonical_texts_are_equal_where_jsonb_is(one: Any, other: Any, same: bool):
@@ -208,6 +213,15 @@ def test_a_jobs_unique_takes_what_it_leaves_out_from_the_workers(
 ):
     assert expected == own.over(base)
     assert own == own.over(None)
+
+
+def test_a_copy_of_unique_is_equal_and_makes_the_same_rule():
+    how = Unique(period=5, keys=["b", "a"])
+    for copied in (copy.copy(how), replace(how, period=5)):
+        assert (how, hash(how)) == (copied, hash(copied))
+        assert how.rule("w", "q", {"a": 1}) == copied.rule("w", "q", {"a": 1})
+    assert Unique(period=None, keys=["a", "b"]) == replace(how, period=None)
+    assert replace(how, period=None).rule("w", "q", {}).period is None
 
 
 def test_what_is_left_out_everywhere_has_the_default():

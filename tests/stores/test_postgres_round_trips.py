@@ -12,13 +12,14 @@ from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.pipelining import Sent
 from pgjobs.adapters.postgres.preparing import Prepared, Preparing
 from pgjobs.adapters.postgres.statement import Plan, Statement
-from pgjobs.adapters.postgres.statements import plan
+from pgjobs.adapters.postgres.statements import plan, plan_of_own
 from pgjobs.effects import Claim, ClaimWithin, Insert
 from pgjobs.ports import Done
 from pgjobs.rules import lifecycle, selection
 from pgjobs.rules.errors import StoreError
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import RateLimit
+from pgjobs.rules.unique import Unique
 from pgjobs_testing.conformance.given import NOW, insert, new
 from pgjobs_testing.conformance.limits import within
 
@@ -174,6 +175,70 @@ def test_what_is_prepared_again_in_a_transaction_and_fails_is_sent_unnamed(
     after = [within_limits() for _ in range(6)]
     assert 9 == len({*before, *after})
     assert [] == listed(connection)
+
+
+def test_what_goes_behind_is_made_once_the_server_has_work_and_takes_no_round_trip_of_its_own(
+    dsn, connection, pipelined
+):
+    connection.execute("SELECT pg_advisory_lock(1)")
+    ahead = (Statement("SELECT pg_advisory_unlock(1)"),)
+
+    def behind():
+        with psycopg.connect(dsn) as other:
+            other.execute("SET lock_timeout = '10s'")
+            other.execute("SELECT pg_advisory_lock(1)")  # only when what is ahead was carried out
+        return Statement("SELECT $1::text", ("behind",))
+
+    made = Plan(ahead, lambda found: found, then=lambda found: None, behind=behind)
+    found = []
+
+    def carry_out(pgconn):
+        talk = conversation.carry_out(pgconn, made, UNPREPARED)
+        found.append(waiting.wait(talk, pgconn.socket))
+
+    assert (2 if pipelined else 4) == trips(connection, carry_out)
+    assert [[[(True,)], [("behind",)]]] == found
+
+
+def test_what_goes_behind_may_fail_and_leaves_the_connection_idle(connection, pipelined):
+    def behind():
+        raise LookupError("nothing to go behind")
+
+    connection.execute("CREATE TEMPORARY TABLE kept (n int)")
+    ahead = (Statement("INSERT INTO kept VALUES (1)"),)
+    made = Plan(ahead, lambda found: found, then=lambda found: None, behind=behind)
+    with pytest.raises(LookupError, match="nothing to go behind"):
+        waiting.wait(
+            conversation.carry_out(connection.pgconn, made, UNPREPARED), connection.pgconn.socket
+        )
+    assert [] == connection.execute("SELECT n FROM kept").fetchall()
+
+
+def test_what_goes_behind_a_failure_is_not_carried_out(connection, pipelined):
+    connection.execute("CREATE TEMPORARY TABLE kept (n int)")
+    made = Plan(
+        (Statement("SELECT 1 / 0"),),
+        lambda found: found,
+        then=lambda found: None,
+        behind=lambda: Statement("INSERT INTO kept VALUES (1)"),
+    )
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        waiting.wait(
+            conversation.carry_out(connection.pgconn, made, UNPREPARED), connection.pgconn.socket
+        )
+    assert [] == connection.execute("SELECT n FROM kept").fetchall()
+
+
+def test_many_unique_jobs_take_four_round_trips(connection, postgres):
+    rules = (Unique().rule("w", "default", {"n": n}) for n in range(writing.INSERT_ROWS + 1))
+    many = Insert(tuple(new(unique=rule, args={"n": n}) for n, rule in enumerate(rules)), NOW)
+
+    def carry_out(pgconn):
+        made = plan_of_own(many, Names("public"))
+        talk = conversation.carry_out(pgconn, made, UNPREPARED)
+        return made.answer(waiting.wait(talk, pgconn.socket))
+
+    assert 4 == trips(connection, carry_out)  # slots and look, ids, rows, the end
 
 
 def test_what_fails_in_a_flight_is_rolled_back_and_leaves_the_connection_idle(postgres, pipelined):

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from pgjobs.adapters.postgres.rows import job as read_job
+from pgjobs.adapters.postgres.values import Parameters
 from pgjobs.effects import Find
 from pgjobs.rules.job import COLUMNS, CancelFlag, Job, JobState
 from pgjobs.rules.schedule import LAST_INSTANT
@@ -148,3 +149,15 @@ class TestOnAServer:
         insert(postgres, new(), new())
         assert 2 == len(postgres.run(Find(Selection())))
         assert row().state is JobState.AVAILABLE
+
+
+@pytest.mark.postgres
+@pytest.mark.pgjobs(mode="live")
+@pytest.mark.parametrize(
+    "texts",
+    [["9f", "07"], ["9f", None, "07", None], ["9f"], ["a,b", "c"], ["", "9f"], [None, ""], [","]],
+)
+def test_digests_are_read_as_they_were_whatever_they_are(postgres, texts):
+    given = Parameters()
+    sql = f"SELECT {given.digests(texts)}"
+    assert [(texts,)] == postgres.query(sql, *given.values)

@@ -149,17 +149,22 @@ def _piece(
     jobs: Sequence[NewJob], ids: Sequence[int], now: datetime, errors: str, stored: list[Job]
 ) -> str:
     """The rows of these jobs in COPY's text format; what they become is added to ``stored``."""
-    at_once = instant_text(now)
+    at_once, ready = instant_text(now), first_state(now, now)
+    ready_text = ready.value
     rest = f"{at_once}\t0\t{errors}\t{{}}\t\\N\t\\N\t\\N\t\\N\n"
     lines: list[str] = []
     for job_id, new in zip(ids, jobs, strict=True):
         at = due_at(new, now)
-        state = first_state(at, now)
+        if at is now:
+            state, state_text, at_text = ready, ready_text, at_once
+        else:
+            state, at_text = first_state(at, now), instant_text(at)
+            state_text = state.value
         lines.append(
-            f"{job_id}\t{state.value}\t{_escaped(new.queue)}\t{_escaped(new.worker)}\t"
+            f"{job_id}\t{state_text}\t{_escaped(new.queue)}\t{_escaped(new.worker)}\t"
             f"{_escaped(json_text(new.args))}\t{_escaped(json_text(new.meta)) if new.meta else '{}'}\t"
             f"{_escaped(array_text(new.tags)) if new.tags else '{}'}\t{new.max_attempts}\t{new.priority}\t"
-            f"{at_once if at is now else instant_text(at)}\t{rest}"
+            f"{at_text}\t{rest}"
         )
         stored.append(inserted_job(job_id, new, state, now, at))
     return "".join(lines)
