@@ -10,6 +10,7 @@ from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.statements import plan
 from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.adapters.postgres.unique import SLOTS
+from pgjobs.adapters.postgres.writing import INSERT_ROWS
 from pgjobs.effects import Delete, Insert, Settle
 from pgjobs.rules import lifecycle, outcome
 from pgjobs.rules.errors import StoreError
@@ -139,6 +140,35 @@ def test_an_old_snapshot_fails_also_where_nobody_waits(postgres, dsn):
         with pytest.raises(psycopg.errors.SerializationFailure):
             carried_out(connection, effect)
     assert len(every(postgres)) == 1
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback"])
+def test_many_that_are_copied_look_only_when_they_have_waited(postgres, dsn, ending):
+    """What they look for is on its way to the server while it waits for a slot."""
+    many = [unique({"n": n}, how=Unique(period=None)) for n in range(INSERT_ROWS + 1)]
+    found = []
+    with psycopg.connect(dsn) as winner, psycopg.connect(dsn, autocommit=True) as watcher:
+        (first,) = carried_out(winner, Insert((many[7],), NOW))
+        thread = threading.Thread(target=lambda: found.extend(insert(postgres, *many)))
+        thread.start()
+        while not blocked(watcher):
+            assert thread.is_alive()
+        getattr(winner, ending)()
+        thread.join(30)
+    in_the_way = {7: first.id} if ending == "commit" else {}
+    assert in_the_way == {n: job.id for n, job in enumerate(found) if job.conflict}
+    assert sorted(ids(found)) == sorted(ids(every(postgres)))
+
+
+def test_an_old_snapshot_fails_also_after_a_copy(postgres, dsn):
+    many = [unique({"n": n}, how=Unique(period=None)) for n in range(INSERT_ROWS + 1)]
+    with psycopg.connect(dsn) as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT count(*) FROM oban_jobs")
+        insert(postgres, *many)
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            carried_out(connection, Insert((many[7],), NOW))
+    assert len(many) == len(every(postgres))
 
 
 def test_a_transaction_sees_what_it_inserted_itself(postgres, dsn):
