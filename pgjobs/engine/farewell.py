@@ -38,13 +38,10 @@ class Farewell:
         self._name, self._heart, self._settler = name, heart, settler
         self._runs, self._strays, self._recurring = runs, strays, recurring
         self._unheard = unheard
+        self.begun = False
+        """Whether the node was told to stop."""
         self._grace_ends: datetime | None = None
         self._gave_back = self._gave_up = False
-
-    @property
-    def begun(self) -> bool:
-        """Whether the node was told to stop."""
-        return self._grace_ends is not None
 
     @property
     def over(self) -> bool:
@@ -59,6 +56,7 @@ class Farewell:
 
     def begin(self, now: datetime, grace: timedelta) -> None:
         """Runs may go on for ``grace``."""
+        self.begun = True
         self._grace_ends = later(now, grace)
         self._recurring.close(now)
         self._leave()

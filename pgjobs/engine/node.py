@@ -225,7 +225,8 @@ class Node:
 
     def _next_due(self, now: datetime) -> datetime | None:
         first = earliest(self.recurring.next_due(now), self.runs.next_due())
-        for duty in (*self._duties, *self._serving.awake):
+        awake = self._serving.awake
+        for duty in (*self._duties, *awake.values()) if awake else self._duties:
             due = duty.next_due(now)
             if due is not None and (first is None or due < first):
                 first = due
@@ -361,7 +362,7 @@ class Node:
             or polled.controls != self._serving.controls
         ):
             return False
-        return all(queue.waits(now) for queue in self._serving.awake)
+        return all(queue.waits(now) for queue in self._serving.awake.values())
 
     def _finish(self, end: Finished, now: datetime) -> None:
         if end.run.then is not None:

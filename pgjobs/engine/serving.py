@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pgjobs.engine.queue import QueueDuty
@@ -22,12 +22,8 @@ class Serving:
         """What is set by hand; None until it was read."""
         self._make, self._others = make, others
         self._places: dict[str, int] = {}
-        self._awake: dict[int, QueueDuty] = {}
-
-    @property
-    def awake(self) -> Collection[QueueDuty]:
-        """Those that may have something to do: of a thousand most have not, and cost nothing then."""
-        return self._awake.values()
+        self.awake: dict[int, QueueDuty] = {}
+        """Those that may have something to do, by place: of a thousand most have not, and cost nothing."""
 
     def serve(self, name: str, configured: Queue) -> None:
         """Serve one queue more."""
@@ -39,14 +35,14 @@ class Serving:
 
     def wake(self, queue: QueueDuty) -> None:
         """Let ``queue`` step with the others, in the order in which they were configured."""
-        self._awake[self._places[queue.name]] = queue
+        self.awake[self._places[queue.name]] = queue
 
     def step(self, now: datetime) -> None:
         """Let those that are awake do what they have to do."""
-        for place, queue in sorted(self._awake.items()):
+        for place, queue in sorted(self.awake.items()):
             queue.step(now)
             if queue.asleep:
-                del self._awake[place]
+                del self.awake[place]
 
     def feed(self, name: str) -> None:
         """There are available jobs in a queue."""

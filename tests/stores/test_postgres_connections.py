@@ -11,7 +11,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from pgjobs.adapters.postgres import preparing
+from pgjobs.adapters.postgres import prepared
 from pgjobs.adapters.postgres.failures import translated
 from pgjobs.adapters.postgres.migrations import migrate
 from pgjobs.adapters.postgres.store import PostgresStore
@@ -289,7 +289,7 @@ class TestOnAServer:
         assert all_gone(dsn)
 
     def test_a_statement_is_prepared_again_after_its_uses(self, postgres, monkeypatch):
-        monkeypatch.setattr("pgjobs.adapters.postgres.conversation.USES", 5)
+        monkeypatch.setattr("pgjobs.adapters.postgres.prepared.USES", 5)
         jobs = insert(postgres, *[new() for _ in range(40)])
         taken = [claim(postgres, f"t{n}", demand=1) for n in range(41)]
         assert [job.id for job in jobs] == [job.id for claimed in taken for job in claimed]
@@ -312,7 +312,7 @@ class TestOnAServer:
             "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%SKIP LOCKED%'"
         )
         postgres.close()
-        postgres.query(f"PREPARE {preparing.name_of(sql)} AS SELECT 1")
+        postgres.query(f"PREPARE {prepared.name_of(sql)} AS SELECT 1")
         assert 4 == sum(len(claim(postgres, f"c{n}", demand=1)) for n in range(5))
 
     def test_a_forked_child_leaves_the_connections_of_its_parent_alone(self, dsn, postgres):

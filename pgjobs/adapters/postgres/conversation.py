@@ -17,7 +17,7 @@ from psycopg import DataError, OperationalError, errors, pq
 
 from pgjobs.adapters.postgres import pipelining
 from pgjobs.adapters.postgres.pipelining import Sent, failed
-from pgjobs.adapters.postgres.preparing import USES, Prepared, name_of
+from pgjobs.adapters.postgres.prepared import Prepared
 from pgjobs.adapters.postgres.results import rows_of
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, Statement
@@ -52,32 +52,30 @@ def carry_out_each(
     ``ended`` is told the rows of each or its error, when it ends. What comes out of here is that the
     connection was lost, and concerns all that have not ended.
     """
-    flight: list[tuple[int, Sent]] = []
+    flights: list[tuple[int, list[Sent]]] = []
+    coming: set[str] = set()
     again: list[int] = []
     for n, plan in enumerate(plans):
         (statement,) = plan.statements
         try:
-            parameters = _encoded(statement)
-            name = yield from _named(pgconn, statement, prepared)
-        except psycopg.Error as error:
-            if pgconn.status != pq.ConnStatus.OK:
-                raise
+            flights.append((n, prepared.sent(statement, _encoded(statement), coming)))
+        except DataError as error:
             ended(n, error)
-            continue
-        flight.append((n, Sent(statement.sql.encode(), parameters, name)))
 
-    def received(place: int, result: pq.abc.PGresult) -> None:
-        n, sent = flight[place]
-        if not failed(result):
-            ended(n, [rows_of(result)])
+    def received(place: int, results: list[pq.abc.PGresult]) -> None:
+        n, sent = flights[place]
+        sql = plans[n].statements[0].sql
+        prepared.ended(sql, sent, results)
+        if not failed(results[-1]):
+            ended(n, [rows_of(results[-1])])
             return
-        error = errors.error_from_result(result)
-        if sent.name is not None and prepared.forgives(plans[n].statements[0].sql, error):
+        error = errors.error_from_result(results[-1])
+        if sent[-1].name is not None and prepared.forgives(sql, error):
             again.append(n)
         else:
             ended(n, error)
 
-    yield from pipelining.side_by_side(pgconn, [sent for _, sent in flight], received)
+    yield from pipelining.side_by_side(pgconn, [sent for _, sent in flights], received)
     for n in again:
         try:
             result = yield from _unnamed(pgconn, plans[n].statements[0])
@@ -156,31 +154,43 @@ def _flown(
         (copying,) = flight
         assert copying.data is not None
         return [(yield from _copied(pgconn, copying.sql, copying.data()))]
-    sent: list[Sent] = []
+    parts: list[list[Sent]] = []
+    coming: set[str] = set()
     for statement in flight:
-        name = None
-        if prepared is not None and statement not in (_BEGIN, _COMMIT):
-            name = yield from _named(pgconn, statement, prepared)
-            if pgconn.transaction_status == pq.TransactionStatus.INERROR:
-                raise _NotPreparedError
-        sent.append(_sent(statement, name))
+        if prepared is None or statement in (_BEGIN, _COMMIT):
+            parts.append([_sent(statement)])
+        else:
+            parts.append(prepared.sent(statement, _encoded(statement), coming))
     last = None if behind is None else (lambda: _sent(behind()))
-    if (last is not None or len(sent) > 1) and pipelining.supported():
-        results = yield from pipelining.together(pgconn, sent, last)
-    else:
-        results = yield from _one_by_one(pgconn, sent, last)
-    if failed(results[-1]):
-        error = errors.error_from_result(results[-1])
-        place = len(results) - 1
-        named = place < len(sent) and sent[place].name is not None
-        if named and prepared is not None and prepared.forgives(flight[place].sql, error):
-            raise _NotPreparedError from error
-        raise error
-    return results
+    found = yield from _all(pgconn, [sent for part in parts for sent in part], last)
+    results: list[pq.abc.PGresult] = []
+    for statement, part in zip(flight, parts, strict=True):
+        here, found = found[: len(part)], found[len(part) :]
+        if prepared is not None:
+            prepared.ended(statement.sql, part, here)
+        if failed(here[-1]):
+            error = errors.error_from_result(here[-1])
+            named = part[-1].name is not None
+            if named and prepared is not None and prepared.forgives(statement.sql, error):
+                raise _NotPreparedError from error
+            raise error
+        results.append(here[-1])
+    if found and failed(found[-1]):
+        raise errors.error_from_result(found[-1])
+    return [*results, *found]
 
 
-def _sent(statement: Statement, name: bytes | None = None) -> Sent:
-    return Sent(statement.sql.encode(), _encoded(statement), name)
+def _sent(statement: Statement) -> Sent:
+    return Sent(statement.sql.encode(), _encoded(statement))
+
+
+def _all(
+    pgconn: pq.abc.PGconn, flight: Sequence[Sent], behind: Callable[[], Sent] | None = None
+) -> Generator[int, int, list[pq.abc.PGresult]]:
+    """The results of all of these up to the first that is an error: in one round trip, if that can be had."""
+    if (behind is not None or len(flight) > 1) and pipelining.supported():
+        return pipelining.together(pgconn, flight, behind)
+    return _one_by_one(pgconn, flight, behind)
 
 
 def _one_by_one(
@@ -200,40 +210,19 @@ def _one_by_one(
 
 
 def _single(pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared) -> Exchange:
-    name = yield from _named(pgconn, statement, prepared)
-    if name is None:
-        return (yield from _unnamed(pgconn, statement))
-    try:
-        pgconn.send_query_prepared(name, _encoded(statement), result_format=1)
-        return (yield from _result(pgconn))
-    except psycopg.Error as error:
-        if not prepared.forgives(statement.sql, error):
-            raise
+    flight = prepared.sent(statement, _encoded(statement), set())
+    if len(flight) == 1:
+        flight[0].send(pgconn)
+        results = [(yield from _received(pgconn))]
+    else:
+        results = yield from _all(pgconn, flight)
+    prepared.ended(statement.sql, flight, results)
+    if not failed(results[-1]):
+        return results[-1]
+    error = errors.error_from_result(results[-1])
+    if flight[-1].name is None or not prepared.forgives(statement.sql, error):
+        raise error
     return (yield from _unnamed(pgconn, statement))
-
-
-def _named(
-    pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared
-) -> Generator[int, int, bytes | None]:
-    """The name under which a statement is prepared by now; None where it is to be sent unnamed."""
-    sql = statement.sql
-    uses = prepared.uses(sql) if statement.often or prepared.every else None
-    if uses is None:
-        return None
-    name = name_of(sql)
-    try:
-        if uses >= USES:
-            yield from _unnamed(pgconn, Statement(f"DEALLOCATE {name}"))
-            prepared.used(sql, uses := 0)
-        if uses == 0:
-            pgconn.send_prepare(name.encode(), sql.encode())
-            yield from _result(pgconn)
-    except psycopg.Error as error:
-        if not prepared.forgives(sql, error):
-            raise
-        return None
-    prepared.used(sql, uses + 1)
-    return name.encode()
 
 
 def _unnamed(pgconn: pq.abc.PGconn, statement: Statement) -> Exchange:

@@ -15,7 +15,8 @@ from pgjobs.adapters.postgres.conversation import carry_out, carry_out_each
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names, quoted
 from pgjobs.adapters.postgres.pooler import keeps_its_process
-from pgjobs.adapters.postgres.preparing import Prepared, Preparing
+from pgjobs.adapters.postgres.prepared import Prepared
+from pgjobs.adapters.postgres.preparing import Preparing
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.signals import signal_of
 from pgjobs.adapters.postgres.statement import Plan

@@ -21,16 +21,19 @@ _OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A statement as it is sent; under ``name`` it was prepared."""
+    """A statement as it is sent; under ``name`` it was prepared, or is so now where it ``prepares``."""
 
     sql: bytes
     parameters: Sequence[bytes | None]
     name: bytes | None = None
+    prepares: bool = False
 
     def send(self, pgconn: pq.abc.PGconn) -> None:
         """Send it; its result comes in binary."""
         if self.name is None:
             pgconn.send_query_params(self.sql, self.parameters, result_format=1)
+        elif self.prepares:
+            pgconn.send_prepare(self.name, self.sql)
         else:
             pgconn.send_query_prepared(self.name, self.parameters, result_format=1)
 
@@ -70,20 +73,22 @@ def together(
 
 
 def side_by_side(
-    pgconn: pq.abc.PGconn, flight: Sequence[Sent], ended: Callable[[int, pq.abc.PGresult], None]
+    pgconn: pq.abc.PGconn,
+    flights: Sequence[Sequence[Sent]],
+    ended: Callable[[int, list[pq.abc.PGresult]], None],
 ) -> Generator[int, int, None]:
-    """Send all of these on an idle connection in autocommit, each a transaction of its own.
+    """Send all of these on an idle connection in autocommit, each flight a transaction of its own.
 
-    ``ended`` is told of the result of each, which may be an error, when it arrives.
+    ``ended`` is told of the results of each, of which the last may be an error, when they arrive.
     """
     pgconn.enter_pipeline_mode()
-    for sent in flight:
-        sent.send(pgconn)
+    for flight in flights:
+        for sent in flight:
+            sent.send(pgconn)
         pgconn.pipeline_sync()
     yield from _flushed(pgconn)
-    for n in range(len(flight)):
-        results = yield from _received(pgconn)
-        ended(n, results[-1])
+    for n in range(len(flights)):
+        ended(n, (yield from _received(pgconn)))
     _leave(pgconn)
 
 

@@ -11,7 +11,8 @@ from psycopg import pq
 
 from pgjobs.adapters.postgres import waiting
 from pgjobs.adapters.postgres.conversation import carry_out
-from pgjobs.adapters.postgres.preparing import Prepared, Preparing
+from pgjobs.adapters.postgres.prepared import Prepared
+from pgjobs.adapters.postgres.preparing import Preparing
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan
 
