@@ -13,7 +13,11 @@ from pgjobs_testing.simulation.verdict import FAULTS, Options
 SEEDS = re.compile(r"(\d+)\.\.(\d*)")
 DEFAULT_SEEDS = range(100)
 
+MOST_SEED = 2**64 - 1
+"""The largest that a scenario file may have, so that each seed's world is one."""
+
 MOST_NODES = 100
+MOST_PROCESSES = 1_024
 MOST_JOBS = 1_000_000
 MOST_HOURS = 876_600.0
 """A century."""
@@ -26,10 +30,10 @@ def seeds_of(text: str) -> range | count[int]:
     found = SEEDS.fullmatch(text)
     if found is None:
         raise ConfigurationError(f"found the seeds {text!r}; expected N..M, as in 0..999, or N..")
-    first = int(found[1])
+    first = seed_of(int(found[1]))
     if not found[2]:
         return count(first)
-    last = int(found[2])
+    last = seed_of(int(found[2]))
     if last < first:
         raise ConfigurationError(
             f"found the seeds {text}, which are none; expected the smaller first: {last}..{first}"
@@ -37,8 +41,19 @@ def seeds_of(text: str) -> range | count[int]:
     return range(first, last + 1)
 
 
+def seed_of(given: object) -> int:
+    """A seed; ``ConfigurationError`` for what is none."""
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MOST_SEED:
+        raise ConfigurationError(
+            f"found the seed {shown(given)}; expected a whole number from 0 to {MOST_SEED}"
+        )
+    return given
+
+
 def faults_of(given: str | Iterable[str]) -> tuple[str, ...]:
     """``all``, ``none``, or names separated by commas: ordered as in ``FAULTS``, for seeds to draw alike."""
+    if not isinstance(given, Iterable):
+        raise ConfigurationError(f"found the faults {shown(given)}; expected all, none or names")
     names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
     if names == ["all"]:
         return FAULTS
@@ -77,6 +92,15 @@ def options_of(
     return Options(
         nodes, jobs, float(hours), faults_of(faults), store, TRIES if shrink else 0, twice
     )
+
+
+def check_processes(processes: object) -> None:
+    """``ConfigurationError`` for a number that no campaign can have."""
+    whole = isinstance(processes, int) and not isinstance(processes, bool)
+    if not whole or not 0 <= processes <= MOST_PROCESSES:
+        raise ConfigurationError(
+            f"found {shown(processes)} processes; expected a whole number from 0 to {MOST_PROCESSES}"
+        )
 
 
 def words(seed: int, options: Options, world: str | None) -> str:

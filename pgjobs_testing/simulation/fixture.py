@@ -12,10 +12,10 @@ from pathlib import Path
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.system import SystemClock
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.schedule import duration
 from pgjobs_testing.session import Session, worker_name
-from pgjobs_testing.simulation.asked import options_of
+from pgjobs_testing.simulation.asked import check_processes, options_of, seed_of
 from pgjobs_testing.simulation.campaign import Campaign, Summary, expected_marks
 from pgjobs_testing.simulation.playing import STANDARD, Player, Setup, World, named
 from pgjobs_testing.simulation.processes import Alone, Crew, Processes
@@ -66,9 +66,14 @@ class Campaigns:
         """
         __tracebackhide__ = True
         options = options_of(nodes, jobs, hours, faults, store or self.store)
+        check_processes(processes)
+        if not isinstance(world, str) and not callable(world):
+            raise ConfigurationError(
+                f"found the world {shown(world)}; expected a function, or its name as module:function"
+            )
         setup = Setup(options, _name(world), self.session.option, self.session.image)
         clock = SystemClock()
-        until = None if time is None else clock.monotonic() + duration(time, "time").total_seconds()
+        until = None if time is None else clock.monotonic() + _lasting(time)
         with self._crew(setup, world, processes) as crew:
             campaign = Campaign(
                 self._chosen(seeds, endless=until is not None),
@@ -92,7 +97,11 @@ class Campaigns:
             if isinstance(seeds, bool) or seeds < 1:
                 raise ConfigurationError(f"found {seeds!r} seeds; expected one, at least")
             return range(self.first, self.first + seeds)
-        return seeds
+        if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+            raise ConfigurationError(
+                f"found the seeds {shown(seeds)}; expected a number of them, or the seeds"
+            )
+        return _some(map(seed_of, seeds))
 
     @contextmanager
     def _crew(self, setup: Setup, world: World | str, processes: int) -> Iterator[Crew]:
@@ -116,6 +125,23 @@ class Campaigns:
             yield crew
         finally:
             crew.close()
+
+
+def _lasting(time: float | timedelta) -> float:
+    """The seconds that seeds are played for."""
+    seconds = duration(time, "time").total_seconds()
+    if not seconds:
+        raise ConfigurationError(f"time is {shown(time)}; expected more than 0 s")
+    return seconds
+
+
+def _some(seeds: Iterator[int]) -> Iterator[int]:
+    """The seeds; ``ConfigurationError`` where there are none, since a test that plays nothing shows nothing."""
+    first = next(seeds, None)
+    if first is None:
+        raise ConfigurationError("found no seeds; expected one, at least")
+    yield first
+    yield from seeds
 
 
 class _Apart:

@@ -101,7 +101,7 @@ class Player:
         options = replace(self._options, store=name, traced=traced)
         try:
             verdict: object = self._world(seed, options, source.store(0))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # one that exits would end the campaign unheard
             return unplayed(seed, raised(error))
         if isinstance(verdict, Verdict) and verdict.seed == seed:
             return verdict
@@ -146,7 +146,7 @@ def unplayed(seed: int, alarm: str) -> Verdict:
     return Verdict(seed, digest="", events=0, virtual_s=0.0, drawn="", alarm=alarm)
 
 
-def raised(error: Exception) -> str:
+def raised(error: BaseException) -> str:
     """What a world raised, and where."""
     inside = error.__traceback__ and error.__traceback__.tb_next  # the first call is ours
     calls = "".join(traceback.format_tb(inside)[-TOLD_CALLS:]).rstrip()

@@ -286,7 +286,7 @@ def cores() -> int:
 def _seeds(seed: int | None, seeds: str | None, lasting: str | None) -> range | count[int]:
     """The seeds that are asked for; ``ConfigurationError`` where they cannot be."""
     from pgjobs.rules.errors import ConfigurationError
-    from pgjobs_testing.simulation.asked import DEFAULT_SEEDS, seeds_of
+    from pgjobs_testing.simulation.asked import DEFAULT_SEEDS, seed_of, seeds_of
 
     if lasting is not None:
         _span(lasting)
@@ -295,7 +295,7 @@ def _seeds(seed: int | None, seeds: str | None, lasting: str | None) -> range | 
             raise ConfigurationError(
                 f"--seed {seed} is one seed alone: leave --seeds and --time out, or give --seeds {seed}.."
             )
-        return range(seed, seed + 1)
+        return range(seed_of(seed), seed + 1)
     if seeds is None:
         return DEFAULT_SEEDS if lasting is None else count()
     found = seeds_of(seeds)

@@ -18,7 +18,7 @@ from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.client import drive
 from pgjobs.plugins import Plugin, Pruner, Stalled
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.job import Job, NewJob, is_number
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import duration, later
@@ -220,7 +220,9 @@ class World:
         return job
 
     def job(self, job: Job | int) -> Job:
-        """The job as the store has it now."""
+        """The job as the store has it now; ``JobNotFoundError`` where it has none."""
+        if isinstance(job, bool) or not isinstance(job, int | Job):
+            raise ConfigurationError(f"found the job {shown(job)}; expected one, or its id")
         job_id = job if isinstance(job, int) else job.id
         found: Job = drive(self._play.store, self._play.client.get(job_id))
         return found
@@ -299,6 +301,8 @@ class World:
 
     def database(self, *, up: bool) -> None:
         """Whether the store is there."""
+        if not isinstance(up, bool):
+            raise ConfigurationError(f"found the database up={shown(up)}; expected True or False")
         self._do({"database": "up" if up else "down"})
 
     # Seeing

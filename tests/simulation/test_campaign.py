@@ -193,6 +193,8 @@ def test_seeds_are_written_from_first_to_last(text, seeds):
         ("7..5", "found the seeds 7..5, which are none; expected the smaller first: 5..7"),
         ("-1..5", "expected N..M"),
         ("1...5", "expected N..M"),
+        (f"0..{2**64}", f"found the seed {2**64}; expected a whole number from 0 to {2**64 - 1}"),
+        (f"{2**64}..", f"found the seed {2**64}; expected a whole number from 0 to {2**64 - 1}"),
     ],
 )
 def test_seeds_that_are_none_are_refused(text, complaint):
@@ -213,6 +215,8 @@ def test_faults_are_ordered_however_they_are_listed():
         ("crush", "unknown fault 'crush': did you mean 'crash'?"),
         ("crash,all", "found 'all' beside other faults"),
         ("", "unknown fault ''"),
+        (None, "found the faults None; expected all, none or names"),
+        (3, "found the faults 3; expected all, none or names"),
     ],
 )
 def test_unknown_faults_are_refused(given, complaint):

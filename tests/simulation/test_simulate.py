@@ -116,6 +116,7 @@ def test_a_mark_that_never_fired_exits_with_1():
         (["--seeds", "5.."], "--seeds 5.. never ends: give its last, as in 5..999, or --time"),
         (["--seed", "5", "--time", "1m"], "--seed 5 is one seed alone"),
         (["--seed", "5", "--seeds", "1..2"], "--seed 5 is one seed alone"),
+        (["--seed", str(2**64)], f"found the seed {2**64}; expected a whole number from 0 to"),
         (["--time", "10"], "found --time '10'; expected a duration such as 250ms"),
         (["--time", "0s"], "found --time '0s'; expected a duration"),
         (["--faults", "crush"], "unknown fault 'crush': did you mean 'crash'?"),

@@ -264,6 +264,9 @@ def test_what_is_of_another_kind_is_refused_in_words(given, said):
         (lambda world: world.fail("a", "claim", "late", by=500), r"give World\(delay=\) more"),
         (lambda world: world.insert(5), "found the worker 5; expected one, or its name"),
         (lambda world: world.insert("Work", [1]), "must be a JSON object"),
+        (lambda world: world.job("1"), "found the job '1'; expected one, or its id"),
+        (lambda world: world.job(None), "found the job None; expected one, or its id"),
+        (lambda world: world.database(up="no"), "found the database up='no'; expected True or"),
     ],
 )
 def test_what_is_asked_amiss_is_refused_in_words_and_changes_nothing(ask, said):

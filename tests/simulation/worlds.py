@@ -57,6 +57,11 @@ def alarming(seed: int, options: Options, store: LocalStore) -> Verdict:
     return _with(verdict, alarm="permits: 3 of 2 are out", scenario=f"name: seed {seed}\n")
 
 
+def exits(seed: int, options: Options, store: LocalStore) -> Verdict:
+    """Ends the process that plays it, were it let."""
+    raise SystemExit(5)
+
+
 def differing(seed: int, options: Options, store: LocalStore) -> Verdict:
     """Seed 2 has another trace on PostgreSQL."""
     verdict = shop(seed, options, store)

@@ -92,6 +92,36 @@ def test_an_alarm_fails_the_test_and_leaves_the_way_back_to_it(run):
     )
 
 
+def test_a_campaign_that_would_play_nothing_or_no_seed_fails_and_says_what_is_right(run):
+    test = """
+        import pytest
+
+        from pgjobs import ConfigurationError
+        from tests.simulation.worlds import exits, quick
+
+        @pytest.mark.parametrize("given, said", [
+            ({"seeds": []}, "found no seeds; expected one, at least"),
+            ({"seeds": "0..3"}, "found the seeds '0..3'; expected a number of them, or the seeds"),
+            ({"seeds": 1.5}, "found the seeds 1.5; expected a number of them, or the seeds"),
+            ({"seeds": [1, -1]}, "found the seed -1; expected a whole number from 0 to"),
+            ({"seeds": [2**64]}, "found the seed 18446744073709551616; expected"),
+            ({"processes": -1}, "found -1 processes; expected a whole number from 0 to 1024"),
+            ({"processes": "2"}, "found '2' processes"),
+            ({"time": 0}, "time is 0; expected more than 0 s"),
+            ({"world": 3}, "found the world 3; expected a function, or its name as module:function"),
+        ])
+        def test_refused(campaign, given, said):
+            with pytest.raises(ConfigurationError) as raised:
+                campaign(**{"world": quick, **given})
+            assert said in str(raised.value)
+
+        def test_a_world_that_exits_is_an_alarm(campaign):
+            with pytest.raises(AssertionError, match="seed 7: the world raised SystemExit: 5"):
+                campaign([7], world=exits)
+        """
+    run(test).assert_outcomes(passed=10)
+
+
 @pytest.mark.postgres
 def test_a_campaign_in_mode_postgres_leaves_the_jobs_of_its_test_alone(run, pytestconfig):
     test = """
