@@ -136,7 +136,7 @@ def _lasting(time: float | timedelta) -> float:
 
 
 def _some(seeds: Iterator[int]) -> Iterator[int]:
-    """The seeds; ``ConfigurationError`` where there are none, since a test that plays nothing shows nothing."""
+    """The seeds; ``ConfigurationError`` where there are none: a test that plays nothing shows nothing."""
     first = next(seeds, None)
     if first is None:
         raise ConfigurationError("found no seeds; expected one, at least")
