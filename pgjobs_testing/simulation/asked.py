@@ -96,11 +96,7 @@ def options_of(
 
 def check_processes(processes: object) -> None:
     """``ConfigurationError`` for a number that no campaign can have."""
-    whole = isinstance(processes, int) and not isinstance(processes, bool)
-    if not whole or not 0 <= processes <= MOST_PROCESSES:
-        raise ConfigurationError(
-            f"found {shown(processes)} processes; expected a whole number from 0 to {MOST_PROCESSES}"
-        )
+    _check_whole("processes", processes, 0, MOST_PROCESSES)
 
 
 def words(seed: int, options: Options, world: str | None) -> str:
@@ -122,7 +118,7 @@ def words(seed: int, options: Options, world: str | None) -> str:
     return " ".join(given)
 
 
-def _check_whole(name: str, value: int, least: int, most: int) -> None:
+def _check_whole(name: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ConfigurationError(
             f"found {shown(value)} {name}; expected a whole number from {least} to {most}"

@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic import Field
+
 from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs_testing.scenarios.flowing import flow
+from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
 from pgjobs_testing.scenarios.model import Scenario
-from pgjobs_testing.scenarios.replay import replay
+from pgjobs_testing.scenarios.parts import MANY
+from pgjobs_testing.scenarios.read import read_text
+from pgjobs_testing.scenarios.replay import Replay, replay
+from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.simulation.drawing.world import drawn
 from pgjobs_testing.simulation.nowhere import NOWHERE
 from pgjobs_testing.simulation.reporting import report as report_of
@@ -21,12 +27,19 @@ from pgjobs_testing.simulation.spelling import spelt
 from pgjobs_testing.simulation.twice import Draws
 from pgjobs_testing.simulation.verdict import Options, Verdict
 from pgjobs_testing.stores import LocalPostgres
+from pgjobs_testing.timeline import elapsed
+
+
+class Drawn(Scenario):
+    """A world that need not stand in a file: of as many steps as its time, jobs and faults make, or none."""
+
+    steps: list[StepSpec] = Field(default_factory=list)
 
 
 def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:
     """What becomes of ``seed`` on ``store``, which is empty."""
     data = drawn(seed, options)
-    world = Scenario.model_validate(data)
+    world = Drawn.model_validate(data)
     draws = Draws(seed) if options.twice else None
     with _no_log(), _no_collections():
         played = replay(world, NOWHERE, store, bounded=False, rng=draws)
@@ -35,7 +48,9 @@ def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:
             played = replay(world, NOWHERE, empty, bounded=False, rng=draws.again())
         alarm = None if played.held else played.failures[0].what
         scenario, report = (
-            (None, None) if alarm is None else _told(seed, data, alarm, options, store)
+            (None, None)
+            if alarm is None
+            else _told(seed, _shortened(data, played), alarm, options, store)
         )
     moments, start = played.trace.moments, played.scenario.start
     return Verdict(
@@ -57,14 +72,40 @@ def _told(
 ) -> tuple[str, str | None]:
     """The smallest scenario that fails alike, and the report of it; in memory where it fails there, too."""
     found: Shrunk | None = None
-    if options.tries:
+    if options.tries and len(data["steps"]) <= MANY:  # what is tried is read as a file is
         found = shrink(data, MemoryStore, options.tries)
         if found is None and isinstance(store, LocalPostgres):
             found = shrink(data, lambda: _emptied(store), options.tries)
     if found is None:
-        return spelt(data, [f"seed {seed}: {alarm}"]), None
+        return _written(data, f"seed {seed}: {alarm}"), None
     smallest = found.failing.failures[0].what
     return spelt(found.data, [f"seed {seed}, made smaller: {smallest}"]), report_of(found)
+
+
+def _shortened(data: dict[str, Any], played: Replay) -> dict[str, Any]:
+    """The world up to its alarm, where all of it is more than a file may have."""
+    alarm, world = played.alarm, played.scenario
+    if len(world.steps) <= MANY or alarm is None or alarm.at is None:
+        return data
+    kept = [
+        step
+        for step, spec in zip(data["steps"], world.steps, strict=True)
+        if world.instant(spec.at) <= alarm.at
+    ]
+    return {**data, "steps": kept, "until": elapsed(alarm.at - world.start)}
+
+
+def _written(data: dict[str, Any], note: str) -> str:
+    """The file of a world as it was drawn, which says where it is larger than one that can be read."""
+    text = spelt(data, [note])
+    try:
+        if len(data["steps"]) <= MANY:
+            read_text(text)
+            return text
+        why = f"it has {len(data['steps']):,} steps, and may have {MANY:,}"
+    except InvalidScenarioError as error:
+        why = error.mistakes[0].message
+    return spelt(data, [note, f"No replay reads this file: {why}. Play its seed."])
 
 
 def _emptied(store: LocalPostgres) -> LocalStore:

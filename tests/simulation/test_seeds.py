@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from pgjobs.adapters.memory import MemoryStore
+from pgjobs.adapters.memory.rows import Rows
 from pgjobs_testing.clock import SeededRng
+from pgjobs_testing.scenarios.parts import MANY
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
+from pgjobs_testing.simulation import seeds
 from pgjobs_testing.simulation.drawing.world import drawn
 from pgjobs_testing.simulation.seeds import play_seed
 from pgjobs_testing.simulation.spelling import spelt
@@ -21,6 +24,8 @@ from pgjobs_testing.simulation.verdict import FAULTS, Options
 
 SMALL = Options(jobs=40, hours=0.4)
 STANDARD = Options()
+
+in_order = Rows.in_claim_order
 
 
 @pytest.mark.parametrize("seed", range(1, 5))
@@ -90,3 +95,40 @@ def test_a_world_played_twice_stops_at_the_first_draw_that_differs(monkeypatch):
     said = play_seed(5, twice, MemoryStore())
     assert said.alarm is not None
     assert "determined: draw " in said.alarm
+
+
+def test_a_world_in_which_nothing_is_done_is_one():
+    said = play_seed(1, Options(jobs=0, faults=()), MemoryStore())
+    assert said.alarm is None
+    assert "0 inserts, 0 faults and acts" in said.drawn
+
+
+def idle(at: str) -> list[dict[str, object]]:
+    """Steps that change nothing: more than a file may have."""
+    return [{"at": at, "double_notifications": n % 2 == 0} for n in range(MANY + 2)]
+
+
+@pytest.mark.parametrize(
+    "before, after, told",
+    [
+        ([], idle("24m"), "# seed 3: stopped at"),
+        (idle("0s"), [], "# No replay reads this file: it has 10,"),
+    ],
+    ids=["its alarm is early", "its alarm is late"],
+)
+def test_a_world_of_more_steps_than_a_file_may_have_is_played_and_told(
+    monkeypatch, before, after, told
+):
+    monkeypatch.setattr(
+        Rows, "in_claim_order", lambda rows, chosen: reversed([*in_order(rows, chosen)])
+    )
+    world = drawn(3, SMALL)
+    steps = [*before, *world["steps"], *after]
+    monkeypatch.setattr(seeds, "drawn", lambda *_: {**world, "steps": steps})
+    said = play_seed(3, SMALL, MemoryStore())
+    assert said.alarm is not None and "in_order" in said.alarm
+    assert said.scenario is not None and told in said.scenario
+    if after:  # the file ends with the alarm
+        scenario, source = read_text(said.scenario)
+        (failure,) = replay(scenario, source, MemoryStore()).failures
+        assert said.alarm == failure.what
