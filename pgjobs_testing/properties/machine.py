@@ -34,10 +34,12 @@ from hypothesis.stateful import MultipleResults as Many
 from pgjobs import JobNotFoundError, JobState, LivelockError, NewJob, Queue, Worker
 from pgjobs.adapters.local import LocalStore
 from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.schedule import duration
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture, session
 from pgjobs_testing.fixture import Harness, harness
 from pgjobs_testing.properties import facts
+from pgjobs_testing.properties.given import check_workers
 from pgjobs_testing.properties.instants import beside, spans
 from pgjobs_testing.properties.model import Model, ModelError
 from pgjobs_testing.properties.options import job_options, new_jobs
@@ -173,6 +175,8 @@ class JobsMachine(RuleBasedStateMachine):
             raise
 
     def _begin(self) -> None:
+        check_workers(self.workers)
+        duration(self.longest_s, "a machine's longest_s")
         mode = self._chosen_mode()
         found = session.source(mode)
         if found is None and mode == "postgres":
@@ -221,6 +225,10 @@ class JobsMachine(RuleBasedStateMachine):
 
     def new_jobs(self) -> st.SearchStrategy[NewJob]:
         """Jobs to insert: of ``workers``, with any option of ``new``, in queues that are served."""
+        if not self.workers:
+            raise ConfigurationError(
+                "a machine has no workers: name some, or leave the attribute out for those of its own"
+            )
         return _jobs_of(tuple(self.workers.items()), self.job_options())
 
     def job_options(self) -> st.SearchStrategy[dict[str, Any]]:

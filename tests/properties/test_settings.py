@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
 from pgjobs import ConfigurationError
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import JobsMachine
 from pgjobs_testing.properties.machine import chosen_settings
+from pgjobs_testing.properties.scripted import scripted
 
 ROOT = Path(__file__).parents[2]
 BROKEN = '''
@@ -65,6 +67,30 @@ def test_what_is_registered_is_given_back_whatever_an_example_does():
             settings=chosen_settings(max_examples=5, database=None, phases=[Phase.generate]),
         )
     assert before == REGISTRY.by_name
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        (
+            "workers",
+            [scripted],
+            "workers are .*; expected a mapping of workers, each to a strategy",
+        ),
+        ("workers", {"sent": st.just({})}, "the key 'sent'; expected a worker, not its name"),
+        ("workers", {scripted: {"n": 1}}, "has the args {'n': 1}; expected a strategy for them"),
+        ("workers", {}, "no workers: name some, or leave the attribute out"),
+        ("longest_s", -1, "longest_s must be 0 s or more, not -1"),
+        ("longest_s", "1m", "longest_s takes seconds or a timedelta, not '1m'"),
+    ],
+)
+def test_what_a_machine_cannot_be_made_of_is_refused_in_words(name, value, said):
+    class Wrong(JobsMachine):
+        pass
+
+    setattr(Wrong, name, value)
+    with pytest.raises(ConfigurationError, match=said):
+        run_state_machine_as_test(Wrong, settings=settings(max_examples=1, database=None))
 
 
 @pytest.mark.parametrize("mode", ["inline", "live", "memory"])
