@@ -176,7 +176,15 @@ class PgJobs(Calls):
 
     @contextmanager
     def running(self, grace: float | timedelta = 15) -> Iterator[PgJobs]:
-        """``with jobs.running():`` serves the queues inside the block."""
+        """``with jobs.running():`` serves the queues inside the block.
+
+        What its end would refuse is refused before it begins, or the node would go on after the block:
+        ``BlockingCallError`` inside a running event loop, ``ConfigurationError`` for what is no ``grace``.
+        """
+        duration(grace, "grace")
+        _refuse_in_worker_process()
+        if self.runtime().captor is None:
+            _refuse_in_loop("running", "use `async with running_async()` instead")
         self.start()
         try:
             yield self
@@ -192,6 +200,8 @@ class PgJobs(Calls):
 
     def running_async(self, grace: float | timedelta = 15) -> AbstractAsyncContextManager[PgJobs]:
         """``async with jobs.running_async():`` serves the queues inside the block."""
+
+        duration(grace, "grace")
 
         @asynccontextmanager
         async def serving() -> AsyncIterator[PgJobs]:
@@ -471,7 +481,7 @@ def _refuse_in_worker_process() -> None:
         )
 
 
-def _refuse_in_loop(call: str) -> None:
+def _refuse_in_loop(call: str, instead: str | None = None) -> None:
     if "asyncio" not in sys.modules:
         return
     import asyncio
@@ -479,5 +489,6 @@ def _refuse_in_loop(call: str) -> None:
     if asyncio._get_running_loop() is None:
         return
     raise BlockingCallError(
-        f"{call} would block the event loop that runs in this thread: await {call}_async instead"
+        f"{call} would block the event loop that runs in this thread: "
+        f"{instead or f'await {call}_async instead'}"
     )

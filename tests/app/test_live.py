@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from pgjobs import Job, MemoryStore, PgJobs, Retry, telemetry, worker
+from pgjobs import (
+    BlockingCallError,
+    ConfigurationError,
+    Job,
+    MemoryStore,
+    PgJobs,
+    Retry,
+    telemetry,
+    worker,
+)
 from pgjobs.adapters.executors import (
     LiveExecutor,
     LoopExecutor,
@@ -551,6 +560,22 @@ def test_a_time_limit_of_years_lets_the_engine_wait():
         runner: Any = Runner(Idle(due), Waiting(), None, SystemClock())  # type: ignore[arg-type]  # stand-ins
         runner._turn()
     assert waits == [LONGEST_WAIT_S, LONGEST_WAIT_S]
+
+
+def test_a_block_that_could_not_end_is_refused_before_it_begins(watch: Watch):
+    jobs = live()
+
+    async def in_a_loop() -> None:
+        with jobs.running():
+            raise AssertionError("served in the event loop's thread")
+
+    with pytest.raises(BlockingCallError, match=r"use `async with running_async\(\)` instead"):
+        asyncio.run(in_a_loop())
+    with pytest.raises(ConfigurationError, match="grace must be 0 s or more"), jobs.running(-1):
+        raise AssertionError("served with a grace that is none")
+    with pytest.raises(ConfigurationError, match="grace must be 0 s or more"):
+        jobs.running_async(-1)
+    assert not [metadata for name, metadata in watch.seen if name == "node.stop"]  # none has begun
 
 
 def test_a_worker_that_stops_its_own_node_is_refused_instead_of_waiting_for_itself(watch: Watch):
