@@ -27,6 +27,7 @@ from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.rules.selection import OneOf, Selection
+from pgjobs.rules.swift import swift
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import worker_name
 
@@ -108,6 +109,7 @@ class QueueStatus:
     window: WindowStatus | None = None
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Client:
     """The programs of one instance."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pgjobs.rules.swift import swift
+
 if TYPE_CHECKING:
     from pgjobs.adapters.executors import Here
     from pgjobs.app import PgJobs
@@ -76,6 +78,7 @@ class Captor(Protocol):
         ...
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """The outside of one instance. ``captor`` is set where a test run stands in for production."""

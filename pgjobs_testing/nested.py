@@ -8,10 +8,12 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
+from pgjobs.rules.swift import swift
 from pgjobs_testing.patterns import Answer, Difference, Pattern
 from pgjobs_testing.telling import cut, told
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Containing:
     """An object that has these keys, each with a value that matches; others do not matter."""

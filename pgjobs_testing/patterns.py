@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from pgjobs.rules.jsonb import equal
+from pgjobs.rules.swift import swift
 from pgjobs_testing.telling import cut, nearness, number_kind, told
 
 Answer = bool | None
@@ -85,6 +86,7 @@ class Anything:
         return "ANY"
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Exactly:
     """One JSON value, equal as jsonb has it: 1 is 1.0, and true is not 1."""

@@ -54,6 +54,7 @@ class Moment:
     took_s: float | None = None
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a test did to time, between the moments ``index - 1`` and ``index``.
@@ -89,6 +90,7 @@ class Setting:
     worker: Callable[[str], Worker[Any, Any] | None]
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Event:
     """One telemetry event as it was told: ``details`` are its metadata and its measurements."""
@@ -104,6 +106,7 @@ class Event:
         return job
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Trace:
     """Moments in order; ``text`` is a line for each, instants counted from ``start``."""

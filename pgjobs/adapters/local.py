@@ -44,16 +44,18 @@ class LocalStore:
             self.silent += 1
             self.news += 1
             raise
-        if type(effect) not in TELL_NOTHING:
-            hidden = silent(effect, answer)
+        kind = type(effect)
+        if kind not in TELL_NOTHING:
+            hidden = silent(effect, answer) if answer else False
             self.silent += hidden
-            self.news += hidden or type(effect) is not Poll
-            if type(effect) in ENDING and answer:
+            self.news += hidden or kind is not Poll
+            if answer and kind in ENDING:
                 self.ends += 1
             if self.learners and (due := due_of(effect, answer)) is not None:
                 for dues in self.learners:
                     dues.append(due)
-            self.tell(effect, answer)
+            if self._listeners:
+                self.tell(effect, answer)
         return answer
 
     def pulse(self) -> int | None:

@@ -21,6 +21,7 @@ from pgjobs.rules.errors import LivelockError, UnknownWorkerError, nearest
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.rules.selection import Selection
+from pgjobs.rules.swift import swift
 from pgjobs.worker import Registry
 
 NAMED = 100
@@ -33,6 +34,7 @@ REMEDY = "Let the worker come to an end, or bound the drain: limit=, with_recurs
 _STATES = tuple(str(each) for each in JobState)
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Perform:
     """Run this job now, and send back its ``Outcome``."""
@@ -68,6 +70,7 @@ class DrainResult(Mapping[str, int]):
         return f"DrainResult({self._counts})"
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class DrainPlan:
     """What to drain: ``queue`` (None: all), jobs due by ``until``, at most ``limit`` runs.
@@ -83,6 +86,7 @@ class DrainPlan:
     limit: int | None
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class DrainPorts:
     """What a drain uses of its engine."""

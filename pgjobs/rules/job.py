@@ -196,14 +196,24 @@ def made(*values: Any) -> Job:
     return found
 
 
-def revised(job: Job, changes: Mapping[str, Any]) -> Job:
-    """``dataclasses.replace``, but fast."""
-    new: Any = _Open(*_values(job))
-    for name, value in changes.items():
-        setattr(new, name, value)
+def opened(job: Job) -> Any:
+    """A copy whose fields can be set, until ``closed`` makes a job of it."""
+    return _Open(*_values(job))
+
+
+def closed(new: Any) -> Job:
+    """The job that was under construction: nothing changes it any more."""
     new.__class__ = Job
     found: Job = new
     return found
+
+
+def revised(job: Job, changes: Mapping[str, Any]) -> Job:
+    """``dataclasses.replace``, but fast."""
+    new = opened(job)
+    for name, value in changes.items():
+        setattr(new, name, value)
+    return closed(new)
 
 
 def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, due: datetime) -> Job:

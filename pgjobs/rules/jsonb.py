@@ -78,7 +78,11 @@ _NESTED = (dict, list)
 def copied(value: Any) -> Any:
     """A deep copy of a JSON value: what a reader may change without changing the store."""
     if type(value) is dict:
-        return {key: copied(item) if type(item) in _NESTED else item for key, item in value.items()}
+        new = value.copy()
+        for key, item in value.items():
+            if type(item) in _NESTED:
+                new[key] = copied(item)
+        return new
     if type(value) is list:
         return [copied(item) for item in value]
     return value

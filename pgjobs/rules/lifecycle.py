@@ -18,7 +18,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, counter, revised
+from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, Job, JobState, closed, counter, opened
 from pgjobs.rules.jsonb import merged
 from pgjobs.rules.schedule import later
 from pgjobs.rules.swift import swift
@@ -144,6 +144,8 @@ def in_order(settlements: Sequence[Settlement]) -> tuple[list[int], list[int]]:
     First those that cancel a group, then the others: so none of a group's jobs outlives it. Of two
     for one claim the first alone may count.
     """
+    if len(settlements) == 1:
+        return ([], [0]) if settlements[0].group is None else ([0], [])
     first: dict[tuple[int, str], int] = {}
     for place, settlement in enumerate(settlements):
         first.setdefault((settlement.id, settlement.token), place)
@@ -269,23 +271,24 @@ def retry(now: datetime) -> Change:
 def apply(change: Change, job: Job) -> Job:
     """The job after ``change``; what every store does to its row."""
     assert job.state in sources(change.event), f"{change.event} cannot leave {job.state}"
-    attempt = job.attempt + change.attempt_by
-    fields: dict[str, Any] = {"state": change.state, "attempt": attempt}
+    new = opened(job)
+    new.state = change.state
+    new.attempt = job.attempt + change.attempt_by
     if change.attempted_by is not None:
-        fields["attempted_by"] = change.attempted_by
+        new.attempted_by = change.attempted_by
     if change.scheduled_at is not None:
-        fields["scheduled_at"] = change.scheduled_at
+        new.scheduled_at = change.scheduled_at
     if (stamp := STAMPS.get(change.state)) is not None:
-        fields[stamp] = change.at
+        setattr(new, stamp, change.at)
     if change.error is not None:
-        fields["errors"] = (*job.errors, error_entry(change, job.attempt))
+        new.errors = (*job.errors, error_entry(change, job.attempt))
     if change.meta:
-        fields["meta"] = merged(job.meta, change.meta)
+        new.meta = merged(job.meta, change.meta)
     if change.revive:
-        fields |= dict.fromkeys(("completed_at", "discarded_at", "cancelled_at"))
-        fields["attempt"] = attempt = min(attempt, MAX_ATTEMPTS - 1)
-        fields["max_attempts"] = max(job.max_attempts, attempt + 1)
-    return revised(job, fields)
+        new.completed_at = new.discarded_at = new.cancelled_at = None
+        new.attempt = min(new.attempt, MAX_ATTEMPTS - 1)
+        new.max_attempts = max(job.max_attempts, new.attempt + 1)
+    return closed(new)
 
 
 def error_entry(change: Change, attempt: int) -> dict[str, Any]:

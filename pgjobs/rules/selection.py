@@ -40,6 +40,7 @@ class OneOf:
         return getattr(job, self.field) in self.values
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Contains:
     """The JSON field contains ``part``, as jsonb's ``@>`` says."""
@@ -64,6 +65,7 @@ class HasAll:
         return set(self.values) <= set(getattr(job, self.field))
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class AtMost:
     """The field (an instant or a whole number) is ``bound`` or less."""

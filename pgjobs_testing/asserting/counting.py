@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pgjobs.rules import options
 from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.swift import swift
 
 _MOST = 2**63 - 1
 
@@ -19,6 +20,7 @@ class Noun:
     none: str
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Asked:
     """``least`` to ``most`` (None: any number) of what ``noun`` names."""

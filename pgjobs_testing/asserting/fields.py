@@ -16,6 +16,7 @@ from pgjobs.rules import options
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
 from pgjobs.rules.job import MAX_ATTEMPTS, JobState
 from pgjobs.rules.schedule import duration, instant, later
+from pgjobs.rules.swift import swift
 from pgjobs.worker import REGISTRY, Worker, worker_name
 from pgjobs_testing.asserting.errors import Failed, OfError
 from pgjobs_testing.asserting.kinds import Ahead, Named, Near, OneOf, Tagged
@@ -58,6 +59,7 @@ _RANGES = {
 }
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One field that is asked for: its pattern, and how to get its value from what is compared."""

@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from pgjobs.rules.job import JobState
+from pgjobs.rules.swift import swift
 from pgjobs_testing.asserting.times import Times
 from pgjobs_testing.patterns import Answer, Difference, Pattern
 from pgjobs_testing.telling import amount, cut, span, told
@@ -21,6 +22,7 @@ HALF_WAY = timedelta(minutes=1)
 """An instant that is this far beyond ``delta`` counts half a field, a far one nearly a whole."""
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Named:
     """A name of a worker or of a queue, and no other."""
@@ -47,6 +49,7 @@ class Named:
         return cut(self.name, plain=True)
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class OneOf:
     """One of these states."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pgjobs.rules.swift import swift
 from pgjobs_testing.timeline import elapsed
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Times:
     """The start of the test, and the present instant of its clock."""

@@ -9,6 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from heapq import merge
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -53,6 +54,10 @@ class Rows:
         old = self.by_id.get(job.id)
         if old is not None:
             self._unindex(old)
+        if old is None or old.meta is not job.meta:  # the same meta has the same fingerprint
+            if old is not None:
+                self._leave_group(old)
+            self._join_group(job)
         self.by_id[job.id] = job
         if job.state is JobState.AVAILABLE:
             insort(self.available.setdefault(job.queue, []), claim_order(job))
@@ -62,12 +67,11 @@ class Rows:
             insort(self.due, (job.scheduled_at, job.id))
         elif (at := ended_at(job)) is not None:
             insort(self.over, (at, job.id))
-        if (fingerprint := fingerprint_of(job)) is not None:
-            insort(self.groups.setdefault(fingerprint, []), job.id)
 
     def remove(self, job: Job) -> None:
         """Forget a row."""
         self._unindex(job)
+        self._leave_group(job)
         self.withheld.pop(job.id, None)
         del self.by_id[job.id]
 
@@ -96,16 +100,18 @@ class Rows:
             selection = Selection(tuple(each for each in selection.conditions if each != named[0]))
         return filter(selection.matches, candidates)
 
-    def in_claim_order(self, selection: Selection) -> Iterator[Job]:
+    def in_claim_order(self, selection: Selection) -> Iterable[Job]:
         """Available rows of the selection's queues, read lazily from the index."""
-        named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
-        queues = dict.fromkeys(named.get("queue") or self.available)
+        named: Iterable[str] = ()
+        for each in selection.conditions:
+            if type(each) is OneOf and each.field == "queue":
+                named = each.values
+        queues = dict.fromkeys(named or self.available)
         waiting = [keys for queue in queues if (keys := self.available.get(queue))]
         if not waiting:
-            return
-        for key in waiting[0] if len(waiting) == 1 else merge(*waiting):
-            if key[2] not in self.withheld:
-                yield self.by_id[key[2]]
+            return ()
+        keys = waiting[0] if len(waiting) == 1 else merge(*waiting)
+        return (self.by_id[key[2]] for key in keys if key[2] not in self.withheld)
 
     def candidates(self, selection: Selection) -> list[Job]:
         """Rows among which all of the selection are: as few as an index can name."""
@@ -138,7 +144,13 @@ class Rows:
             del self.due[bisect_left(self.due, (job.scheduled_at, job.id))]
         elif (at := ended_at(job)) is not None:
             del self.over[bisect_left(self.over, (at, job.id))]
-        if (fingerprint := fingerprint_of(job)) is not None:
+
+    def _join_group(self, job: Job) -> None:
+        if job.meta and (fingerprint := fingerprint_of(job)) is not None:
+            insort(self.groups.setdefault(fingerprint, []), job.id)
+
+    def _leave_group(self, job: Job) -> None:
+        if job.meta and (fingerprint := fingerprint_of(job)) is not None:
             ids = self.groups[fingerprint]
             del ids[bisect_left(ids, job.id)]
             if not ids:
@@ -168,11 +180,4 @@ def ended_at(job: Job) -> datetime | None:
 
 def first(jobs: Iterable[Job], limit: int | None) -> list[Job]:
     """The first ``limit`` jobs."""
-    if limit is None:
-        return list(jobs)
-    found: list[Job] = []
-    for job in jobs:
-        if len(found) >= limit:
-            break
-        found.append(job)
-    return found
+    return list(jobs if limit is None else islice(jobs, max(0, limit)))
