@@ -58,9 +58,10 @@ class Capture:
         if self.mode == "live":
             return None
         self.refuse_fork()
+        database = app.database
         with self._lock:
-            self._used.setdefault(app.database, app.name)
-        return self._engine(app.database).runtime()
+            self._used.setdefault(database, app.name)
+        return self._engine(database).runtime()
 
     def refuse_fork(self) -> None:
         """``CapturedStoreError`` in a process that was forked from the test's."""
@@ -106,6 +107,11 @@ class Capture:
     def engines(self) -> list[Engine]:
         """The engines that were used, in order."""
         return list(self._engines.values())
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one engine was used."""
+        return len(self._engines) > 1
 
     def told(self) -> int:
         """How many events there were so far."""

@@ -10,13 +10,14 @@ from random import Random  # noqa: TID251 - seeded streams are this file's purpo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class VirtualClock:
     """A clock that only ``set`` moves, and never backwards."""
 
     def __init__(self, start: datetime) -> None:
-        self._now = start.astimezone(UTC)
+        self._now = start if start.tzinfo is UTC else start.astimezone(UTC)
 
     def now(self) -> datetime:
         return self._now
@@ -61,7 +62,7 @@ class SeededRng:
     def token(self, label: str) -> str:
         numbers = self._tokens.get(label) or self._tokens.setdefault(label, count(1))  # as above
         drawn = self._digest(f"{label}:{next(numbers)}").hex()
-        variant = "89ab"[int(drawn[16], 16) & 3]  # a UUID of version 4, as RFC 9562 has it
+        variant = _VARIANTS[drawn[16]]  # a UUID of version 4, as RFC 9562 has it
         return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
 
     def _digest(self, label: str) -> bytes:

@@ -111,4 +111,4 @@ _REAL_TIME = SystemClock()
 def _next_second() -> datetime:
     """Real time, rounded up to the next second."""
     now = _REAL_TIME.now()
-    return now.replace(microsecond=0) + timedelta(seconds=1) if now.microsecond else now
+    return now + timedelta(microseconds=1_000_000 - now.microsecond) if now.microsecond else now

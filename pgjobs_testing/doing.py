@@ -29,15 +29,17 @@ _tasks: WeakKeyDictionary[asyncio.Task[object], Doing] = WeakKeyDictionary()
 def present(recorder: object) -> int | None:
     """The id of the job whose run acts now; None where none does that belongs to ``recorder``."""
     stack = _here.stack
-    found = stack[-1] if stack else _of_the_task()
+    if stack:
+        found: Doing | None = stack[-1]
+    elif asyncio._get_running_loop() is None:
+        return None
+    else:
+        found = _of_the_task()
     return found[1] if found is not None and found[0] in (None, recorder) else None
 
 
 def _of_the_task() -> Doing | None:
-    loop = asyncio._get_running_loop()
-    if loop is None:
-        return None
-    task = asyncio.current_task(loop)
+    task = asyncio.current_task()
     return None if task is None else _tasks.get(task)
 
 

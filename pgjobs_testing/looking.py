@@ -26,7 +26,7 @@ class Looking:
 
     def saw(self, jobs: Iterable[Job]) -> None:
         """The test looked at these."""
-        self._seen.update(job.id for job in jobs)
+        self._seen.update([job.id for job in jobs])
 
     def has_seen(self, job: Job) -> bool:
         return job.id in self._seen
@@ -64,6 +64,12 @@ class WatchedResult(DrainResult):
     def __iter__(self) -> Iterator[str]:
         self._saw(self._all)
         return super().__iter__()
+
+    def __eq__(self, other: object) -> bool:
+        self._saw(self._all)
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any result
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ ANY = _Any()
 
 def pattern(value: Any, path: str, depth: int = 0) -> Pattern:
     """Compile a value of an assertion; ``ConfigurationError`` for what no JSON value can match."""
+    if type(value) in _SCALARS:
+        return _exactly(value, path)
     if (made := matcher(value, path)) is not None:
         return made
     if depth > MAX_DEPTH:
@@ -51,6 +53,10 @@ def pattern(value: Any, path: str, depth: int = 0) -> Pattern:
         )
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return Listed(tuple(pattern(e, f"{path}[{n}]", depth + 1) for n, e in enumerate(value)))
+    return _exactly(value, path)
+
+
+def _exactly(value: Any, path: str) -> Pattern:
     try:
         return Exactly(normal_value(value, path))
     except InvalidJobError as error:
@@ -93,7 +99,8 @@ def matcher(value: Any, path: str) -> Pattern | None:
 
 _KINDS = (str, int, float, bool, list, dict, tuple, datetime, type(None))
 """The types of all values that an assertion can look at."""
-_PLAIN = frozenset((str, int, float, bool, list, dict, type(None)))
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_PLAIN = _SCALARS | {list, dict}
 """The types of JSON, of which nearly all given values are: the other questions need not be asked of them."""
 
 

@@ -16,19 +16,22 @@ from pgjobs_testing.engine import Engine
 
 def scene_of(capture: Capture, engine: Engine) -> Scene:
     """What assertions about the jobs of ``engine`` may look at."""
-    others = tuple(
-        Elsewhere(name, other.recorder, _jobs(other))
-        for name, other in capture.named_engines()
-        if name is not None and other is not engine
-    )
     return Scene(
         Times(engine.recorder.start, capture.clock.now()),
         engine.recorder,
         _jobs(engine),
         engine.looking.saw,
         engine.served,
-        others,
+        _others(capture, engine) if capture.several else (),
         partial(_inserted_around, capture),
+    )
+
+
+def _others(capture: Capture, engine: Engine) -> tuple[Elsewhere, ...]:
+    return tuple(
+        Elsewhere(name, other.recorder, _jobs(other))
+        for name, other in capture.named_engines()
+        if name is not None and other is not engine
     )
 
 

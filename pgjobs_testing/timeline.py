@@ -208,13 +208,15 @@ class Recorder(Telemetry):
     ) -> None:
         kept = {**metadata, **measurements} if measurements else metadata
         by = doing.present(self)
-        job_id = self._job_id(metadata)
+        job = metadata.get("job")
+        job_id = self._job_id(metadata) if job is None else job.id
         with self._lock:  # any thread may insert
             self._moments.append((self._clock.now(), event, kept, by))
             if job_id is not None and job_id not in self._ordinals:
                 self._ordinals[job_id] = len(self._ordinals) + 1
-        if self._passing_on is not None:
-            self._passing_on.emit(event, measurements, metadata)
+        passing_on = self._passing_on
+        if passing_on is not None and passing_on.wanted(event):
+            passing_on.emit(event, measurements, metadata)
 
     def __len__(self) -> int:
         return len(self._moments)

@@ -66,6 +66,13 @@ class DrainResult(Mapping[str, int]):
     def __len__(self) -> int:
         return len(self._counts)
 
+    def __eq__(self, other: object) -> bool:
+        if type(other) is dict:  # what nearly every test compares with
+            return self._counts == other
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as of any mapping that compares by its items
+
     def __repr__(self) -> str:
         return f"DrainResult({self._counts})"
 

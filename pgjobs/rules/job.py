@@ -403,6 +403,8 @@ class Snooze(Result):
 
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether ``value`` is a number that can be compared: no bool, no NaN."""
+    if type(value) is int:
+        return True
     if isinstance(value, float):
         return not math.isnan(value)
     return isinstance(value, int) and not isinstance(value, bool)

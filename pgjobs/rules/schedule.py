@@ -32,7 +32,7 @@ def duration(value: object, option: str, *, least_s: float = 0.0) -> timedelta:
             span = timedelta(seconds=value)
         except OverflowError:
             span = timedelta.max if value > 0 else timedelta.min
-    if span < timedelta(seconds=least_s):
+    if span < (timedelta(seconds=least_s) if least_s else _NOTHING):
         raise ConfigurationError(f"{option} must be {least_s:g} s or more, not {shown(value)}")
     return span
 

@@ -51,6 +51,8 @@ OF_RUNS = (
     *("worker", "queue", "args", "meta", "tags", "priority", "state"),
     *("max_attempts", "attempt", "id", "error"),
 )
+_OF = {name: attrgetter(name) for name in (*OF_JOBS, *OF_RUNS)}
+_OF["scheduled_in"] = _OF["scheduled_at"]
 _RANGES = {
     "priority": (0, options.LOWEST_PRIORITY),
     "max_attempts": (1, MAX_ATTEMPTS),
@@ -82,8 +84,7 @@ def wanted(
     if "scheduled_at" in filters and "scheduled_in" in filters:
         raise ConfigurationError("give scheduled_at or scheduled_in, not both")
     for name, value in filters.items():
-        of = attrgetter("scheduled_at" if name == "scheduled_in" else name)
-        yield Wanted(name, _compiled(name, value, filters, within, times), of)
+        yield Wanted(name, _compiled(name, value, filters, within, times), _OF[name])
 
 
 def _compiled(
@@ -132,7 +133,7 @@ def checked(name: str, value: Any, within: timedelta, times: Times) -> Pattern:
 
 def worker_pattern(value: Any) -> Pattern:
     """A worker by object or name, or what judges the name; a worker's own code is none."""
-    if isinstance(value, Worker | str):
+    if isinstance(value, (Worker, str)):
         return Named(worker_name(value))
     if inspect.isclass(value) or _takes_a_job(value):
         for each in REGISTRY.by_name.values():

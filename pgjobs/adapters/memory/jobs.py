@@ -90,17 +90,19 @@ def delete(tables: Tables, effect: effects.Delete) -> list[Job]:
 
 
 def find(tables: Tables, effect: effects.Find) -> list[Job]:
-    rows = tables.jobs
-    column = effect.order_by.removeprefix("-")
-    order = _OrderBy(column, effect.order_by.startswith("-"))
-    candidates = rows.candidates(effect.selection)
-    if len(candidates) > 1:
-        candidates.sort(key=order.key)
+    rows, selection = tables.jobs, effect.selection
+    candidates = rows.candidates(selection)
     found: Iterable[Job] = candidates
-    if effect.after is not None:
-        behind = order.key(effect.after)
-        found = (job for job in found if order.key(job) > behind)
-    return [rows.read(job) for job in first(filter(effect.selection.matches, found), effect.limit)]
+    if len(candidates) > 1 or effect.after is not None:
+        column = effect.order_by.removeprefix("-")
+        key = _OrderBy(column, effect.order_by.startswith("-")).key
+        candidates.sort(key=key)
+        if effect.after is not None:
+            behind = key(effect.after)
+            found = (job for job in candidates if key(job) > behind)
+    if selection.conditions:
+        found = filter(selection.matches, found)
+    return [rows.read(job) for job in first(found, effect.limit)]
 
 
 def find_ids(tables: Tables, effect: effects.FindIds) -> list[int]:
