@@ -146,27 +146,36 @@ class VirtualTime:
         asyncio's selector event loop, or whose timers are replaced already."""
         if self._loop is not None:
             raise RuntimeError("attached to a loop already: detach() first")
-        known = isinstance(loop, asyncio.SelectorEventLoop)
-        if not known or not vars(loop).keys() >= _PRIVATE:
+        held = vars(loop)
+        if not isinstance(loop, asyncio.SelectorEventLoop) or not held.keys() >= _PRIVATE:
             raise UnsupportedLoopError(
                 f"async jobs under a test's clock need asyncio's selector event loop, not {_kind(loop)}: "
                 "run this test on asyncio.SelectorEventLoop (where uvloop comes from: an event "
                 "loop policy, a loop factory, or anyio's use_uvloop)"
             )
-        if not vars(loop).keys().isdisjoint(_HOOKS):
-            taken = next(hook for hook in _HOOKS if hook in vars(loop))
+        if not held.keys().isdisjoint(_HOOKS):
+            taken = next(hook for hook in _HOOKS if hook in held)
             raise UnsupportedLoopError(
                 f"{taken}() of this {_kind(loop)} is replaced already: a loop has one virtual clock, "
                 "so detach the other first"
             )
         self._loop = loop
-        self._real = {hook: getattr(loop, hook) for hook in _HOOKS}
-        vars(loop).update({hook: getattr(self, f"_{hook}") for hook in _HOOKS})
+        self._real = {
+            "call_at": loop.call_at,
+            "time": loop.time,
+            "create_task": loop.create_task,
+            "run_in_executor": loop.run_in_executor,
+        }
+        held["call_at"], held["time"] = self._call_at, self._time
+        held["create_task"], held["run_in_executor"] = self._create_task, self._run_in_executor
 
     def detach(self) -> None:
         """Give the loop its timers back and forget the virtual ones; a second call does nothing."""
-        for hook in self._real:
-            del vars(self._loop)[hook]
+        if self._loop is None:
+            return
+        held = vars(self._loop)
+        for hook in _HOOKS:
+            del held[hook]
         self._loop, self._real = None, {}
         for kept in (self._heap, self._tasks, self._calls, self._threads):
             kept.clear()

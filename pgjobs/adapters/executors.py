@@ -56,7 +56,7 @@ async def perform_within_limit(run: Run) -> Outcome:
         limit = run.worker.timeout_of(run.job)
     except Exception as error:  # the worker's own timeout(job) raised
         return outcome.raised(error)
-    return await perform_within(run, limit)
+    return await (perform_async(run) if limit is None else perform_within(run, limit))
 
 
 async def perform_within(run: Run, limit: timedelta | None) -> Outcome:
