@@ -78,8 +78,8 @@ class Loops:
 
     def run_job(self, coroutine: Coroutine[Any, Any, T], name: str, call: str) -> T:
         """``to_end`` from outside, on the private loop: one pass of it for a job that waits for nothing."""
-        loop, time = self._outside(coroutine, call), self.time
-        self._lend(loop)
+        self._lend(self._outside(coroutine, call))
+        time = self.time
         context = contextvars.copy_context()
         task = time.spawn(coroutine, name=name, context=context)
         if not time.in_one_pass(task):
@@ -96,7 +96,7 @@ class Loops:
                 f"await {call}_async instead"
             )
         if self._private is None:
-            self._private = private_loop.take()
+            self._private = private_loop.take(self._clock.monotonic)
         return self._private.loop
 
     async def attach(self) -> VirtualTime:
@@ -112,11 +112,26 @@ class Loops:
 
     def _lend(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give ``loop`` the virtual time, in the place of another that had it."""
-        if self._attached is not loop:
-            if self._attached is not None:
-                self.time.detach()
+        if self._attached is loop:
+            return
+        self._leave()
+        private = self._private
+        if private is not None and private.loop is loop:
+            self._time = private.time
+        else:
             self.time.attach(loop)
-            self._attached = loop
+        self._attached = loop
+
+    def _leave(self) -> None:
+        """Let no loop have the virtual time, and forget what was to happen in it."""
+        attached, self._attached = self._attached, None
+        if attached is None:
+            return
+        if self._private is not None and attached is self._private.loop:
+            self.time.forget()
+        else:
+            self.time.detach()
+        self._time = None
 
     async def to_end(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> T:
         """Run a job to its end while the engine's clock stands still; its own sleeps cost nothing.
@@ -149,11 +164,13 @@ class Loops:
 
     def close(self) -> None:
         """Cancel what still runs on the private loop, and leave or close it, whatever loop runs here."""
-        private, self._private = self._private, None
-        attached, self._attached = self._attached, None
-        lent = private is not None and attached is private.loop
-        if attached is not None and not lent:
-            self.time.detach()
+        private = self._private
+        lent = private is not None and self._attached is private.loop
+        if lent:
+            self._attached = self._time = None
+        else:
+            self._leave()
+        self._private = None
         if private is None:
             return
         if running():  # a thread runs one loop at a time
@@ -163,17 +180,19 @@ class Loops:
             self._end(private, lent)
 
     def _end(self, private: PrivateLoop, lent: bool) -> None:
-        if lent and self.time.idle:
-            self.time.detach()
+        loop, time = private.loop, private.time
+        if lent and time.idle:
+            time.forget()
             lent = False
-        if private_loop.give_back(private):
+        if not lent and private_loop.give_back(private):
             return
-        loop = private.loop
         try:
             if lent:
-                loop.run_until_complete(self.time.close())
+                loop.run_until_complete(time.close())
+            time.detach()
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
+            time.detach()
             loop.close()
 
 

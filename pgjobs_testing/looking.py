@@ -69,7 +69,7 @@ class WatchedResult(DrainResult):
         self._saw(self._all)
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]  # as of any result
+    __hash__ = None  # as of any result
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import starmap
 from typing import Any
 
 from pgjobs.plugins import Plugin
@@ -169,7 +170,7 @@ class Recorder(Telemetry):
         self._passing_on = passing_on
         self.start: datetime = clock.now()
         self._moments: list[tuple[datetime, str, Mapping[str, Any], int | None]] = []
-        self._calls: list[Call] = []
+        self._calls: list[tuple[int, datetime, str, tuple[Any, ...]]] = []
         self.setting: Callable[[], Setting | None] | None = None
         self._made: list[Moment] = []
         self._ordinals: dict[int, int] = {}
@@ -193,7 +194,7 @@ class Recorder(Telemetry):
 
     def call(self, what: str, *given: Any) -> None:
         """Record what was done to time: see ``Call``."""
-        self._calls.append(Call(len(self._moments), self._clock.now(), what, given))
+        self._calls.append((len(self._moments), self._clock.now(), what, given))
 
     @property
     def last(self) -> datetime:
@@ -237,7 +238,7 @@ class Recorder(Telemetry):
         moments = tuple(self._made[first:])
         if first or self.setting is None:
             return Trace(self.start, moments)
-        return Trace(self.start, moments, tuple(self._calls), self.setting())
+        return Trace(self.start, moments, tuple(starmap(Call, self._calls)), self.setting())
 
     def _moment(
         self, at: datetime, event: str, metadata: Mapping[str, Any], by: int | None

@@ -76,7 +76,7 @@ class _Wait(enum.IntEnum):
 
 @dataclass(eq=False, slots=True)
 class _Run:
-    owner: VirtualTime
+    era: object
     ahead_s: float = 0.0
     _task: weakref.ref[_Task] | None = None  # a task holds its context, and that its run
 
@@ -125,6 +125,7 @@ class VirtualTime:
         self, now: Callable[[], float], *, patience_s: float = 5.0, max_passes: int = 500_000
     ) -> None:
         self._now, self._patience_s, self._max_passes = now, patience_s, max_passes
+        self._era = object()  # of the jobs that are this time's own, until they are forgotten
         self._loop: Any = None  # Any: parts are read that its type does not show
         self._real: dict[str, Callable[..., Any]] = {}
         self._heap: list[tuple[int, int, asyncio.TimerHandle, _Run]] = []
@@ -177,9 +178,20 @@ class VirtualTime:
         for hook in _HOOKS:
             del held[hook]
         self._loop, self._real = None, {}
-        for kept in (self._heap, self._tasks, self._calls, self._threads):
-            kept.clear()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget every timer and every job: what one of them left somewhere has real time from now on."""
+        self._era = object()
+        self._heap.clear()
+        self._tasks.clear()
+        self._calls.clear()
+        self._threads.clear()
         vars(self).pop("_sleeping", None)
+
+    def follow(self, now: Callable[[], float]) -> None:
+        """Go by another clock from now on, with no job of the one before left."""
+        self._now = now
 
     async def close(self) -> tuple[str, ...]:
         """Cancel every task of every job, three times at most, and detach; the names of those that
@@ -221,7 +233,7 @@ class VirtualTime:
         """Start a job's coroutine in a context of its own (default: a copy of the caller's)."""
         assert self._loop is not None, "attach() comes before spawn()"
         context = contextvars.copy_context() if context is None else context
-        run = _Run(self)
+        run = _Run(self._era)
         context.run(_RUN.set, run)
         task: asyncio.Task[T] = self._real["create_task"](coro, name=name, context=context)
         self._belongs(task, run)
@@ -383,7 +395,7 @@ class VirtualTime:
 
     def _in_job(self, context: contextvars.Context | None = None) -> _Run | None:
         run = _RUN.get() if context is None else context.get(_RUN)
-        return run if run is not None and run.owner is self else None
+        return run if run is not None and run.era is self._era else None
 
     def _time(self) -> float:
         run = self._in_job()

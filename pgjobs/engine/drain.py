@@ -1,7 +1,8 @@
 """Running due work to its end in one go: in order, one job at a time, on a clock that stands still.
 
-A drain is a program: a generator that yields effects for the store and ``Perform`` for a job, and
-is sent their answers. It is driven with or without an event loop, and decides the same.
+A drain is a program: a generator that yields effects for the store, and a ``Run`` for a job that is to
+be run now, and is sent their answers: that of a run is its ``Outcome``. It is driven with or without an
+event loop, and decides the same.
 """
 
 from __future__ import annotations
@@ -32,14 +33,6 @@ REMEDY = "Let the worker come to an end, or bound the drain: limit=, with_recurs
 
 
 _STATES = tuple(str(each) for each in JobState)
-
-
-@swift
-@dataclass(frozen=True, slots=True)
-class Perform:
-    """Run this job now, and send back its ``Outcome``."""
-
-    run: Run
 
 
 class DrainResult(Mapping[str, int]):
@@ -107,7 +100,7 @@ class DrainPorts:
     delay_s: Callable[[Run], float]
 
 
-Program = Generator[Effect[Any] | Perform, Any, DrainResult]
+Program = Generator[Effect[Any] | Run, Any, DrainResult]
 
 
 class Performer(Protocol):
@@ -125,11 +118,11 @@ def drive(program: Program, store: Store, here: Performer) -> DrainResult:
     try:
         request = next(program)
         while True:
-            if not isinstance(request, Perform):
+            if not isinstance(request, Run):
                 request = program.send(store.run(request))
                 continue
             try:
-                ended = here.perform(request.run)
+                ended = here.perform(request)
             except BaseException as error:  # the program gives the job back, and raises it again
                 request = program.throw(error)
             else:
@@ -146,11 +139,11 @@ async def drive_async(program: Program, store: Store, here: Performer) -> DrainR
     try:
         request = next(program)
         while True:
-            if not isinstance(request, Perform):
+            if not isinstance(request, Run):
                 request = program.send(await store.run_async(request))
                 continue
             try:
-                ended = await here.perform_async(request.run)
+                ended = await here.perform_async(request)
             except BaseException as error:  # the program gives the job back, and raises it again
                 request = program.throw(error)
             else:
@@ -219,7 +212,7 @@ def _next(
             return None
 
 
-def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Perform, Any, tuple[Job, Outcome]]:
+def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Run, Any, tuple[Job, Outcome]]:
     run = Run(job, ports.registry.by_name.get(job.worker), job.queue, ports.started(job))
     try:
         ports.registry.find(job.worker)
@@ -227,7 +220,7 @@ def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Perform, Any, t
         ended = outcome.raised(error)
     else:
         try:
-            ended = yield Perform(run)
+            ended = yield run
         except (
             BaseException
         ):  # an interrupt, or a cancel of the drain itself: the job is given back

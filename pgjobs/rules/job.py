@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pgjobs.rules.errors import ConfigurationError, shown
@@ -188,6 +187,9 @@ class _Open:
         self.data = data
 
 
+_empty = _Open.__new__
+
+
 def made(*values: Any) -> Job:
     """A job from the values of all its fields, in order; ``data`` may be left out."""
     job: Any = _Open(*values)
@@ -197,8 +199,34 @@ def made(*values: Any) -> Job:
 
 
 def opened(job: Job) -> Any:
-    """A copy whose fields can be set, until ``closed`` makes a job of it."""
-    return _Open(*_values(job))
+    """A copy whose fields can be set, until ``closed`` makes a job of it.
+
+    Field by field, which takes half as long as to collect the values and pass them on.
+    """
+    new: Any = _empty(_Open)
+    new.id = job.id
+    new.state = job.state
+    new.queue = job.queue
+    new.worker = job.worker
+    new.args = job.args
+    new.meta = job.meta
+    new.tags = job.tags
+    new.errors = job.errors
+    new.attempt = job.attempt
+    new.max_attempts = job.max_attempts
+    new.priority = job.priority
+    new.attempted_by = job.attempted_by
+    new.inserted_at = job.inserted_at
+    new.scheduled_at = job.scheduled_at
+    new.attempted_at = job.attempted_at
+    new.completed_at = job.completed_at
+    new.discarded_at = job.discarded_at
+    new.cancelled_at = job.cancelled_at
+    new.conflict = job.conflict
+    new.replaced = job.replaced
+    new.cancelled = job.cancelled
+    new.data = job.data
+    return new
 
 
 def closed(new: Any) -> Job:
@@ -245,17 +273,12 @@ def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, due: 
 
 def unshared(job: Job) -> Job:
     """A copy that shares with ``job`` nothing that can be changed: its args are its own, and its flag."""
-    new: Any = _Open(*_values(job))
+    new = opened(job)
     new.args, new.meta = copied(job.args), copied(job.meta) if job.meta else {}
     if job.errors:
         new.errors = tuple(map(copied, job.errors))
     new.cancelled = CancelFlag()
-    new.__class__ = Job
-    found: Job = new
-    return found
-
-
-_values = attrgetter(*_Open.__slots__)
+    return closed(new)
 
 
 COLUMNS = (

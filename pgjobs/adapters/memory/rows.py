@@ -6,7 +6,7 @@ What is read is a copy, so that nobody can change a row but by an effect.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from heapq import merge
 from itertools import islice
@@ -102,7 +102,7 @@ class Rows:
 
     def in_claim_order(self, selection: Selection) -> Iterable[Job]:
         """Available rows of the selection's queues, read lazily from the index."""
-        named: Iterable[str] = ()
+        named: Collection[str] = ()
         for each in selection.conditions:
             if type(each) is OneOf and each.field == "queue":
                 named = each.values
@@ -110,8 +110,8 @@ class Rows:
         waiting = [keys for queue in queues if (keys := self.available.get(queue))]
         if not waiting:
             return ()
-        keys = waiting[0] if len(waiting) == 1 else merge(*waiting)
-        return (self.by_id[key[2]] for key in keys if key[2] not in self.withheld)
+        in_order: Iterable[ClaimKey] = waiting[0] if len(waiting) == 1 else merge(*waiting)
+        return (self.by_id[key[2]] for key in in_order if key[2] not in self.withheld)
 
     def candidates(self, selection: Selection) -> list[Job]:
         """Rows among which all of the selection are: as few as an index can name."""
