@@ -23,12 +23,12 @@ class VirtualClock:
         return self._now
 
     def monotonic(self) -> float:
-        return self.seconds
+        return (self.now() - EPOCH).total_seconds()
 
     @property
     def seconds(self) -> float:
         """Seconds since 1970, in whole microseconds."""
-        return (self.now() - EPOCH) // MICROSECOND / 1e6
+        return self.monotonic()
 
     def set(self, instant: datetime) -> None:
         """Move to a later instant."""

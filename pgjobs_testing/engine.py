@@ -148,6 +148,11 @@ class Engine:
         if self._conditions.settings.strict and not self._turn.taken:
             self.looking.saw(jobs)
 
+    def saw(self, jobs: Iterable[Job]) -> None:
+        """An assertion matched these."""
+        if self._conditions.settings.strict:
+            self.looking.saw(jobs)
+
     def counted(self, filters: Mapping[str, Any]) -> None:
         if self._conditions.settings.strict and not self._turn.taken:
             self.looking.saw(self.store.run(Find(filtered(filters))))

@@ -38,13 +38,14 @@ ANY = _Any()
 
 def pattern(value: Any, path: str, depth: int = 0) -> Pattern:
     """Compile a value of an assertion; ``ConfigurationError`` for what no JSON value can match."""
-    if type(value) in _SCALARS:
+    kind = type(value)
+    if kind in _SCALARS:
         return _exactly(value, path)
     if (made := matcher(value, path)) is not None:
         return made
     if depth > MAX_DEPTH:
         raise ConfigurationError(f"{path[:80]}... is nested more than {MAX_DEPTH} levels deep")
-    if type(value) is dict or isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return Containing(
             {
                 _key(key, path): pattern(part, f"{path}.{key}", depth + 1)

@@ -20,7 +20,7 @@ def scene_of(capture: Capture, engine: Engine) -> Scene:
         Times(engine.recorder.start, capture.clock.now()),
         engine.recorder,
         _jobs(engine),
-        engine.looking.saw,
+        engine.saw,
         engine.served,
         _others(capture, engine) if capture.several else (),
         partial(_inserted_around, capture),

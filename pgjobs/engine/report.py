@@ -99,7 +99,8 @@ class Reporter:
             "duration": max(0.0, at - run.started),
             "queue_time": _queue_time(run.job),
         }
-        metadata = self._metadata(job) | {"error": ended.error}
+        metadata = self._metadata(job)
+        metadata["error"] = ended.error
         if ended.exception is not None:
             metadata["exception"] = ended.exception
             told = ended.stacktrace
@@ -126,6 +127,7 @@ def delay_s(run: Run, random: Callable[[], float] | None) -> float:
 
 def _queue_time(job: Job) -> float:
     """Seconds from the instant at which a job was due to its start."""
-    if job.attempted_at is None:
+    began = job.attempted_at
+    if began is None or began <= job.scheduled_at or began <= job.inserted_at:
         return 0.0
-    return max(0.0, (job.attempted_at - max(job.scheduled_at, job.inserted_at)).total_seconds())
+    return (began - max(job.scheduled_at, job.inserted_at)).total_seconds()

@@ -47,7 +47,7 @@ def normal_list(value: object, what: str) -> list[Any]:
 
 def normal_value(value: object, what: str) -> Any:
     """Any JSON value in jsonb's normal form."""
-    return _normal(value, what, 0)
+    return value if _is_plain(value) else _normal(value, what, 0)
 
 
 def encoder(*, ensure_ascii: bool = False, sort_keys: bool = False) -> Callable[[Any], str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pgjobs_testing.asserting.fields import Wanted
 from pgjobs_testing.patterns import Answer, Difference
@@ -108,8 +108,7 @@ class Expectation(Generic[T]):
         return Field(wanted, tuple(found), implied)
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted(Generic[T]):
+class Sorted(NamedTuple, Generic[T]):
     """The subjects that match, and those that a function could not judge."""
 
     matched: list[T]

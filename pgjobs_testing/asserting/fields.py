@@ -92,6 +92,8 @@ def _compiled(
 ) -> Pattern:
     if name == "worker":
         return worker_pattern(value)
+    if type(value) is dict and name in ("args", "meta"):
+        return pattern(value, name)
     if name == "state":
         return state_pattern(value)
     if name == "error":
