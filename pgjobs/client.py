@@ -119,8 +119,10 @@ class Client:
     queues: Mapping[str, Queue]
 
     def insert(self, job: object) -> Program[Job]:
-        (stored,) = yield from self._insert((_checked(job),))
-        return stored
+        new = _checked(job)
+        stored: list[Job] = yield effects.Insert((new,), self.clock.now())
+        self._tell_inserted(stored, (new,))
+        return stored[0]
 
     def insert_all(self, jobs: Iterable[object]) -> Program[list[Job]]:
         if not isinstance(jobs, Iterable):
@@ -130,14 +132,14 @@ class Client:
         new = tuple(map(_checked, jobs))
         if not new:
             return []
-        return (yield from self._insert(new))
-
-    def _insert(self, new: tuple[NewJob, ...]) -> Program[list[Job]]:
         stored: list[Job] = yield effects.Insert(new, self.clock.now())
+        self._tell_inserted(stored, new)
+        return stored
+
+    def _tell_inserted(self, stored: list[Job], new: tuple[NewJob, ...]) -> None:
         if any(map(self.telemetry.wanted, INSERTED)):
             for job, asked in zip(stored, new, strict=True):
                 self._tell(job.came_of, job, new=asked)
-        return stored
 
     def get(self, job: object) -> Program[Job]:
         found = yield effects.Find(selection.by_id(_id(job)), limit=1)

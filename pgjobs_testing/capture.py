@@ -41,6 +41,8 @@ class Capture:
         self._numbers: list[int] = []
         self._used: dict[object, str] = {}
         self._first = runtime.next_number()
+        self._runtimes: dict[Engine, Runtime] = {}
+        self._found: dict[str | None, tuple[int, Engine]] = {}
         self._stands_for: dict[str | None, Engine] = {}  # whatever becomes of the instance
 
     @property
@@ -61,7 +63,14 @@ class Capture:
         database = app.database
         with self._lock:
             self._used.setdefault(database, app.name)
-        return self._engine(database).runtime()
+        return self.runtime(self._engine(database))
+
+    def runtime(self, engine: Engine) -> Runtime:
+        """What an instance on an engine of this capture runs against; kept here, as it holds the engine."""
+        found = self._runtimes.get(engine)
+        if found is None:
+            found = self._runtimes[engine] = engine.runtime()
+        return found
 
     def refuse_fork(self) -> None:
         """``CapturedStoreError`` in a process that was forked from the test's."""
@@ -77,11 +86,16 @@ class Capture:
 
         Without a name: of the only instance, of the one named "default", else one of its own.
         """
+        found = self._found.get(name)
+        if found is not None and found[0] == len(self._used):  # what is used is never left again
+            return found[1]
         wanted = "default" if name is None else name
         with self._lock:
             for database, used_by in reversed(self._used.items()):
                 if used_by == wanted:
-                    return self._engine(database)
+                    many, engine = len(self._used), self._engine(database)
+                    self._found[name] = many, engine
+                    return engine
             used = {name: database for database, name in self._used.items()}
         if name not in self._stands_for:
             self._stands_for[name] = self._meant(name, used)

@@ -61,7 +61,8 @@ class SeededRng:
 
     def token(self, label: str) -> str:
         numbers = self._tokens.get(label) or self._tokens.setdefault(label, count(1))  # as above
-        drawn = self._digest(f"{label}:{next(numbers)}").hex()
+        named = f"{self.seed}:{label}:{next(numbers)}".encode()
+        drawn = blake2b(named, digest_size=16).hexdigest()
         variant = _VARIANTS[drawn[16]]  # a UUID of version 4, as RFC 9562 has it
         return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
 

@@ -7,8 +7,8 @@ what only a test can do: move time, run jobs at will, and look.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ContextDecorator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,7 +53,7 @@ class Harness(Assertions):
         return Harness(self._capture, name)
 
     def runtime(self) -> Runtime:
-        return self._engine.runtime()
+        return self._capture.runtime(self._engine)
 
     @property
     def queues(self) -> Mapping[str, Queue]:
@@ -261,28 +261,44 @@ class Harness(Assertions):
         return target
 
 
-@contextmanager
-def harness(*, source: StoreSource | None = None, **given: Any) -> Iterator[Harness]:
+def harness(*, source: StoreSource | None = None, **given: Any) -> _Block:
     """The fixture ``jobs`` as a context manager, for use under ``@given`` or without the plugin.
 
     Takes the options of the marker: ``mode queues plugins seed start jitter strict``. With ``strict``
     an ``AssertionError`` at the end of the block names the jobs that failed or were left over, and
     that nobody looked at.
     """
-    settings = settings_with(session.settings() or _PLAIN, given)
-    if settings.mode == "live":
-        raise ConfigurationError(
-            "in mode live nothing is captured, so there is no harness: use the application's own "
-            "PgJobs, or another mode"
-        )
-    made = Capture(settings, source or session.source(settings.mode) or MemorySource())
-    captures.push(made)
-    try:
-        yield Harness(made)
-        if (complaint := strictness.complaint(made)) is not None:
-            raise AssertionError(complaint)
-    finally:
-        captures.pop(made)
+    return _Block(source, given)
+
+
+class _Block(ContextDecorator):
+    """A block with a harness: a class, since a test enters it as often as it runs."""
+
+    def __init__(self, source: StoreSource | None, given: dict[str, Any]) -> None:
+        self._source, self._given = source, given
+
+    def __enter__(self) -> Harness:
+        settings = settings_with(session.settings() or _PLAIN, self._given)
+        if settings.mode == "live":
+            raise ConfigurationError(
+                "in mode live nothing is captured, so there is no harness: use the application's own "
+                "PgJobs, or another mode"
+            )
+        source = self._source or session.source(settings.mode) or MemorySource()
+        self._made = Capture(settings, source)
+        captures.push(self._made)
+        return Harness(self._made)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None and (complaint := strictness.complaint(self._made)) is not None:
+                raise AssertionError(complaint)
+        finally:
+            captures.pop(self._made)
+
+    def _recreate_cm(self) -> _Block:
+        """For each call of what it decorates, as ``contextlib`` asks for it."""
+        return _Block(self._source, self._given)
 
 
 _PLAIN = Settings()

@@ -130,13 +130,18 @@ def by_id(job_id: int) -> Selection:
 def claimable(queue: str | None) -> Selection:
     """What a node may start from ``queue`` (from any, when None)."""
     narrowed = Selection((OneOf("state", sources(Event.CLAIM)), AttemptsLeft()))
-    return narrowed if queue is None else narrowed.and_(OneOf("queue", (queue,)))
+    return narrowed if queue is None else narrowed.and_(_of(queue))
+
+
+@lru_cache(maxsize=256)
+def _of(queue: str) -> Condition:
+    return OneOf("queue", (queue,))
 
 
 def due(until: datetime, queue: str | None = None) -> Selection:
     """What is to be staged: waiting for an instant that is not later than ``until``."""
-    conditions: tuple[Condition, ...] = (_WAITS, AtMost("scheduled_at", until))
-    return Selection(conditions if queue is None else (*conditions, OneOf("queue", (queue,))))
+    waits, late = _WAITS, AtMost("scheduled_at", until)
+    return Selection((waits, late) if queue is None else (waits, late, _of(queue)))
 
 
 _WAITS = OneOf("state", sources(Event.STAGE))

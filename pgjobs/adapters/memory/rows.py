@@ -54,9 +54,9 @@ class Rows:
         old = self.by_id.get(job.id)
         if old is not None:
             self._unindex(old)
-        if old is None or old.meta is not job.meta:  # the same meta has the same fingerprint
-            if old is not None:
+            if old.meta and old.meta is not job.meta:  # the same meta has the same fingerprint
                 self._leave_group(old)
+        if job.meta and (old is None or old.meta is not job.meta):
             self._join_group(job)
         self.by_id[job.id] = job
         if job.state is JobState.AVAILABLE:
@@ -71,7 +71,8 @@ class Rows:
     def remove(self, job: Job) -> None:
         """Forget a row."""
         self._unindex(job)
-        self._leave_group(job)
+        if job.meta:
+            self._leave_group(job)
         self.withheld.pop(job.id, None)
         del self.by_id[job.id]
 
@@ -146,11 +147,11 @@ class Rows:
             del self.over[bisect_left(self.over, (at, job.id))]
 
     def _join_group(self, job: Job) -> None:
-        if job.meta and (fingerprint := fingerprint_of(job)) is not None:
+        if (fingerprint := fingerprint_of(job)) is not None:
             insort(self.groups.setdefault(fingerprint, []), job.id)
 
     def _leave_group(self, job: Job) -> None:
-        if job.meta and (fingerprint := fingerprint_of(job)) is not None:
+        if (fingerprint := fingerprint_of(job)) is not None:
             ids = self.groups[fingerprint]
             del ids[bisect_left(ids, job.id)]
             if not ids:
