@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import Context
+from contextvars import Context, copy_context
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,6 +67,29 @@ def test_time_stands_where_the_next_test_has_it_whatever_the_loop_showed_before(
             jobs.insert(looks.new())
             jobs.drain_queue()
             assert [jobs.clock.seconds] == shown[-1:]
+    assert seen[0] is seen[1]
+
+
+def test_what_a_job_left_behind_has_real_time_in_the_next_test() -> None:
+    shown: list[float] = []
+
+    @worker
+    async def leaves(job: Job) -> None:
+        seen.append(asyncio.get_running_loop())
+        kept.append(copy_context())
+
+    @worker
+    async def looks(job: Job) -> None:
+        seen.append(asyncio.get_running_loop())
+        shown.extend((asyncio.get_running_loop().time(), kept[0].run(seen[-1].time)))
+
+    drained(leaves)
+    with harness(start=datetime(2130, 1, 1, tzinfo=UTC)) as jobs:
+        jobs.insert(looks.new())
+        jobs.drain_queue()
+        virtual, real = shown
+        assert jobs.clock.seconds == virtual
+        assert real < virtual / 10  # the machine has not been up that long
     assert seen[0] is seen[1]
 
 
