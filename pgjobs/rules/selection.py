@@ -40,7 +40,6 @@ class OneOf:
         return getattr(job, self.field) in self.values
 
 
-@swift
 @dataclass(frozen=True, slots=True)
 class Contains:
     """The JSON field contains ``part``, as jsonb's ``@>`` says."""
