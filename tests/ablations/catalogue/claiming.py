@@ -66,8 +66,8 @@ CLAIMING = (
         (
             Edit(
                 "adapters/memory/rows.py",
-                "        if len(found) >= limit:\n",
-                "        if len(found) > limit:\n",
+                "islice(jobs, max(0, limit))",
+                "islice(jobs, max(0, limit) + 1)",
             ),
         ),
         ("test_no_more_than_the_demand_is_claimed",),

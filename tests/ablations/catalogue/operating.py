@@ -10,8 +10,8 @@ OPERATING = (
         (
             Edit(
                 "rules/lifecycle.py",
-                'fields["max_attempts"] = max(job.max_attempts, attempt + 1)',
-                'fields["max_attempts"] = job.max_attempts',
+                "new.max_attempts = max(job.max_attempts, new.attempt + 1)",
+                "new.max_attempts = job.max_attempts",
             ),
         ),
         (
@@ -76,7 +76,7 @@ OPERATING = (
         (
             Edit(
                 "rules/lifecycle.py",
-                '        fields |= dict.fromkeys(("completed_at", "discarded_at", "cancelled_at"))\n',
+                "        new.completed_at = new.discarded_at = new.cancelled_at = None\n",
                 "",
             ),
         ),

@@ -109,12 +109,10 @@ SETTLING = (
         (
             Edit(
                 "rules/lifecycle.py",
-                "    attempt = job.attempt + change.attempt_by\n"
-                '    fields: dict[str, Any] = {"state": change.state, "attempt": attempt}\n',
+                "    new.attempt = job.attempt + change.attempt_by\n",
                 "    snoozed = change.event is Event.SNOOZE\n"
-                "    attempt = job.attempt + (0 if snoozed else change.attempt_by)\n"
-                '    fields: dict[str, Any] = {"state": change.state, "attempt": attempt}\n'
-                '    fields["max_attempts"] = job.max_attempts + snoozed\n',
+                "    new.attempt = job.attempt + (0 if snoozed else change.attempt_by)\n"
+                "    new.max_attempts = job.max_attempts + snoozed\n",
             ),
         ),
         (
@@ -151,8 +149,8 @@ SETTLING = (
         (
             Edit(
                 "rules/lifecycle.py",
-                'fields["errors"] = (*job.errors, error_entry(change, job.attempt))',
-                'fields["errors"] = (*job.errors, *(error_entry(change, job.attempt),) * 2)',
+                "new.errors = (*job.errors, error_entry(change, job.attempt))",
+                "new.errors = (*job.errors, *(error_entry(change, job.attempt),) * 2)",
             ),
         ),
         (
