@@ -10,7 +10,6 @@ that skewed clocks cannot cheat: at worst they wait too long.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from datetime import datetime
 from itertools import pairwise
 from operator import itemgetter
@@ -34,6 +33,8 @@ def moment(window: Window, now: datetime) -> datetime:
 
 def counting(limit: RateLimit, window: Window, now: datetime) -> Window:
     """The entries that still count at ``now``."""
+    from bisect import bisect_right  # not for every client
+
     since = micros(now) - limit.period // MICROSECOND
     return window[bisect_right(window, since, key=itemgetter(0)) :]
 
