@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pgjobs.client import Client, Program, drive
 from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
@@ -13,7 +13,7 @@ from pgjobs.worker import Registry
 from pgjobs_testing.scenarios import scripted
 from pgjobs_testing.scenarios.draining import Drains
 from pgjobs_testing.scenarios.model import Scenario
-from pgjobs_testing.scenarios.steps import FAULTS, RestartSpec, StepSpec
+from pgjobs_testing.scenarios.steps import FAULTS, OrderSpec, RestartSpec, StepSpec
 from pgjobs_testing.scenarios.work import InsertSpec
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.line import Line
@@ -81,11 +81,11 @@ class Actor:
             for spec, job in zip(step.insert_all, jobs, strict=True):
                 self._name(spec, job)
         elif step.cancel is not None:
-            self._drive(client.cancel(self._id(step.cancel)))
+            self._order("cancel", step.cancel, client.cancel, client.cancel_all)
         elif step.retry is not None:
-            self._drive(client.retry(self._id(step.retry)))
+            self._order("retry", step.retry, client.retry, client.retry_all)
         elif step.delete is not None:
-            self._drive(client.delete(self._id(step.delete)))
+            self._order("delete", step.delete, client.delete, client.delete_all)
         elif step.pause is not None:
             self._drive(client.pause(step.pause))
         elif step.resume is not None:
@@ -101,6 +101,27 @@ class Actor:
         else:
             assert action == "resume_all", f"a step that does nothing: {action}"
             self._drive(client.resume_all())
+
+    def _order(
+        self,
+        event: str,
+        meant: str | OrderSpec,
+        one: Callable[[object], Program[Job]],
+        many: Callable[[Mapping[str, Any]], Program[int]],
+    ) -> None:
+        """One job by its name, or all that filters mean; whoever watches hears which these are."""
+        if isinstance(meant, str):
+            self._drive(one(self._id(meant)))
+            return
+        client, witness = self._client, self._cluster.overseer
+        filters = self._scenario.filters(meant)
+        if meant.jobs is not None:
+            filters["id"] = [*self._ids(meant.jobs)]
+        if witness is not None:
+            witness.ordered(event, filters)
+        count = self._drive(many(filters))
+        if witness is not None:
+            witness.carried_out(count, client.clock.now())
 
     def _fault(self, step: StepSpec) -> None:
         cluster = self._cluster
@@ -154,6 +175,14 @@ class Actor:
         if spec.name_as is not None:
             self.names.setdefault(spec.name_as, job.id)
             self.answers.setdefault(spec.name_as, job)
+
+    def _ids(self, names: Sequence[str]) -> Iterator[int]:
+        """Where invariants are watched, of those that are there by now; each once."""
+        found: dict[int, None] = {}
+        for name in names:
+            if name in self.names or not self._scenario.invariants:
+                found[self._id(name)] = None
+        yield from found
 
     def _id(self, name: str) -> int:
         job_id = self.names.get(name)

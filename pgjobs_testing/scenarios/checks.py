@@ -217,7 +217,7 @@ class _Checks:
         for path, step in self._mappings("steps"):
             self._exactly_one(path, step, ACTIONS, "a step does one of", ("at",))
             for action in ("cancel", "retry", "delete"):
-                self._check_target((*path, action), step.get(action))
+                self._check_order((*path, action), step.get(action))
             for action in ("pause", "resume", "reset"):
                 self._reference((*path, action), step.get(action), self._queues, "queue")
             for action in ("scale", "drain"):
@@ -237,6 +237,18 @@ class _Checks:
             elif until is not None and at > until:
                 self._after_until(place, step["at"])
             last = at if last is None else max(last, at)
+
+    def _check_order(self, path: TreePath, meant: Any) -> None:
+        if not isinstance(meant, dict):
+            self._check_target(path, meant)
+            return
+        self._check_filter(path, meant)
+        names = meant.get("jobs")
+        if not isinstance(names, list):
+            self._check_target((*path, "jobs"), names)
+            return
+        for n, name in enumerate(names):
+            self._check_target((*path, "jobs", n), name)
 
     def _check_target(self, path: TreePath, name: Any) -> None:
         """A job that a step names is inserted by an earlier step, or by a run."""

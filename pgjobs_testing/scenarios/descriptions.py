@@ -25,6 +25,17 @@ _JOB = {
         {"scheduled": ["args", "scheduled_at"]},
     ),
 }
+_FILTERS = {
+    "state": ("In this state, or one of these.", "completed"),
+    "queue": ("In this queue, or one of these.", "default"),
+    "worker": ("Of this worker, or one of these.",),
+    "tags": ("With this tag, or all of these.", "nightly"),
+    "args": ("With this in their args.", {"package": "react"}),
+    "meta": ("With this in their meta.", {"team": "data"}),
+    "priority": ("With this priority, or one of these.",),
+    "attempt": ("With this attempt, or one of these.",),
+    "max_attempts": ("With this many attempts allowed, or one of these.",),
+}
 _INSTANT_OF_JOB = "instant, as a duration after the start or a date and time; null: it has none."
 
 DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -144,9 +155,21 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         ),
         "insert": ("A job is inserted.",),
         "insert_all": ("Several jobs are inserted at once.",),
-        "cancel": ("This job is cancelled; if it runs, its run is told.", "first"),
-        "retry": ("This job is made available again.", "first"),
-        "delete": ("This job is deleted.", "first"),
+        "cancel": (
+            "This job, or all that filters mean, are cancelled; a run is told.",
+            "first",
+            {"queue": "default"},
+        ),
+        "retry": (
+            "This job, or all that filters mean, are made available again.",
+            "first",
+            {"state": "discarded"},
+        ),
+        "delete": (
+            "This job, or all that filters mean, are deleted.",
+            "first",
+            {"jobs": ["first", "second"]},
+        ),
         "pause": ("This queue is paused on every node.", "default"),
         "resume": ("This queue goes on.", "default"),
         "scale": ("This queue gets another concurrency.", {"queue": "default", "concurrency": 5}),
@@ -273,15 +296,9 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "jobs": ("Which jobs are meant; with `order`.", {"queue": "default"}),
         "order": ("Their names in the order of their first starts.", ["first", "second"]),
     },
-    "FilterSpec": {
-        "state": ("In this state, or one of these.", "completed"),
-        "queue": ("In this queue, or one of these.", "default"),
-        "worker": ("Of this worker, or one of these.",),
-        "tags": ("With this tag, or all of these.", "nightly"),
-        "args": ("With this in their args.", {"package": "react"}),
-        "meta": ("With this in their meta.", {"team": "data"}),
-        "priority": ("With this priority, or one of these.",),
-        "attempt": ("With this attempt, or one of these.",),
-        "max_attempts": ("With this many attempts allowed, or one of these.",),
+    "OrderSpec": {
+        "jobs": ("One of these, by their names.", ["first", "second"]),
+        **_FILTERS,
     },
+    "FilterSpec": _FILTERS,
 }

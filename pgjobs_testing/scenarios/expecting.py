@@ -101,12 +101,12 @@ class Witness:
         return next(known, f"#{self.recorder.ordinal(answer.id)}")
 
     def _of_count(self, expectation: ExpectationSpec, chosen: FilterSpec) -> Iterator[Row]:
-        actual = drive(self.store, self.client.count(None, self._filters(chosen)))
+        actual = drive(self.store, self.client.count(None, self.scenario.filters(chosen)))
         holds = actual == expectation.is_
         yield Row("count", str(expectation.is_), str(actual), holds)
 
     def _of_order(self, expectation: ExpectationSpec, chosen: FilterSpec) -> Iterator[Row]:
-        found = drive(self.store, self.client.find(None, "id", None, self._filters(chosen)))
+        found = drive(self.store, self.client.find(None, "id", None, self.scenario.filters(chosen)))
         matching = {job.id for job in found}
         started: dict[int, None] = {}
         for moment in self.recorder.trace().of("start"):
@@ -129,14 +129,3 @@ class Witness:
     @staticmethod
     def _list(names: list[str]) -> str:
         return f"[{', '.join(names)}]"
-
-    def _filters(self, chosen: FilterSpec) -> dict[str, Any]:
-        """A scenario's filters as the client takes them."""
-        given = chosen.given(*FilterSpec.model_fields)
-        if chosen.worker is not None:
-            given["worker"] = [self.scenario.stored(name) for name in chosen.worker]
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in given.items()
-            if value is not None
-        }

@@ -16,7 +16,7 @@ from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs.worker import Worker
 from pgjobs_testing.scenarios.duties import PluginsSpec
-from pgjobs_testing.scenarios.expectations import ExpectationSpec
+from pgjobs_testing.scenarios.expectations import ExpectationSpec, FilterSpec
 from pgjobs_testing.scenarios.parts import MANY, NODES, SOME, Part
 from pgjobs_testing.scenarios.steps import FAULTS, StepSpec
 from pgjobs_testing.scenarios.values import (
@@ -113,6 +113,17 @@ class Scenario(Part):
         """The name that rows have for a worker: a real one's own, else the file's."""
         spec = self.workers.get(worker)
         return worker if spec is None or spec.use is None else str(spec.use.name)
+
+    def filters(self, chosen: FilterSpec) -> dict[str, Any]:
+        """Filters as a client takes them; of jobs that are meant by name only the rest."""
+        given = chosen.given(*FilterSpec.model_fields)
+        if chosen.worker is not None:
+            given["worker"] = [self.stored(name) for name in chosen.worker]
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value is not None
+        }
 
     def instant(self, written: Instant) -> datetime:
         """The instant that is meant by what is written."""

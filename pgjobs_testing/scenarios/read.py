@@ -134,15 +134,20 @@ def _part_at(path: TreePath) -> type[Part] | None:
         else:
             return None
     kind = _plain(kind)
-    return kind if isinstance(kind, type) and issubclass(kind, Part) else None
+    return kind if _is_part(kind) else None
+
+
+def _is_part(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Part)
 
 
 def _plain(kind: Any) -> Any:
-    """An annotation without ``Annotated`` and ``| None``."""
+    """An annotation without ``Annotated``, ``| None``, and the word that may stand for a mapping."""
     while True:
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
         elif get_origin(kind) in (Union, types.UnionType):
-            kind = next(each for each in get_args(kind) if each is not type(None))
+            parts = [_plain(each) for each in get_args(kind) if each is not type(None)]
+            kind = next((each for each in parts if _is_part(each)), parts[0])
         else:
             return kind

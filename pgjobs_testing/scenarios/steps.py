@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pgjobs.rules.options import NAME_LIMIT
+from pgjobs_testing.scenarios.expectations import FilterSpec
 from pgjobs_testing.scenarios.parts import MANY, Part
 from pgjobs_testing.scenarios.values import (
     NAME_SCHEMA,
@@ -22,6 +23,7 @@ from pgjobs_testing.scenarios.values import (
     HorizonSpec,
     Maybe,
     Name,
+    Names,
     PluginNames,
     PositiveDuration,
     SignedDuration,
@@ -66,6 +68,35 @@ ACTIONS = (
     *FAULTS,
 )
 """What a step may do."""
+
+
+class OrderSpec(FilterSpec):
+    """Which jobs an order for all of them means: by filters, and by their names."""
+
+    jobs: Maybe[Names] = None
+
+
+def _order(value: Any, handler: Any) -> Any:
+    if isinstance(value, str) and 0 < len(value) <= NAME_LIMIT:
+        return value
+    if isinstance(value, dict | BaseModel):
+        return handler(value)
+    accepted = "a job's name, or filters such as {queue: mail, state: retryable}"
+    raise PydanticCustomError("accepted", "{accepted}", {"accepted": accepted, "hint": ""})
+
+
+class _NameOrFilters:
+    """A text is taken for a name; everything else is read as filters, for mistakes to be told of those."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(_order, handler(OrderSpec))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [NAME_SCHEMA, handler(schema)]}
+
+
+Order = Annotated[str | OrderSpec, _NameOrFilters()]
+"""One job, by its name, or all that filters mean."""
 
 
 class ScaleSpec(Part):
@@ -174,9 +205,9 @@ class StepSpec(Part):
     at: WrittenInstant
     insert: Maybe[InsertSpec] = None
     insert_all: Maybe[Annotated[list[InsertSpec], Field(max_length=MANY)]] = None
-    cancel: Maybe[Name] = None
-    retry: Maybe[Name] = None
-    delete: Maybe[Name] = None
+    cancel: Maybe[Order] = None
+    retry: Maybe[Order] = None
+    delete: Maybe[Order] = None
     pause: Maybe[Name] = None
     resume: Maybe[Name] = None
     scale: Maybe[ScaleSpec] = None

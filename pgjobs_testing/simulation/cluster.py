@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.engine.duty import earliest
@@ -108,6 +108,14 @@ class Witness(Protocol):
 
     def gone(self, node: str) -> None:
         """One has crashed or stopped."""
+        ...
+
+    def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
+        """A client is about to cancel, retry or delete all that filters mean, and nobody acts meanwhile."""
+        ...
+
+    def carried_out(self, count: int, now: datetime) -> None:
+        """It was told that so many were changed."""
         ...
 
 

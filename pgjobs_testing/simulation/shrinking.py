@@ -215,10 +215,22 @@ def _options(data: Data) -> Iterator[Data]:
             if key not in ("as", "worker"):
                 less = {each: value for each, value in step["insert"].items() if each != key}
                 yield _at(data, n, [{**step, "insert": less}])
+        for what in ("cancel", "retry", "delete"):
+            if isinstance(step.get(what), dict):
+                for smaller in _narrower(step[what]):
+                    yield _at(data, n, [{**step, what: smaller}])
         if "insert_all" in step and len(step["insert_all"]) > 1:
             for m in range(len(step["insert_all"])):
                 fewer = [*step["insert_all"][:m], *step["insert_all"][m + 1 :]]
                 yield _at(data, n, [{**step, "insert_all": fewer}])
+
+
+def _narrower(filters: Data) -> Iterator[Data]:
+    """Filters of an order that name less."""
+    for key, named in filters.items():
+        if isinstance(named, list) and len(named) > 1:
+            for m in range(len(named)):
+                yield {**filters, key: [*named[:m], *named[m + 1 :]]}
 
 
 def _at(data: Data, n: int, steps: list[Data]) -> Data:

@@ -113,6 +113,29 @@ def deleted_in_flight() -> Story:
     return story
 
 
+@makes("many cancelled")
+def many_cancelled() -> Story:
+    story = Story()
+    story.order(lifecycle.cancel, *story.insert(), *story.insert())
+    return story
+
+
+@makes("many retried")
+def many_retried() -> Story:
+    story = many_cancelled()
+    story.order(lifecycle.retry, *story.rows())
+    return story
+
+
+@makes("many deleted")
+def many_deleted() -> Story:
+    story = Story()
+    story.insert()
+    story.insert()
+    story.do(CLIENT, Delete(Selection(), 10))
+    return story
+
+
 @makes("released")
 def released() -> Story:
     story = Story()

@@ -36,7 +36,10 @@ def drawn(seed: int, options: Options) -> dict[str, Any]:
     duties = plugins(dice, list(staff))
     episodes = Episodes(dice, nodes, list(duties), span_s * FAULTY, options.faults)
     jobs = inserts(dice, staff, list(served), options, span_s * INSERTING)
-    steps = [*jobs, *by_hand(dice, jobs, list(served), options, span_s * FAULTY), *episodes.steps]
+    people = by_hand(
+        dice, jobs, list(staff), list(served), options, span_s * FAULTY, episodes.steps
+    )
+    steps = [*jobs, *people, *episodes.steps]
     steps += dead_for_good(dice, nodes, options, span_s * FAULTY)
     return {
         "name": f"seed {seed}",

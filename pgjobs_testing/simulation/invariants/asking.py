@@ -6,7 +6,7 @@ from __future__ import annotations
 from pgjobs.effects import Poll, Transition
 from pgjobs.rules.job import Job
 from pgjobs_testing.simulation.invariants.passing import LAWFUL
-from pgjobs_testing.simulation.invariants.sight import Sight
+from pgjobs_testing.simulation.invariants.sight import Sight, few
 from pgjobs_testing.simulation.passages import Passage
 
 
@@ -71,11 +71,12 @@ def obeyed(sight: Sight) -> None:
     if isinstance(effect, Transition):
         may = LAWFUL[str(effect.change.event)][0]
         meant = [row for row in meant if row.state in may]
-        meant.sort(key=lambda row: (row.scheduled_at, row.id))
-    else:
-        meant.sort(key=lambda row: row.id)
+    meant.sort(key=lambda row: (row.scheduled_at, row.id))
     expected = [row.id for row in meant[: effect.limit]]
     if found != expected:
         sight.alarm(
-            "obeyed", f"jobs {found} are changed, and {expected} are meant", *found, *expected
+            "obeyed",
+            f"jobs {few(found)} are changed, and {few(expected)} are meant",
+            *found,
+            *expected,
         )

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from pgjobs.effects import Claim, ClaimWithin, Effect
+from pgjobs.effects import Claim, ClaimWithin, Delete, Effect
 from pgjobs.rules.errors import LeaseLostError
 from pgjobs.rules.job import JobState
+from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.selection import HasAll
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.passages import Passage
@@ -24,6 +25,9 @@ EXPECTED_MARKS: dict[str, str] = {
     "cancelled in flight": "a Transition cancelled a job that was executing",
     "cancelled by its worker": "a Settle cancelled its job",
     "group cancelled": "a Settle cancelled another job of its group",
+    "many cancelled": "one Transition cancelled two jobs or more",
+    "many retried": "one Transition made two jobs or more available again",
+    "many deleted": "one Delete removed two jobs or more",
     "conflict": "an Insert or Tick met a duplicate",
     "replaced": "an Insert changed the duplicate that it met",
     "deleted": "a Delete removed jobs",
@@ -143,6 +147,14 @@ class Marking:
             else:
                 self._marks.saw("late outcome")
 
+    def of_order(self, sight: Sight) -> None:
+        """An order for all that filters mean, where that is more than one."""
+        if len(sight.answer) > 1:
+            effect = sight.effect
+            self._marks.saw(
+                "many deleted" if isinstance(effect, Delete) else _MANY[effect.change.event]
+            )
+
     def of_find(self, sight: Sight) -> None:
         """A claim in doubt is looked for by its token; where it was not there, by its node's name."""
         for condition in sight.effect.selection.conditions:
@@ -228,4 +240,5 @@ def _rescued(passage: Passage) -> str:
     return "rescued at its last attempt" if last else "rescued"
 
 
+_MANY = {Event.CANCEL: "many cancelled", Event.RETRY: "many retried"}
 _BY_PASSAGE = {"cancel": _cancelled, "fail": _failed, "delete": _deleted, "rescue": _rescued}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
@@ -11,6 +12,8 @@ from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.ledger import Ledger
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 
+MANY = 10
+"""Ids that an alarm shows of a longer list."""
 CLIENT = "-"
 """The node of what a client did."""
 
@@ -40,6 +43,12 @@ class Sight:
         by = "a client" if self.node == CLIENT else f"node {self.node}"
         seen = f"{seen} ({type(self.effect).__name__} of {by})"
         raise AlarmError(Alarm(invariant, seen, self.now, jobs))
+
+
+def few(ids: Sequence[int]) -> str:
+    """The first of many jobs, and how many these are."""
+    shown = ", ".join(map(str, ids[:MANY]))
+    return f"[{shown}]" if len(ids) <= MANY else f"[{shown}, ...: {len(ids)}]"
 
 
 def named(row: Job) -> str:

@@ -41,6 +41,7 @@ from pgjobs_testing.simulation.invariants.ending import Endings
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.hearing import Hearing, Losses, Runs
 from pgjobs_testing.simulation.invariants.marks import Marking, Marks
+from pgjobs_testing.simulation.invariants.ordering import Orders
 from pgjobs_testing.simulation.invariants.resting import Rest
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.invariants.telling import Tellings
@@ -88,6 +89,7 @@ class Invariants:
         self._runs = Runs()
         self._endings = Endings(facts, self.ledger)
         self._tellings = Tellings(facts, self.ledger)
+        self._orders = Orders(self.ledger)
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
         self._judges = self._of_effects()
@@ -211,6 +213,17 @@ class Invariants:
         except AlarmError as error:
             raise self._kept(error) from None
 
+    def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
+        """A client begins to cancel, retry or delete (``event``) all that ``filters`` mean."""
+        self._orders.given(event, filters)
+
+    def carried_out(self, count: int, now: datetime) -> None:
+        """It has ended, and its client is told that ``count`` were changed."""
+        try:
+            self._orders.carried_out(count, now)
+        except AlarmError as error:
+            raise self._kept(error) from None
+
     def planted(self, rows: Sequence[Job], now: datetime) -> None:
         """Rows were written past every effect, as another program would."""
         for row in rows:
@@ -283,7 +296,7 @@ class Invariants:
             limits.Slots(self._hearing, self._runs),
         )
         takes = limits.Takes(self._windows)
-        obeyed = Judges((asking.obeyed,))
+        obeyed = Judges((asking.obeyed, marks.of_order))
         return {
             Insert: Judges((inserting.answered,)),
             Claim: Judges(claims, (takes,)),
@@ -360,9 +373,9 @@ class Invariants:
             "discard": outcome,
             "snooze": outcome,
             "release": (*outcome, not_early.gives_back),
-            "cancel": (*outcome, *last),
+            "cancel": (*outcome, self._orders.passed, *last),
             "rescue": (*every, passing.at_its_last_attempt, not_early.gives_back, *last),
-            "retry": (*every, not_early, *last),
-            "delete": (passing.known, *last),
+            "retry": (*every, not_early, self._orders.passed, *last),
+            "delete": (passing.known, self._orders.passed, *last),
             "prune": every,
         }

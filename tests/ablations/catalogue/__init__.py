@@ -7,6 +7,7 @@ from tests.ablations.catalogue.ending import ENDING
 from tests.ablations.catalogue.leading import LEADING
 from tests.ablations.catalogue.limits import LIMITS
 from tests.ablations.catalogue.operating import OPERATING
+from tests.ablations.catalogue.ordering import ORDERING
 from tests.ablations.catalogue.rescuing import RESCUING
 from tests.ablations.catalogue.settling import SETTLING
 from tests.ablations.catalogue.staging import STAGING
@@ -23,6 +24,7 @@ ROOMS: dict[str, tuple[Ablation, ...]] = {
     "Rescue and heartbeats": RESCUING,
     "Leaders, cron and pruning": LEADING,
     "Operators, stops and data": OPERATING,
+    "Orders for many jobs": ORDERING,
 }
 
 ABLATIONS: tuple[Ablation, ...] = tuple(each for room in ROOMS.values() for each in room)

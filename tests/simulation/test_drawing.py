@@ -1,0 +1,59 @@
+"""What seeds draw: each thing that a world may have comes about, over two hundred of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from pgjobs_testing.simulation.drawing.world import drawn
+from pgjobs_testing.simulation.verdict import FAULTS, Options
+
+WORLDS = 200
+
+
+@cache
+def worlds() -> list[dict[str, Any]]:
+    return [drawn(seed, Options()) for seed in range(WORLDS)]
+
+
+def orders(world: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The orders for many of a world: what, and by which filters."""
+    found = ((what, step.get(what)) for step in world["steps"] for what in ORDERS)
+    return [(what, filters) for what, filters in found if isinstance(filters, dict)]
+
+
+ORDERS = ("cancel", "retry", "delete")
+
+
+def test_orders_for_many_are_drawn_with_every_filter():
+    given = [order for world in worlds() for order in orders(world)]
+    events = Counter(what for what, _ in given)
+    filters = Counter(name for _, filters in given for name in filters)
+    states = Counter(state for _, filters in given for state in filters.get("state", ()))
+    assert min(events[what] for what in ORDERS) >= 100, events
+    assert {"queue", "worker", "state", "args", "jobs", "attempt"} == {*filters}
+    assert min(filters.values()) >= 30, filters
+    assert (7, 20) <= (len(states), min(states.values())), states
+    assert sum(bool(orders(world)) for world in worlds()) >= WORLDS * 0.9
+
+
+def test_orders_for_many_are_given_at_any_moment_and_in_the_midst_of_faults():
+    beside = 0
+    for world in worlds():
+        faults = {step["at"] for step in world["steps"] if step.keys() & OF_NODES}
+        at = [
+            step["at"]
+            for step in world["steps"]
+            if any(isinstance(step.get(w), dict) for w in ORDERS)
+        ]
+        beside += sum(each in faults for each in at)
+    assert beside >= WORLDS * 0.5, beside
+
+
+OF_NODES = {"crash", "restart", "stop", "suspend", "partition", "heal", "fail", "database", "slow"}
+
+
+def test_who_draws_no_operator_draws_no_order():
+    without = Options(faults=tuple(fault for fault in FAULTS if fault != "operator"))
+    assert [] == orders(drawn(3, without))
