@@ -54,6 +54,7 @@ class _Checks:
 
     def all(self) -> None:
         self._check_nodes()
+        self._check_queues()
         for path, worker in self._mappings("workers"):
             self._check_use(path, worker)
             self._check_backoff((*path, "backoff"), worker.get("backoff"))
@@ -127,6 +128,11 @@ class _Checks:
                 self._source.report(("nodes", n), f"{at_path(('nodes', n))}: {said}")
             elif isinstance(name, str):
                 seen.add(name)
+
+    def _check_queues(self) -> None:
+        for queue, served in _mapping(self._data.get("queues")).items():
+            for n, name in enumerate(_items(_mapping(served).get("nodes"))):
+                self._reference(("queues", queue, "nodes", n), name, self._nodes, "node")
 
     def _check_plugins(self) -> None:
         if "steps" not in self._data and "plugins" not in self._data:

@@ -59,6 +59,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "paused": ("Whether the queue starts paused: nothing is claimed until a `resume`.",),
         "global_concurrency": ("How many of its jobs run at once over all nodes.",),
         "rate_limit": ("How many of its jobs start in any window of time, over all nodes.",),
+        "nodes": ("The nodes that serve it, where others do not.", ["a"]),
     },
     "RateSpec": {
         "allowed": ("Starts in any half-open window of `period`.", 50),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -44,12 +44,13 @@ class RateSpec(Part):
 
 
 class QueueSpec(Part):
-    """How the node serves a queue."""
+    """How the nodes serve a queue, or those of them alone that ``nodes`` names."""
 
     concurrency: Concurrency = 10
     paused: Flag = False
     global_concurrency: Maybe[Concurrency] = None
     rate_limit: Maybe[RateSpec] = None
+    nodes: Maybe[Annotated[list[Name], Field(min_length=1, max_length=NODES)]] = None
 
     def made(self) -> Queue:
         """The queue that is meant."""
@@ -103,6 +104,12 @@ class Scenario(Part):
         used = [worker.serving for worker in self.workers.values()]
         used += [each.queue for _, each in self.inserts() if "queue" in each.model_fields_set]
         return list(dict.fromkeys(used))
+
+    @property
+    def served_by(self) -> dict[str, tuple[str, ...]]:
+        """The queues that some nodes alone serve, with these."""
+        queues = self.queues.items()
+        return {name: tuple(spec.nodes) for name, spec in queues if spec.nodes is not None}
 
     @property
     def real_workers(self) -> list[Worker[Any, Any]]:

@@ -185,6 +185,7 @@ class Play:
             executor,
             plugins=own,
             others=others,
+            served_by=scenario.served_by,
             elide=self._alone,
             jitter=scenario.jitter,
             seen=seen,

@@ -8,7 +8,7 @@ that instant, and is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -52,6 +52,15 @@ class Make:
     seen: Callable[[VirtualExecutor, Line], Executor] = lambda executor, _: executor
     polls: bool = False
     """Whether nodes poll at every mark, also where that provably finds nothing."""
+    served_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The nodes that serve a queue, where that is not all of them."""
+
+    def queues_of(self, name: str) -> Mapping[str, Queue]:
+        """The queues that a node serves."""
+        if not self.served_by:
+            return self.queues
+        queues = self.queues.items()
+        return {queue: each for queue, each in queues if name in self.served_by.get(queue, (name,))}
 
 
 @dataclass(slots=True)
@@ -108,6 +117,10 @@ class Witness(Protocol):
 
     def gone(self, node: str) -> None:
         """One has crashed or stopped."""
+        ...
+
+    def serves(self, node: str, queues: Collection[str]) -> None:
+        """One comes that serves these queues alone; of others nothing is told."""
         ...
 
     def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
@@ -356,12 +369,16 @@ class Cluster:
             self._recorder,
             None if make.elide or make.polls else line,
         )
+        queues = make.queues_of(name)
+        others = make.others if len(queues) == len(make.queues) else None
+        if self.overseer is not None and others is None:
+            self.overseer.serves(own, queues)
         node = Node(
             own,
-            make.queues,
+            queues,
             ports,
             plugins=make.plugins if machine.plugins is None else machine.plugins,
-            others=make.others,
+            others=others,
             elide=make.elide,
             jitter=make.jitter,
         )

@@ -147,7 +147,18 @@ class _Search:
 def _nodes(data: Data) -> Iterator[Data]:
     for name in data["nodes"] if len(data["nodes"]) > 1 else ():
         steps = [step for step in data["steps"] if name not in _named(step)]
-        yield {**data, "nodes": [each for each in data["nodes"] if each != name], "steps": steps}
+        left = [each for each in data["nodes"] if each != name]
+        yield {**data, "nodes": left, "queues": _served(data, left), "steps": steps}
+
+
+def _served(data: Data, nodes: list[str]) -> Data:
+    """The queues, each by those of its nodes that are left; by all where none of them is."""
+    made: Data = {}
+    for name, queue in data.get("queues", {}).items():
+        serving = [each for each in queue.get("nodes", ()) if each in nodes]
+        rest = {key: value for key, value in queue.items() if key != "nodes"}
+        made[name] = {**rest, "nodes": serving} if serving else rest
+    return made
 
 
 def _named(step: Data) -> list[Any]:

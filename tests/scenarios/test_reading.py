@@ -113,6 +113,8 @@ def test_what_is_no_plain_yaml_is_a_mistake(text, expected):
         ('plugins: {cron: {crontab: [["* * * * *", W]]}}', "5:1: entries of a crontab have no end: the key 'until' is needed"),
         ('plugins: {cron: {timezone: America/New_Yorck, crontab: [["@daily", W]]}}', "5:28: plugins.cron.timezone: found 'America/New_Yorck'; accepted: an IANA time zone such as Europe/Berlin; did you mean 'America/New_York'?"),
         ("queues: {q: 1}", "5:13: queues.q: found 1; accepted: a mapping"),
+        ("queues: {q: {nodes: []}}", "5:21: queues.q.nodes: found a list; accepted: a list with something in it"),
+        ("queues: {q: {nodes: [a, bb]}}", "5:25: queues.q.nodes[1]: no node is named 'bb'; known are a"),
         ("queues: {q: {concurrency: 0}}", "5:27: queues.q.concurrency: found 0; accepted: a whole number from 1 to 100000"),
         ("expect: [{at: 1s, job: x}]", "5:10: expect[0]: says nothing of the job; accepted: state, attempt, ..."),
         ("expect: [{at: 1s, job: y, attempt: 1}]", "5:24: expect[0].job: no job is named 'y'; known are x"),

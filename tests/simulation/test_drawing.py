@@ -54,6 +54,18 @@ def test_orders_for_many_are_given_at_any_moment_and_in_the_midst_of_faults():
 OF_NODES = {"crash", "restart", "stop", "suspend", "partition", "heal", "fail", "database", "slow"}
 
 
+def test_some_queues_are_left_to_some_nodes_and_each_world_has_one_that_all_serve():
+    left = 0
+    for world in worlds():
+        assert "nodes" not in world["queues"]["q0"]
+        served = [queue["nodes"] for queue in world["queues"].values() if "nodes" in queue]
+        assert all(0 < len(nodes) < 3 for nodes in served)
+        left += bool(served)
+    assert WORLDS * 0.2 <= left <= WORLDS * 0.7, left
+    alone = [drawn(seed, Options(nodes=1)) for seed in range(20)]
+    assert not any("nodes" in queue for world in alone for queue in world["queues"].values())
+
+
 def test_who_draws_no_operator_draws_no_order():
     without = Options(faults=tuple(fault for fault in FAULTS if fault != "operator"))
     assert [] == orders(drawn(3, without))

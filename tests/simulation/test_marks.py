@@ -57,6 +57,14 @@ def claimed() -> Story:
     return story
 
 
+@makes("left to some nodes")
+def left_to_some_nodes() -> Story:
+    story = Story()
+    story.seen.serves("b", ["other"])
+    running(story)
+    return story
+
+
 @makes("cancelled by hand")
 def cancelled_by_hand() -> Story:
     story = Story()

@@ -32,12 +32,14 @@ REPLACED = (
 """What is replaced of a duplicate, by its state: of one that waits, that executes, that is over."""
 GROUPS = 0.05
 """The share of workers whose jobs are one group, which the first that ends takes with it."""
+LEFT_TO_SOME = 0.25
+"""The share of queues that a part of the nodes may serve alone."""
 FAILS_ON = 0.05
 """The share of workers that fail at each of twelve attempts, so that caps of backoffs are met."""
 
 
-def queues(dice: Dice) -> dict[str, Any]:
-    """Queues by name: at least one without limits over all nodes."""
+def queues(dice: Dice, nodes: list[str]) -> dict[str, Any]:
+    """Queues by name: at least one without limits over all nodes, which each of them serves."""
     made: dict[str, Any] = {}
     for n in range(dice.whole("queues", 2, QUEUES)):
         label = f"queue {n}"
@@ -47,6 +49,10 @@ def queues(dice: Dice) -> dict[str, Any]:
             queue["rate_limit"] = {"allowed": dice.whole(label, 2, 8), "period": period}
         if n and dice.chance(label, 0.4):
             queue["global_concurrency"] = dice.whole(label, 1, 4)
+        if n and dice.chance(f"serves {label}", LEFT_TO_SOME):
+            some = dice.some(f"serves {label}", nodes)
+            if len(some) < len(nodes):
+                queue["nodes"] = some
         made[f"q{n}"] = queue
     return made
 

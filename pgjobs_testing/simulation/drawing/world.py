@@ -31,7 +31,7 @@ def drawn(seed: int, options: Options) -> dict[str, Any]:
     span_s = options.hours * 3_600
     names = [name_of(n) for n in range(options.nodes)]
     nodes = dice.shuffled("order", names)
-    served = queues(dice)
+    served = queues(dice, names)
     staff = workers(dice, list(served), options)
     duties = plugins(dice, list(staff))
     episodes = Episodes(dice, nodes, list(duties), span_s * FAULTY, options.faults)

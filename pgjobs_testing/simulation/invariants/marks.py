@@ -16,11 +16,13 @@ from pgjobs.rules.errors import LeaseLostError
 from pgjobs.rules.job import JobState
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.selection import HasAll
+from pgjobs_testing.simulation.invariants.serving import Serving
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.passages import Passage
 
 EXPECTED_MARKS: dict[str, str] = {
     "claimed": "a Claim or ClaimWithin took jobs",
+    "left to some nodes": "a Claim or ClaimWithin took jobs of a queue that other nodes do not serve",
     "cancelled by hand": "a Transition cancelled jobs that waited",
     "cancelled in flight": "a Transition cancelled a job that was executing",
     "cancelled by its worker": "a Settle cancelled its job",
@@ -103,8 +105,8 @@ class Marks:
 class Marking:
     """Sees marks in effects, their answers, and their failures."""
 
-    def __init__(self, marks: Marks) -> None:
-        self._marks = marks
+    def __init__(self, marks: Marks, serving: Serving) -> None:
+        self._marks, self._serving = marks, serving
         self._last: dict[str, deque[Effect[Any]]] = {}
         self._doubted: dict[str, None] = {}
         self._given_up: dict[str, None] = {}
@@ -119,6 +121,11 @@ class Marking:
         special = _BY_PASSAGE.get(passage.event)
         if special is not None:
             self._marks.saw(special(passage))
+
+    def of_few(self, sight: Sight) -> None:
+        """Whose queue it is."""
+        if sight.took and sight.queue is not None and self._serving.by_few(sight.queue):
+            self._marks.saw("left to some nodes", len(sight.took))
 
     def of_claim(self, sight: Sight) -> None:
         """What the limits of a queue kept from a claim."""

@@ -1,8 +1,8 @@
 """What must hold when all faults are over and time enough has passed: liveness.
 
-Every job is final, or waits for a reason that is still there. No job executes for a node that is gone, or
-for one that does not know of it. Where there is something to lead, one living node leads; who was told to
-stop has stopped; and every tick since has been fired.
+Every job is final, or waits for a reason that is still there, as where nobody serves its queue. No job
+executes for a node that is gone, or for one that does not know of it. Where there is something to lead, one
+living node leads; who was told to stop has stopped; and every tick since has been fired.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pgjobs.rules.options import Queue
 from pgjobs_testing.simulation.invariants.facts import Facts, settles_within
 from pgjobs_testing.simulation.invariants.hearing import Runs
 from pgjobs_testing.simulation.invariants.limits import Windows
+from pgjobs_testing.simulation.invariants.serving import Serving
 from pgjobs_testing.simulation.invariants.sight import named
 from pgjobs_testing.simulation.ledger import STAGED_FROM, Ledger, node_of
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
@@ -31,6 +32,7 @@ class Rest:
         ledger: Ledger,
         runs: Runs,
         windows: Windows,
+        serving: Serving,
         *,
         now: datetime,
         since: datetime,
@@ -41,6 +43,7 @@ class Rest:
         rescued: bool,
     ) -> None:
         self._facts, self._ledger, self._runs, self._windows = facts, ledger, runs, windows
+        self._serving = serving
         self._now, self._since = now, since
         self._living = sorted(living)
         self._stopping, self._excused = sorted(stopping), frozenset(excused)
@@ -101,7 +104,9 @@ class Rest:
             return True
         if rate is not None and self._windows.full(queue, rate, self._now - self._soon):
             return True
-        return all(self._taken(node, queue) >= concurrency for node in self._living)
+        # Where none that lives serves it, nobody can take it.
+        serving = self._serving.among(self._living, queue)
+        return all(self._taken(node, queue) >= concurrency for node in serving)
 
     def _taken(self, node: str, queue: str) -> int:
         rows = self._ledger.executing.get(node, {})

@@ -43,6 +43,7 @@ from pgjobs_testing.simulation.invariants.hearing import Hearing, Losses, Runs
 from pgjobs_testing.simulation.invariants.marks import Marking, Marks
 from pgjobs_testing.simulation.invariants.ordering import Orders
 from pgjobs_testing.simulation.invariants.resting import Rest
+from pgjobs_testing.simulation.invariants.serving import Serving
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.invariants.telling import Tellings
 from pgjobs_testing.simulation.ledger import Ledger
@@ -81,7 +82,6 @@ class Invariants:
         self.ledger = Ledger()
         self.marks = Marks()
         self.alarm: Alarm | None = None
-        self._marking = Marking(self.marks)
         self._hearing = Hearing(facts)
         self._losses = Losses()
         self._skipped = ticking.Skipped()
@@ -90,6 +90,8 @@ class Invariants:
         self._endings = Endings(facts, self.ledger)
         self._tellings = Tellings(facts, self.ledger)
         self._orders = Orders(self.ledger)
+        self._serving = Serving(facts)
+        self._marking = Marking(self.marks, self._serving)
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
         self._judges = self._of_effects()
@@ -213,6 +215,10 @@ class Invariants:
         except AlarmError as error:
             raise self._kept(error) from None
 
+    def serves(self, node: str, queues: Collection[str]) -> None:
+        """A node comes (by its name in the store) that serves these queues alone."""
+        self._serving.told(node, queues)
+
     def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
         """A client begins to cancel, retry or delete (``event``) all that ``filters`` mean."""
         self._orders.given(event, filters)
@@ -261,6 +267,7 @@ class Invariants:
             self.ledger,
             self._runs,
             self._windows,
+            self._serving,
             now=now,
             since=since,
             living=living,
@@ -287,6 +294,7 @@ class Invariants:
         marks = self._marking
         claims = (
             starting.looked_at,
+            self._serving.claims,
             starting.Tokens(self._runs).claims,
             limits.within_demand,
             limits.limited,
@@ -299,8 +307,8 @@ class Invariants:
         obeyed = Judges((asking.obeyed, marks.of_order))
         return {
             Insert: Judges((inserting.answered,)),
-            Claim: Judges(claims, (takes,)),
-            ClaimWithin: Judges(claims, (takes, marks.of_claim)),
+            Claim: Judges(claims, (takes, marks.of_few)),
+            ClaimWithin: Judges(claims, (takes, marks.of_few, marks.of_claim)),
             Settle: Judges((), (asking.not_refused, self._tellings.settled, marks.of_settle)),
             Poll: Judges(
                 (), (asking.poll_is_true, self._losses.polled, self._hearing.polled, marks.of_poll)

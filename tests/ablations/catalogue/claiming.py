@@ -195,6 +195,22 @@ CLAIMING = (
         invariants=("own_token",),
     ),
     Ablation(
+        "a node serves whatever queue it hears of",
+        None,
+        "It claims from queues that it does not list, at a concurrency that nobody set.",
+        (
+            Edit(
+                "engine/serving.py",
+                "        if name not in self.queues and self._others is not None:\n"
+                "            self.serve(name, self._others)\n",
+                "        if name not in self.queues:\n"
+                "            self.serve(name, self._others or Queue())\n",
+            ),
+        ),
+        ("queues-of-some-nodes.yaml",),
+        invariants=("serves",),
+    ),
+    Ablation(
         "a paused queue goes on claiming",
         None,
         "A pause is kept, shown, and ignored by claims.",

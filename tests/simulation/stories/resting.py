@@ -86,3 +86,20 @@ def a_tick_is_not_fired() -> None:
     story.wait(settles_within(story.facts).total_seconds() + 120)
     story.lead()
     story.seen.at_rest(story.rows(), story.now, since=since, living=("a",))
+
+
+@breaks("ends")
+def a_job_is_left_by_the_one_node_that_serves_its_queue() -> None:
+    story = Story()
+    story.seen.serves("b", [])
+    story.up()
+    story.insert()
+    rested(story)
+
+
+def sound_job_that_no_living_node_serves() -> None:
+    story = Story()
+    story.seen.serves("a", ["other"])
+    story.up()
+    story.insert()
+    rested(story)

@@ -142,3 +142,31 @@ def a_node_claims_before_it_has_read_the_controls() -> None:
 def a_queue_that_is_configured_as_paused_is_claimed_from() -> None:
     story = Story({"default": Queue(10, paused=True)})
     running(story)
+
+
+@breaks("serves")
+def a_node_claims_from_a_queue_that_others_serve() -> None:
+    story = Story({"default": Queue(10), "other": Queue(10)})
+    story.seen.serves("a", ["other"])
+    story.up()
+    story.insert()
+    story.claim()
+
+
+@breaks("serves")
+def a_node_that_is_gone_claims_late_from_a_queue_that_it_did_not_serve() -> None:
+    story = Story()
+    story.seen.serves("a", [])
+    story.up()
+    story.insert()
+    story.seen.gone("a")
+    story.claim()
+
+
+def sound_claims_of_nodes_that_serve_different_queues() -> None:
+    story = Story({"default": Queue(10), "other": Queue(10)})
+    story.seen.serves("a", ["other"])
+    for node, queue in (("a", "other"), ("b", "default"), ("b", "other")):
+        story.up(node)
+        story.insert(queue=queue)
+        story.claim(node, queue=queue)
