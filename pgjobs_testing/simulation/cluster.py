@@ -119,8 +119,8 @@ class Witness(Protocol):
         """One has crashed or stopped."""
         ...
 
-    def serves(self, node: str, queues: Collection[str]) -> None:
-        """One comes that serves these queues alone; of others nothing is told."""
+    def joined(self, node: str, now: datetime, queues: Collection[str] | None) -> None:
+        """One starts. It serves these queues alone; None: all of them."""
         ...
 
     def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
@@ -371,8 +371,8 @@ class Cluster:
         )
         queues = make.queues_of(name)
         others = make.others if len(queues) == len(make.queues) else None
-        if self.overseer is not None and others is None:
-            self.overseer.serves(own, queues)
+        if self.overseer is not None:
+            self.overseer.joined(own, self._clock.now(), queues if others is None else None)
         node = Node(
             own,
             queues,

@@ -66,6 +66,15 @@ def test_some_queues_are_left_to_some_nodes_and_each_world_has_one_that_all_serv
     assert not any("nodes" in queue for world in alone for queue in world["queues"].values())
 
 
+def test_reboots_are_drawn_beside_other_entries_of_a_crontab():
+    crontabs = [
+        world["plugins"]["cron"]["crontab"] for world in worlds() if "cron" in world["plugins"]
+    ]
+    expressions = [[line[0] for line in lines] for lines in crontabs]
+    assert WORLDS * 0.15 <= sum("@reboot" in each for each in expressions) <= WORLDS * 0.35
+    assert all(each.count("@reboot") <= 1 and each != ["@reboot"] for each in expressions)
+
+
 def test_who_draws_no_operator_draws_no_order():
     without = Options(faults=tuple(fault for fault in FAULTS if fault != "operator"))
     assert [] == orders(drawn(3, without))

@@ -24,6 +24,7 @@ from tests.simulation.stories import (
     leading,
     limits,
     near,
+    rebooting,
     resting,
     rows,
     starting,
@@ -32,7 +33,19 @@ from tests.simulation.stories import (
 from tests.simulation.stories.told import BROKEN, running
 from tests.simulation.story import Story
 
-STORIES = (asking, ending, inserting, leading, limits, near, resting, rows, starting, telling)
+STORIES = (
+    asking,
+    ending,
+    inserting,
+    leading,
+    limits,
+    near,
+    rebooting,
+    resting,
+    rows,
+    starting,
+    telling,
+)
 SOUND = [
     told
     for each in STORIES

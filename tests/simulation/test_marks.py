@@ -19,6 +19,7 @@ from pgjobs_testing.simulation.invariants import EXPECTED_MARKS, Marks
 from pgjobs_testing.simulation.invariants.sight import CLIENT
 from tests.simulation.stories.inserting import once
 from tests.simulation.stories.leading import finished, prune, rescue, silent, tick, ticking
+from tests.simulation.stories.rebooting import leading, rebooting
 from tests.simulation.stories.told import MINUTE, PLUGINS, running
 from tests.simulation.story import SECOND, START, Story
 
@@ -60,7 +61,7 @@ def claimed() -> Story:
 @makes("left to some nodes")
 def left_to_some_nodes() -> Story:
     story = Story()
-    story.seen.serves("b", ["other"])
+    story.seen.joined("b", story.now, ["other"])
     running(story)
     return story
 
@@ -333,6 +334,22 @@ def cron_caught_up() -> Story:
     story.wait(75)
     story.lead()
     tick(story, START + MINUTE)
+    return story
+
+
+@makes("rebooted")
+def rebooted() -> Story:
+    story = leading()
+    rebooting(story)
+    return story
+
+
+@makes("rebooted again")
+def rebooted_again() -> Story:
+    story = rebooted()
+    story.wait(60)
+    leading(story, "b")
+    rebooting(story, "b")
     return story
 
 

@@ -108,6 +108,8 @@ def plugins(dice: Dice, workers: list[str]) -> dict[str, Any]:
             [dice.one("cron", ["* * * * *", "*/5 * * * *", "0 * * * *", "*/7 0-3 * * *"]), worker]
             for worker in dice.some("cron", workers[:2])
         ]
+        if dice.chance("reboot", 0.5):
+            lines.append(["@reboot", dice.one("reboot", workers[:2])])
         made["cron"] = {"timezone": dice.one("cron", ZONES), "crontab": lines}
         if dice.chance("cron", 0.5):
             made["cron"]["catch_up"] = duration(dice.long("cron", 30, 900))

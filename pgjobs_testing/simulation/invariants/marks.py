@@ -15,6 +15,7 @@ from pgjobs.effects import Claim, ClaimWithin, Delete, Effect
 from pgjobs.rules.errors import LeaseLostError
 from pgjobs.rules.job import JobState
 from pgjobs.rules.lifecycle import Event
+from pgjobs.rules.schedule import EPOCH
 from pgjobs.rules.selection import HasAll
 from pgjobs_testing.simulation.invariants.serving import Serving
 from pgjobs_testing.simulation.invariants.sight import Sight
@@ -51,6 +52,8 @@ EXPECTED_MARKS: dict[str, str] = {
     "cron fired": "a Tick inserted jobs",
     "cron caught up": "a Tick was fired a second or more after its time",
     "cron fired before": "a Tick found its watermark there already",
+    "rebooted": "a Tick fired an entry of @reboot for the first time",
+    "rebooted again": "a Tick fired an entry of @reboot for a later start",
     "lease taken over": "a Lead took the lease from another node",
     "lease lost": "an effect ended in LeaseLostError",
     "window full": "a ClaimWithin took less than it asked for, as its window is full",
@@ -185,6 +188,11 @@ class Marking:
             self._marks.saw("cron fired before")
             return
         self._marks.saw("cron fired")
+        entry, ticks = sight.facts.entries.get(sight.effect.key), sight.ledger.ticks
+        if entry is not None and entry.crontab.reboot:
+            again = ticks.get(sight.effect.key, EPOCH) > EPOCH
+            self._marks.saw("rebooted again" if again else "rebooted")
+            return
         if sight.effect.fence.now - sight.effect.at >= LATE:
             self._marks.saw("cron caught up")
 

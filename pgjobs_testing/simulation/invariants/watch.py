@@ -42,6 +42,7 @@ from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.hearing import Hearing, Losses, Runs
 from pgjobs_testing.simulation.invariants.marks import Marking, Marks
 from pgjobs_testing.simulation.invariants.ordering import Orders
+from pgjobs_testing.simulation.invariants.rebooting import Reboots
 from pgjobs_testing.simulation.invariants.resting import Rest
 from pgjobs_testing.simulation.invariants.serving import Serving
 from pgjobs_testing.simulation.invariants.sight import Sight
@@ -86,6 +87,7 @@ class Invariants:
         self._losses = Losses()
         self._skipped = ticking.Skipped()
         self._made_up_for = ticking.MadeUpFor(facts, self._skipped)
+        self._reboots = Reboots(facts)
         self._runs = Runs()
         self._endings = Endings(facts, self.ledger)
         self._tellings = Tellings(facts, self.ledger)
@@ -142,6 +144,7 @@ class Invariants:
         self._skipped.failed(effect, error)
         self._endings.failed(node, effect)
         self._made_up_for.failed(node)
+        self._reboots.excused(node)
         self._tellings.troubled(node, now)
 
     # What effects do not tell
@@ -180,6 +183,7 @@ class Invariants:
         self._losses.gone(node)
         self._endings.gone(node)
         self._tellings.gone(node)
+        self._reboots.excused(node)
 
     def stopping(self, node: str, grace: timedelta, now: datetime) -> None:
         """A node is told to stop; its runs may go on for ``grace``."""
@@ -205,6 +209,7 @@ class Invariants:
         self._hearing.stood_still(node, now)
         self._endings.resumed(node, now)
         self._made_up_for.resumed(node, now)
+        self._reboots.excused(node)
         self._tellings.troubled(node, now)
 
     def look(self, now: datetime) -> None:
@@ -215,9 +220,11 @@ class Invariants:
         except AlarmError as error:
             raise self._kept(error) from None
 
-    def serves(self, node: str, queues: Collection[str]) -> None:
-        """A node comes (by its name in the store) that serves these queues alone."""
-        self._serving.told(node, queues)
+    def joined(self, node: str, now: datetime, queues: Collection[str] | None) -> None:
+        """A node starts (by its name in the store). It serves these queues alone; None: all."""
+        self._reboots.joined(node, now)
+        if queues is not None:
+            self._serving.told(node, queues)
 
     def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
         """A client begins to cancel, retry or delete (``event``) all that ``filters`` mean."""
@@ -320,17 +327,18 @@ class Invariants:
             ResetControl: Judges((self._hearing.was_set, marks.of_reset)),
             Beat: NOBODY,
             Leave: NOBODY,
-            Lead: Judges((leading.one_holder, marks.of_lead)),
+            Lead: Judges((leading.one_holder, self._reboots.leads, marks.of_lead)),
             Resign: NOBODY,
             Rescue: Judges((leading.fence_held, leading.rescues)),
             Prune: Judges((leading.fence_held, leading.aged)),
-            Watermarks: Judges((leading.fence_held, self._made_up_for.read)),
+            Watermarks: Judges((leading.fence_held, self._made_up_for.read, self._reboots.read)),
             Tick: Judges(
                 (
                     leading.fence_held,
                     leading.once_a_tick,
                     self._skipped.fires,
                     self._made_up_for.fires,
+                    self._reboots.fires,
                     inserting.answered,
                     marks.of_tick,
                 )

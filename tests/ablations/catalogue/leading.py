@@ -261,7 +261,21 @@ LEADING = (
             ),
         ),
         ("test_reboot_is_not_lost_when_the_dead_leader_still_has_the_lease_at_boot",),
-        invariants=("fires",),
+        invariants=("reboots",),
+    ),
+    Ablation(
+        "@reboot fires for each new leader",
+        None,
+        "Nodes that start together fire it once each, as one after the other comes to lead.",
+        (
+            Edit(
+                "engine/ticker.py",
+                "if started - watermark > SPAN and now",
+                "if started > watermark and now",
+            ),
+        ),
+        ("cron-reboot.yaml",),
+        invariants=("reboots",),
     ),
     Ablation(
         "an hour that comes twice fires twice",

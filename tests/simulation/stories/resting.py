@@ -91,7 +91,7 @@ def a_tick_is_not_fired() -> None:
 @breaks("ends")
 def a_job_is_left_by_the_one_node_that_serves_its_queue() -> None:
     story = Story()
-    story.seen.serves("b", [])
+    story.seen.joined("b", story.now, [])
     story.up()
     story.insert()
     rested(story)
@@ -99,7 +99,7 @@ def a_job_is_left_by_the_one_node_that_serves_its_queue() -> None:
 
 def sound_job_that_no_living_node_serves() -> None:
     story = Story()
-    story.seen.serves("a", ["other"])
+    story.seen.joined("a", story.now, ["other"])
     story.up()
     story.insert()
     rested(story)

@@ -147,7 +147,7 @@ def a_queue_that_is_configured_as_paused_is_claimed_from() -> None:
 @breaks("serves")
 def a_node_claims_from_a_queue_that_others_serve() -> None:
     story = Story({"default": Queue(10), "other": Queue(10)})
-    story.seen.serves("a", ["other"])
+    story.seen.joined("a", story.now, ["other"])
     story.up()
     story.insert()
     story.claim()
@@ -156,7 +156,7 @@ def a_node_claims_from_a_queue_that_others_serve() -> None:
 @breaks("serves")
 def a_node_that_is_gone_claims_late_from_a_queue_that_it_did_not_serve() -> None:
     story = Story()
-    story.seen.serves("a", [])
+    story.seen.joined("a", story.now, [])
     story.up()
     story.insert()
     story.seen.gone("a")
@@ -165,7 +165,7 @@ def a_node_that_is_gone_claims_late_from_a_queue_that_it_did_not_serve() -> None
 
 def sound_claims_of_nodes_that_serve_different_queues() -> None:
     story = Story({"default": Queue(10), "other": Queue(10)})
-    story.seen.serves("a", ["other"])
+    story.seen.joined("a", story.now, ["other"])
     for node, queue in (("a", "other"), ("b", "default"), ("b", "other")):
         story.up(node)
         story.insert(queue=queue)
