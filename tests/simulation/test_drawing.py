@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
+from pgjobs_testing.simulation.drawing.setting import GROUP
 from pgjobs_testing.simulation.drawing.world import drawn
 from pgjobs_testing.simulation.verdict import FAULTS, Options
 
@@ -73,6 +74,18 @@ def test_reboots_are_drawn_beside_other_entries_of_a_crontab():
     expressions = [[line[0] for line in lines] for lines in crontabs]
     assert WORLDS * 0.15 <= sum("@reboot" in each for each in expressions) <= WORLDS * 0.35
     assert all(each.count("@reboot") <= 1 and each != ["@reboot"] for each in expressions)
+
+
+def test_outcomes_come_late_where_jobs_end_as_a_group():
+    late = {True: 0, False: 0}
+    many = {True: 0, False: 0}
+    for world in worlds():
+        grouped = any(worker.get("unique") == GROUP for worker in world["workers"].values())
+        fails = [step["fail"] for step in world["steps"] if "fail" in step]
+        late[grouped] += sum((each["effect"], each["how"]) == ("settle", "late") for each in fails)
+        many[grouped] += 1
+    assert many[True] >= WORLDS * 0.1, many
+    assert late[True] / many[True] >= 10 + late[False] / many[False], (late, many)
 
 
 def test_who_draws_no_operator_draws_no_order():

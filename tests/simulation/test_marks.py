@@ -9,12 +9,13 @@ import pytest
 
 from pgjobs.effects import Delete, Find, ResetControl, Settle
 from pgjobs.leading import Watermarks
-from pgjobs.rules import lifecycle, selection
+from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import JobTimeoutError, LeaseLostError, StoreUnavailableError
 from pgjobs.rules.job import Cancel, Discard, JobState, NewJob, Retry, Snooze
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.selection import HasAll, OneOf, Selection
+from pgjobs.rules.unique import Unique
 from pgjobs_testing.simulation.invariants import EXPECTED_MARKS, Marks
 from pgjobs_testing.simulation.invariants.sight import CLIENT
 from tests.simulation.stories.inserting import once
@@ -104,6 +105,52 @@ def replaced() -> Story:
     story = Story()
     story.insert(once())
     story.insert(replace(once(), replace=((JobState.AVAILABLE, ("priority",)),)))
+    return story
+
+
+@makes("replaced in flight")
+def replaced_in_flight() -> Story:
+    story = Story()
+    story.up()
+    story.insert(once())
+    story.claim()
+    new = replace(once(), replace=((JobState.EXECUTING, ("priority",)),))
+    story.insert(new)
+    return story
+
+
+@makes("replaced when over")
+def replaced_when_over() -> Story:
+    story = Story()
+    story.up()
+    story.insert(once())
+    story.settle(*story.claim())
+    story.insert(replace(once(), replace=((JobState.COMPLETED, ("tags",)),), tags=("new",)))
+    return story
+
+
+@makes("ran with new args")
+def ran_with_new_args() -> Story:
+    story = Story()
+    story.up()
+    rule = Unique(fields=("worker",)).rule("task", "default", {})
+    story.insert(NewJob("task", {"n": 1}, unique=rule))
+    new = NewJob("task", {"n": 2}, unique=rule, replace=((JobState.AVAILABLE, ("args",)),))
+    story.insert(new)
+    story.claim()
+    return story
+
+
+@makes("group ended late")
+def group_ended_late() -> Story:
+    story = Story()
+    story.up()
+    story.insert(once())
+    (job,) = story.claim()
+    late = Settle((lifecycle.settle(job, outcome.returned(Cancel("all")), story.now, 0.0),))
+    story.seen.failed("a", late, LOST, story.now)
+    story.wait(5)
+    story.do("a", late)
     return story
 
 

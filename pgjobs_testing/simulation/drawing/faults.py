@@ -18,6 +18,8 @@ GAP_S = 30.0
 """Half the longest time from one episode to the next: dense, so that what takes several at once is met."""
 POINTS = ("claim", "settle", "poll", "beat", "lead", "rescue", "prune", "tick", ANY)
 FAILING = (*POINTS, "find", "watermarks", *("claim", "settle", "tick") * 3)
+LATE_ENDS = 0.25
+"""How often an outcome is late beside an episode, where jobs end together: such an end is rare."""
 LEASE_S = 30.0
 SAFE_SKEW_S = 5.0
 """Clocks follow the server's in production, so that they are off by less than this; half a lease or half the
@@ -34,7 +36,10 @@ class Episodes:
         plugins: Sequence[str],
         until_s: float,
         faults: Sequence[str],
+        *,
+        groups: bool = False,
     ) -> None:
+        """``groups``: there are workers whose jobs end together, so outcomes are often late."""
         self._dice, self._nodes, self._plugins, self._until = dice, nodes, plugins, until_s
         self.steps: list[dict[str, Any]] = []
         self.outages: list[tuple[float, float]] = []
@@ -62,6 +67,8 @@ class Episodes:
         at = dice.long("episode", 1, GAP_S)
         while wanted and at < until_s:
             dice.one("episode", wanted)(dice.one("episode", nodes), at)
+            if groups and "fail" in faults and dice.chance("late end", LATE_ENDS):
+                self._late_end(dice.one("late end", nodes), at)
             at += dice.long("episode", GAP_S / 50, GAP_S * 2)
 
     # What befalls a process
@@ -164,6 +171,14 @@ class Episodes:
         }
         if fail["how"] == "late":
             fail["by"] = duration(self._dice.long("fail", 0.1, 30))
+        self._befalls(node, at, {"fail": fail})
+
+    def _late_end(self, node: str, at: float) -> None:
+        """Outcomes whose answers are lost, which the server takes in meanwhile or long after."""
+        fail: dict[str, Any] = {"node": node, "effect": "settle", "how": "late"}
+        fail["times"] = self._dice.one("late end", [1, 1, 2])
+        by = self._dice.one("late end", [1.0, 30.0])  # before it is sent again, or after
+        fail["by"] = duration(self._dice.long("late end", 0.1, by))
         self._befalls(node, at, {"fail": fail})
 
     def _depose(self, _: str, at: float) -> None:

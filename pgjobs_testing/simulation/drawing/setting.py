@@ -32,6 +32,7 @@ REPLACED = (
 """What is replaced of a duplicate, by its state: of one that waits, that executes, that is over."""
 GROUPS = 0.05
 """The share of workers whose jobs are one group, which the first that ends takes with it."""
+GROUP = {"period": "1s", "fields": ["worker"]}
 LEFT_TO_SOME = 0.25
 """The share of queues that a part of the nodes may serve alone."""
 FAILS_ON = 0.05
@@ -77,7 +78,7 @@ def workers(dice: Dice, queues: list[str], options: Options) -> dict[str, Any]:
             if dice.chance(label, 0.4):
                 worker["replace"] = dice.one(f"replace {label}", REPLACED)
         if dice.chance(f"group {label}", GROUPS):
-            worker["unique"] = {"period": "1s", "fields": ["worker"]}
+            worker["unique"] = dict(GROUP)
             seconds = duration(dice.long(f"group {label}", 1, 30))
             worker["runs"] = [{"for": seconds, "error": "once"}, {"for": seconds, "cancel": "all"}]
         elif dice.chance(f"fails {label}", FAILS_ON):

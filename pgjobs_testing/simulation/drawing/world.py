@@ -16,7 +16,7 @@ from pgjobs_testing.simulation.dice import Dice
 from pgjobs_testing.simulation.drawing.faults import Episodes, dead_for_good
 from pgjobs_testing.simulation.drawing.jobs import inserts
 from pgjobs_testing.simulation.drawing.people import by_hand
-from pgjobs_testing.simulation.drawing.setting import plugins, queues, workers
+from pgjobs_testing.simulation.drawing.setting import GROUP, plugins, queues, workers
 from pgjobs_testing.simulation.drawing.times import duration
 from pgjobs_testing.simulation.given import name_of
 from pgjobs_testing.simulation.verdict import Options
@@ -34,7 +34,8 @@ def drawn(seed: int, options: Options) -> dict[str, Any]:
     served = queues(dice, names)
     staff = workers(dice, list(served), options)
     duties = plugins(dice, list(staff))
-    episodes = Episodes(dice, nodes, list(duties), span_s * FAULTY, options.faults)
+    groups = any(worker.get("unique") == GROUP for worker in staff.values())
+    episodes = Episodes(dice, nodes, list(duties), span_s * FAULTY, options.faults, groups=groups)
     jobs = inserts(dice, staff, list(served), options, span_s * INSERTING)
     people = by_hand(
         dice, jobs, list(staff), list(served), options, span_s * FAULTY, episodes.steps

@@ -4,8 +4,8 @@
 with an ``AlarmError`` that names the invariant. Each effect costs what it changes.
 """
 
+from pgjobs_testing.simulation.invariants.expected import EXPECTED_MARKS, Marks
 from pgjobs_testing.simulation.invariants.facts import Facts, settles_within
-from pgjobs_testing.simulation.invariants.marks import EXPECTED_MARKS, Marks
 from pgjobs_testing.simulation.invariants.watch import Invariants
 
 __all__ = ["EXPECTED_MARKS", "Facts", "Invariants", "Marks", "settles_within"]

@@ -1,72 +1,21 @@
-"""What a campaign must have seen at least once, or it has proved little: marks, counted as effects pass by.
-
-A mark is not a check. It says that a situation in which engines have failed has come about, so that the
-invariants had something to judge.
-"""
+"""Where marks are seen: in effects, their answers and their failures, as these pass by."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from pgjobs.effects import Claim, ClaimWithin, Delete, Effect
 from pgjobs.rules.errors import LeaseLostError
-from pgjobs.rules.job import JobState
+from pgjobs.rules.job import WAITING, JobState
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.schedule import EPOCH
 from pgjobs.rules.selection import HasAll
+from pgjobs_testing.simulation.invariants.expected import Marks
 from pgjobs_testing.simulation.invariants.serving import Serving
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.passages import Passage
-
-EXPECTED_MARKS: dict[str, str] = {
-    "claimed": "a Claim or ClaimWithin took jobs",
-    "left to some nodes": "a Claim or ClaimWithin took jobs of a queue that other nodes do not serve",
-    "cancelled by hand": "a Transition cancelled jobs that waited",
-    "cancelled in flight": "a Transition cancelled a job that was executing",
-    "cancelled by its worker": "a Settle cancelled its job",
-    "group cancelled": "a Settle cancelled another job of its group",
-    "many cancelled": "one Transition cancelled two jobs or more",
-    "many retried": "one Transition made two jobs or more available again",
-    "many deleted": "one Delete removed two jobs or more",
-    "conflict": "an Insert or Tick met a duplicate",
-    "replaced": "an Insert changed the duplicate that it met",
-    "deleted": "a Delete removed jobs",
-    "deleted in flight": "a Delete removed a job that was executing",
-    "discarded": "a Settle discarded a job for good, on purpose",
-    "exhausted": "a Settle failed the last attempt of a job",
-    "failed": "a Settle failed an attempt that is not the last",
-    "timed out": "a Settle failed an attempt for its time limit",
-    "snoozed": "a Settle snoozed a job",
-    "released": "a Settle gave a job back: a stop, or a claim that came true late",
-    "late outcome": "a Settle came after its claim was lost",
-    "outcome sent again": "a Settle came a second time, as the first one's answer was lost",
-    "retried by hand": "a Transition made jobs available again",
-    "rescued": "a Rescue made a job of a node that is gone available",
-    "rescued at its last attempt": "a Rescue discarded a job of a node that is gone",
-    "pruned": "a Prune deleted jobs",
-    "staged": "a Poll made due jobs available",
-    "claim found lost": "a Poll told a node that a claim is no longer its own",
-    "cron fired": "a Tick inserted jobs",
-    "cron caught up": "a Tick was fired a second or more after its time",
-    "cron fired before": "a Tick found its watermark there already",
-    "rebooted": "a Tick fired an entry of @reboot for the first time",
-    "rebooted again": "a Tick fired an entry of @reboot for a later start",
-    "lease taken over": "a Lead took the lease from another node",
-    "lease lost": "an effect ended in LeaseLostError",
-    "window full": "a ClaimWithin took less than it asked for, as its window is full",
-    "global limit full": "a ClaimWithin took less than it asked for, as enough run on all nodes",
-    "paused": "a SetControl paused a queue",
-    "scaled": "a SetControl changed a concurrency",
-    "controls reset": "a ResetControl took back what was set by hand",
-    "failed before": "an effect failed, and had not taken place",
-    "failed after commit": "an effect failed, and had taken place",
-    "claim found": "a Find found what a claim took whose answer was lost",
-    "stray claim found": "a Find found a claim that came true after it was given up",
-}
-"""Each mark that a campaign with all faults must show, and where it comes from. A world adds its own."""
 
 LATE = timedelta(seconds=1)
 UNDER_WAY = 16
@@ -75,7 +24,6 @@ UNDER_WAY = 16
 BY_EVENT = {
     "claim": "claimed",
     "conflict": "conflict",
-    "replace": "replaced",
     "snooze": "snoozed",
     "release": "released",
     "retry": "retried by hand",
@@ -83,26 +31,6 @@ BY_EVENT = {
     "stage": "staged",
     "discard": "discarded",
 }
-
-
-class Marks:
-    """How often each mark was seen."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-
-    def saw(self, name: str, times: int = 1) -> None:
-        """Count a mark."""
-        self.counts[name] = self.counts.get(name, 0) + times
-
-    @property
-    def seen(self) -> tuple[tuple[str, int], ...]:
-        """The marks with their counts, by name."""
-        return tuple(sorted(self.counts.items()))
-
-    def missing(self, expected: Iterable[str] = tuple(EXPECTED_MARKS)) -> tuple[str, ...]:
-        """Which of ``expected`` were never seen."""
-        return tuple(name for name in expected if name not in self.counts)
 
 
 class Marking:
@@ -114,9 +42,17 @@ class Marking:
         self._doubted: dict[str, None] = {}
         self._given_up: dict[str, None] = {}
         self._settled: dict[tuple[int, str], object] = {}
+        self._new_args: dict[int, None] = {}
 
     def passed(self, passage: Passage) -> None:
         """One row."""
+        if passage.event == "replace":
+            before, after = passage.before, passage.after
+            if before is not None and after is not None and before.args != after.args:
+                self._new_args[passage.id] = None
+        elif self._new_args and passage.event == "claim" and passage.id in self._new_args:
+            del self._new_args[passage.id]
+            self._marks.saw("ran with new args")
         name = BY_EVENT.get(passage.event)
         if name is not None:
             self._marks.saw(name)
@@ -152,6 +88,8 @@ class Marking:
                 error = settlement.change.error
                 if error is not None and "JobTimeoutError" in error:
                     self._marks.saw("timed out")
+                if sight.late and settlement.group is not None:
+                    self._marks.saw("group ended late")
             elif self._settled.get(claim) == settlement:
                 self._marks.saw("outcome sent again")
             else:
@@ -250,10 +188,23 @@ def _deleted(passage: Passage) -> str:
     return "deleted in flight" if in_flight else "deleted"
 
 
+def _replaced(passage: Passage) -> str:
+    before = passage.before
+    if before is None or before.state in WAITING:
+        return "replaced"
+    return "replaced in flight" if before.state is JobState.EXECUTING else "replaced when over"
+
+
 def _rescued(passage: Passage) -> str:
     last = passage.after is not None and passage.after.state is JobState.DISCARDED
     return "rescued at its last attempt" if last else "rescued"
 
 
 _MANY = {Event.CANCEL: "many cancelled", Event.RETRY: "many retried"}
-_BY_PASSAGE = {"cancel": _cancelled, "fail": _failed, "delete": _deleted, "rescue": _rescued}
+_BY_PASSAGE = {
+    "cancel": _cancelled,
+    "fail": _failed,
+    "delete": _deleted,
+    "replace": _replaced,
+    "rescue": _rescued,
+}

@@ -90,6 +90,21 @@ def not_dated_ahead(sight: Sight, passage: Passage) -> None:
         )
 
 
+def not_dated_behind(sight: Sight, passage: Passage) -> None:
+    """What is decided as it is done is dated by a clock, and none shows less than it can be behind (bug 97).
+
+    So windows of a rate hold in the world's time, too, but for twice as far as clocks are off. Outcomes are
+    dated when their runs ended, and what comes true late when it was asked for.
+    """
+    behind = sight.now - passage.at
+    if behind > sight.facts.skew and not sight.late:
+        sight.alarm(
+            "not_dated_behind",
+            f"{passage.event} of job {passage.id} is dated {behind} behind",
+            passage.id,
+        )
+
+
 def in_its_own_name(sight: Sight, passage: Passage) -> None:
     """A node claims in its own name, so that its own heartbeat is looked at (edge 11; bug 79)."""
     after = passage.after

@@ -38,9 +38,10 @@ from pgjobs_testing.simulation.invariants import (
     ticking,
 )
 from pgjobs_testing.simulation.invariants.ending import Endings
+from pgjobs_testing.simulation.invariants.expected import Marks
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.hearing import Hearing, Losses, Runs
-from pgjobs_testing.simulation.invariants.marks import Marking, Marks
+from pgjobs_testing.simulation.invariants.marks import Marking
 from pgjobs_testing.simulation.invariants.ordering import Orders
 from pgjobs_testing.simulation.invariants.rebooting import Reboots
 from pgjobs_testing.simulation.invariants.resting import Rest
@@ -354,6 +355,7 @@ class Invariants:
             passing.can_run,
             starting.not_dated_ahead,
         )
+        decided: tuple[OfPassage, ...] = (*every, starting.not_dated_behind)
         last: tuple[OfPassage, ...] = (passing.as_told,)
         inserted: tuple[OfPassage, ...] = (
             inserting.unique,
@@ -377,21 +379,27 @@ class Invariants:
             starting.Tokens(self._runs).claimed,
             passing.same_args,
         )
-        stored: tuple[OfPassage, ...] = (*inserted, *every, not_early, passing.same_args, *last)
+        stored: tuple[OfPassage, ...] = (
+            *inserted,
+            *decided,
+            not_early,
+            passing.same_args,
+            *last,
+        )
         return {
             "insert": stored,
             "replace": stored,
             "conflict": (*inserted, passing.known, *last),
-            "claim": (*every, *claimed, *last),
-            "stage": (*every, asking.staged_when_due, not_early, *last),
+            "claim": (*decided, *claimed, *last),
+            "stage": (*decided, asking.staged_when_due, not_early, *last),
             "complete": outcome,
             "fail": outcome,
             "discard": outcome,
             "snooze": outcome,
             "release": (*outcome, not_early.gives_back),
             "cancel": (*outcome, self._orders.passed, *last),
-            "rescue": (*every, passing.at_its_last_attempt, not_early.gives_back, *last),
-            "retry": (*every, not_early, self._orders.passed, *last),
+            "rescue": (*decided, passing.at_its_last_attempt, not_early.gives_back, *last),
+            "retry": (*decided, not_early, self._orders.passed, *last),
             "delete": (passing.known, self._orders.passed, *last),
-            "prune": every,
+            "prune": decided,
         }

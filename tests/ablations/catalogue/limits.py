@@ -75,6 +75,19 @@ LIMITS = (
         invariants=("as_told", "windows"),
     ),
     Ablation(
+        "a start is dated when its window opened",
+        None,
+        "A node that was away claims at an instant long past, and its window is empty again too soon.",
+        (
+            Edit(
+                "engine/queue.py",
+                "lifecycle.claim(self._node, self._ports.token(), now)",
+                "lifecycle.claim(self._node, self._ports.token(), self._opens_at or now)",
+            ),
+        ),
+        invariants=("not_dated_behind",),
+    ),
+    Ablation(
         "memory: each node has a window of its own",
         40,
         "N nodes together start N times what the rate allows.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pgjobs.rules import lifecycle
+from pgjobs.rules.errors import StoreUnavailableError
 from pgjobs.rules.job import NewJob, Snooze
 from pgjobs.rules.options import Queue
 from pgjobs_testing.simulation.invariants.sight import CLIENT
@@ -57,6 +58,26 @@ def a_job_starts_before_it_is_due_by_every_clock() -> None:
 def an_insert_is_dated_ahead_of_every_clock() -> None:
     story = Story(skew=SECOND)
     story.insert(now=story.now + 2 * SECOND)
+
+
+@breaks("not_dated_behind")
+def a_claim_is_dated_behind_every_clock() -> None:
+    story = Story(skew=SECOND)
+    story.up()
+    story.insert()
+    effect = story.claiming()
+    story.wait(1.5)
+    story.do("a", effect)
+
+
+def sound_claim_that_comes_true_late() -> None:
+    story = Story(skew=SECOND)
+    story.up()
+    story.insert()
+    effect = story.claiming()
+    story.seen.failed("a", effect, StoreUnavailableError("the line is dead"), story.now)
+    story.wait(1.5)
+    story.do("a", effect)
 
 
 @breaks("in_its_own_name")
