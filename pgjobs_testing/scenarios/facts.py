@@ -11,8 +11,9 @@ from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.values import FURTHEST
-from pgjobs_testing.simulation.cluster import Cluster, Make
+from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.invariants import Facts
+from pgjobs_testing.simulation.making import Make
 from pgjobs_testing.simulation.overseer import Overseer
 
 A_DAY_S = 86_400

@@ -36,8 +36,9 @@ from pgjobs_testing.scenarios.staff import Staff
 from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.values import END
-from pgjobs_testing.simulation.cluster import Cluster, Make
+from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.line import Line
+from pgjobs_testing.simulation.making import Make
 from pgjobs_testing.simulation.overseer import Overseer
 from pgjobs_testing.simulation.traps import Asked
 from pgjobs_testing.simulation.watching import Alarm, AlarmError

@@ -8,128 +8,26 @@ that instant, and is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.engine.duty import earliest
-from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import Plugin
-from pgjobs.ports import Executor, Rng
 from pgjobs.rules.errors import PgJobsError
-from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import later
-from pgjobs.worker import Registry
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.flow import Flow, Member, Program, VirtualExecutor
+from pgjobs_testing.flow import Flow, Member, Program
 from pgjobs_testing.simulation.line import Exchange, Line
+from pgjobs_testing.simulation.making import Machine, Make, Names
 from pgjobs_testing.simulation.traps import CRASHES, Trap, name_of
 from pgjobs_testing.simulation.view import NodeClock
+from pgjobs_testing.simulation.witness import Witness
 from pgjobs_testing.timeline import CLIENT, Recorder, elapsed
 
 
 class SimulationError(PgJobsError, RuntimeError):
     """Something was asked of a node that it cannot do as it is now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Make:
-    """What every node is made of; ``executor`` gets the node's line, for what its runs store.
-
-    ``seen`` is what the node itself has of its executor: the same, or one that tells who watches.
-    """
-
-    queues: Mapping[str, Queue]
-    rng: Rng
-    registry: Registry
-    executor: Callable[[Line], VirtualExecutor]
-    plugins: Sequence[Plugin] = ()
-    others: Queue | None = None
-    elide: bool = False
-    jitter: bool = True
-    seen: Callable[[VirtualExecutor, Line], Executor] = lambda executor, _: executor
-    polls: bool = False
-    """Whether nodes poll at every mark, also where that provably finds nothing."""
-    served_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The nodes that serve a queue, where that is not all of them."""
-
-    def queues_of(self, name: str) -> Mapping[str, Queue]:
-        """The queues that a node serves."""
-        if not self.served_by:
-            return self.queues
-        queues = self.queues.items()
-        return {queue: each for queue, each in queues if name in self.served_by.get(queue, (name,))}
-
-
-@dataclass(slots=True)
-class _Machine:
-    """Where the incarnations of one node run; its clock and its line's cut outlive them."""
-
-    clock: NodeClock
-    incarnation: int = 1
-    member: Member | None = None
-    line: Line | None = None
-    cut: bool = False
-    slow: timedelta = timedelta(0)
-    stopping: bool = False
-    wakes_at: datetime | None = None
-    plugins: Sequence[Plugin] | None = None
-
-
-@dataclass(slots=True)
-class _Names:
-    """Names for processes that no other process has had."""
-
-    taken: set[str] = field(default_factory=set)
-
-    def new(self, name: str, incarnation: int) -> str:
-        made = name if incarnation == 1 else f"{name}#{incarnation}"
-        while made in self.taken:
-            made += "'"
-        self.taken.add(made)
-        return made
-
-
-class Witness(Protocol):
-    """Sees what becomes of processes, by their names in the store."""
-
-    def suspended(self, node: str, now: datetime) -> None:
-        """One does nothing, until it is resumed."""
-        ...
-
-    def slowed(self, node: str) -> None:
-        """Answers take a while to reach one."""
-        ...
-
-    def resumed(self, node: str, now: datetime) -> None:
-        """One that was suspended goes on."""
-        ...
-
-    def stopping(self, node: str, grace: timedelta, now: datetime) -> None:
-        """One is told to stop."""
-        ...
-
-    def stopped(self, node: str, now: datetime) -> None:
-        """The stop of one has ended, and it goes."""
-        ...
-
-    def gone(self, node: str) -> None:
-        """One has crashed or stopped."""
-        ...
-
-    def joined(self, node: str, now: datetime, queues: Collection[str] | None) -> None:
-        """One starts. It serves these queues alone; None: all of them."""
-        ...
-
-    def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
-        """A client is about to cancel, retry or delete all that filters mean, and nobody acts meanwhile."""
-        ...
-
-    def carried_out(self, count: int, now: datetime) -> None:
-        """It was told that so many were changed."""
-        ...
 
 
 class Cluster:
@@ -142,8 +40,8 @@ class Cluster:
         self.overseer: Witness | None = None
         self._clock, self._recorder, self._make = clock, recorder, make
         self._flow = Flow(self.store, clock)
-        self._machines: dict[str, _Machine] = {}
-        self._names = _Names()
+        self._machines: dict[str, Machine] = {}
+        self._names = Names()
 
     # What happens by itself
 
@@ -239,7 +137,7 @@ class Cluster:
 
     def add(self, name: str) -> None:
         """One node more, started; it acts after those that are there."""
-        machine = self._machines[name] = _Machine(NodeClock(self._clock))
+        machine = self._machines[name] = Machine(NodeClock(self._clock))
         self._start(name, machine)
 
     def crash(self, name: str) -> None:
@@ -347,7 +245,7 @@ class Cluster:
         self._flow.stir()
         self._recorder.note(event, name, detail)
 
-    def _start(self, name: str, machine: _Machine) -> None:
+    def _start(self, name: str, machine: Machine) -> None:
         make, own = self._make, self._names.new(name, machine.incarnation)
         if own != name:
             self._recorder.show(own, name)
@@ -360,28 +258,10 @@ class Cluster:
             "commits", name, f"a late {name_of(effect)}"
         )
         executor = make.executor(line)
-        ports = NodePorts(
-            machine.clock,
-            make.rng,
-            line,
-            make.seen(executor, line),
-            make.registry,
-            self._recorder,
-            None if make.elide or make.polls else line,
-        )
         queues = make.queues_of(name)
-        others = make.others if len(queues) == len(make.queues) else None
         if self.overseer is not None:
-            self.overseer.joined(own, self._clock.now(), queues if others is None else None)
-        node = Node(
-            own,
-            queues,
-            ports,
-            plugins=make.plugins if machine.plugins is None else machine.plugins,
-            others=others,
-            elide=make.elide,
-            jitter=make.jitter,
-        )
+            self.overseer.joined(own, self._clock.now(), queues)
+        node = make.node(own, queues, machine, line, executor, self._recorder)
         machine.member = Member(node, line, executor, machine.clock)
         node.start(machine.clock.now())
         self._gather()
@@ -390,7 +270,7 @@ class Cluster:
         if line.slow and self.overseer is not None:
             self.overseer.slowed(line.name)
 
-    def _end(self, machine: _Machine) -> None:
+    def _end(self, machine: Machine) -> None:
         if machine.line is None:
             return
         machine.line.close()
@@ -414,20 +294,20 @@ class Cluster:
             if machine.member is not None and machine.wakes_at is None
         ]
 
-    def _machine(self, name: str) -> _Machine:
+    def _machine(self, name: str) -> Machine:
         found = self._machines.get(name)
         if found is None:
             known = ", ".join(self._machines) or "none"
             raise SimulationError(f"no node is named {name!r}; known are {known}")
         return found
 
-    def _up(self, name: str, what: str) -> _Machine:
+    def _up(self, name: str, what: str) -> Machine:
         machine = self._machine(name)
         if machine.member is None:
             raise SimulationError(f"node {name} is down and cannot {what}: restart it first")
         return machine
 
-    def _awake(self, name: str, what: str) -> _Machine:
+    def _awake(self, name: str, what: str) -> Machine:
         machine = self._up(name, what)
         if machine.wakes_at is not None:
             raise SimulationError(f"node {name} is suspended and cannot {what} before it goes on")

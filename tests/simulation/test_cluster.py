@@ -17,7 +17,8 @@ from pgjobs.rules.job import NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import SeededRng, VirtualClock
-from pgjobs_testing.simulation.cluster import Cluster, Make, SimulationError
+from pgjobs_testing.simulation.cluster import Cluster, SimulationError
+from pgjobs_testing.simulation.making import Make
 from pgjobs_testing.simulation.traps import Trap
 from pgjobs_testing.simulation.view import NodeClock
 from pgjobs_testing.timeline import Recorder

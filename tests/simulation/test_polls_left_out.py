@@ -24,7 +24,8 @@ from pgjobs.rules.selection import Selection
 from pgjobs.rules.unique import Unique
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import SeededRng, VirtualClock
-from pgjobs_testing.simulation.cluster import Cluster, Make, SimulationError
+from pgjobs_testing.simulation.cluster import Cluster, SimulationError
+from pgjobs_testing.simulation.making import Make
 from pgjobs_testing.simulation.traps import ANY, CRASHES, EFFECTS, FAILURES, Trap
 from pgjobs_testing.timeline import Recorder
 from tests.engine.rig import ENDS, ScriptedExecutor
