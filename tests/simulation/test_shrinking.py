@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.adapters.memory.rows import Rows
+from pgjobs.client import Client
 from pgjobs.engine.stager import Stager
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
@@ -98,6 +99,37 @@ def test_an_endless_world_is_made_smaller_by_its_kind(monkeypatch):
     seed, _ = first_alarm()
     found = smallest(seed, 60)
     assert len(found.data["steps"]) < len(drawn(seed, SMALL)["steps"])
+
+
+def of_nothing(self, filters):
+    """An order that reaches nothing: a bug, put in on purpose."""
+    yield from ()
+    return 0
+
+
+def test_filters_of_an_order_and_the_nodes_of_a_queue_are_made_fewer(monkeypatch):
+    monkeypatch.setattr(Client, "delete_all", of_nothing)
+    names = ["j1", "j2", "j3", "j4"]
+    inserts = [
+        {"at": f"{n}s", "insert": {"as": name, "worker": "W"}} for n, name in enumerate(names)
+    ]
+    data = {
+        "name": "an order for many",
+        "nodes": ["a", "b", "c"],
+        "queues": {"q": {"concurrency": 2, "nodes": ["b", "c"]}},
+        "workers": {"W": {"queue": "q", "runs": [{"for": "1h"}]}, "V": {"queue": "r"}},
+        "steps": [*inserts, {"at": "9s", "delete": {"jobs": names, "queue": ["q", "r"]}}],
+        "until": "10s",
+        "invariants": True,
+    }
+    found = shrink(data, MemoryStore)
+    assert found is not None
+    assert "obeyed: a delete of many reached []" in found.failing.failures[0].what
+    insert, delete = found.data["steps"]
+    assert [insert["insert"]["as"]] == delete["delete"]["jobs"]
+    assert ["q"] == delete["delete"]["queue"]
+    assert 1 == len(found.data["nodes"])
+    assert "nodes" not in found.data["queues"].get("q", {})
 
 
 @pytest.mark.parametrize("seed", range(1, 6))
