@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
+from pgjobs.effects import Effect, Settle
+from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.schedule import later
 from pgjobs.rules.swift import swift
@@ -44,6 +46,7 @@ class Tellings:
         self._troubled: dict[str, datetime] = {}
         self._untold: dict[Claim, _Outcome] = {}
         self._told: dict[Claim, None] = {}
+        self._refused: dict[Claim, None] = {}
 
     def outcome(self, sight: Sight, passage: Passage) -> None:
         """An outcome counts. What is given back is none."""
@@ -69,6 +72,14 @@ class Tellings:
     def troubled(self, name: str, now: datetime) -> None:
         """An effect of a node failed, or the node stands still or goes on: it may have to ask again."""
         self._troubled[name] = now
+
+    def failed(self, effect: Effect[Any], error: Exception) -> None:
+        """An outcome that the store refuses has a failure in its place, that says so; also where an earlier
+        try of it comes true meanwhile."""
+        refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailableError)
+        if refused and isinstance(effect, Settle):
+            for each in effect.settlements:
+                self._refused[each.id, each.token] = None
 
     def gone(self, name: str) -> None:
         """A process tells nothing any more."""
@@ -128,9 +139,10 @@ class Tellings:
     def _late(self, claim: Claim, found: _Outcome | None, error: str | None, now: datetime) -> None:
         """What was saved is told as late where its row no longer shows it.
 
-        A run that was past its time limit ends a second time, with another error.
+        A run that was past its time limit ends a second time, with another error; what was refused is told
+        with the error of the failure in its place, where no row shows any more which of the two was saved.
         """
-        if found is None or found.error != error:
+        if found is None or (found.error != error and claim not in self._refused):
             return
         row = self._ledger.rows.get(claim[0])
         if row is not None and row.token == claim[1] and row.state is found.state:

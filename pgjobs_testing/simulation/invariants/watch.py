@@ -146,6 +146,7 @@ class Invariants:
         self._endings.failed(node, effect)
         self._made_up_for.failed(node)
         self._reboots.excused(node)
+        self._tellings.failed(effect, error)
         self._tellings.troubled(node, now)
 
     # What effects do not tell

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pgjobs.rules import lifecycle
+from pgjobs.effects import Settle
+from pgjobs.rules import lifecycle, outcome
+from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import Cancel, Job, JobState, NewJob
 from pgjobs.rules.unique import META_KEY
 from tests.simulation.stories.told import breaks, running
@@ -127,3 +129,35 @@ def sound_outcome_of_a_node_that_died_before_it_told() -> None:
     story.settle(silent)
     story.seen.gone("a")
     story.seen.look(story.now)
+
+
+def told_as_late_with_another_error(*, refused: bool) -> None:
+    """An outcome comes true after it was given up, and what was sent in its place comes too late."""
+    story, before = completed()
+    tell(story, before)
+    story.insert()
+    (job,) = story.claim()
+    story.start(job)
+    story.seen.ended("a", job)
+    first = Settle((lifecycle.settle(job, outcome.returned(None), story.now, 16.0),))
+    story.seen.failed("a", first, StoreUnavailableError("no answer came"), story.now)
+    failure = outcome.raised(StoreError("the outcome could not be saved"))
+    second = Settle((lifecycle.settle(job, failure, story.now, 16.0),))
+    if refused:
+        story.seen.failed("a", second, StoreError("refused"), story.now)
+    story.wait(1)
+    story.do("a", first)
+    story.order(lifecycle.retry, job)
+    story.claim()
+    story.do("a", Settle(second.settlements))
+    tell(story, job, "late", second.settlements[0].change.error)
+    story.seen.look(story.now)
+
+
+@breaks("outcome_told")
+def an_outcome_that_came_true_late_is_told_with_another_error() -> None:
+    told_as_late_with_another_error(refused=False)
+
+
+def sound_outcome_that_came_true_late_after_one_in_its_place_was_refused() -> None:
+    told_as_late_with_another_error(refused=True)
