@@ -69,6 +69,7 @@ class Player:
         """``world`` and ``postgres`` stand in for those that ``setup`` names; the latter is not closed."""
         store = setup.options.store
         self._options = setup.options
+        self._again = setup.options.twice and setup.world != STANDARD  # which plays itself twice
         self._world = imported(setup.world) if world is None else world
         self._memory = None if store == "postgres" else MemorySource()
         self._postgres, self._own = None if store == "memory" else postgres, None
@@ -98,7 +99,14 @@ class Player:
     def _played(
         self, seed: int, name: str, source: StoreSource, *, traced: bool = False
     ) -> Verdict:
-        options = replace(self._options, store=name, traced=traced)
+        twice = self._options.twice and not self._again
+        options = replace(self._options, store=name, traced=traced, twice=twice)
+        first = self._once(seed, options, source)
+        if not self._again or not first.held:
+            return first
+        return repeated(first, self._once(seed, options, source))
+
+    def _once(self, seed: int, options: Options, source: StoreSource) -> Verdict:
         try:
             verdict: object = self._world(seed, options, source.store(0))
         except (Exception, SystemExit) as error:  # one that exits would end the campaign unheard
@@ -106,6 +114,16 @@ class Player:
         if isinstance(verdict, Verdict) and verdict.seed == seed:
             return verdict
         return unplayed(seed, f"the world returned {shown(verdict)}, not the Verdict on this seed")
+
+
+def repeated(first: Verdict, second: Verdict) -> Verdict:
+    """One verdict on a seed that held and was played again: an alarm where that went another way."""
+    if second.alarm is not None:
+        return replace(second, alarm=f"it held, and played again it did not: {second.alarm}")
+    if first.digest == second.digest:
+        return first
+    told = f"its digest is {first.digest}, and {second.digest} when it is played again"
+    return replace(first, alarm=f"something besides the seed decides: {told}")
 
 
 def differ(memory: Verdict, postgres: Verdict) -> bool:

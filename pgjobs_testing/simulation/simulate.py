@@ -91,7 +91,8 @@ HELD, ALARM, WRONG = 0, 1, 2
 @click.option(
     "--twice",
     is_flag=True,
-    help="Play each seed twice, and stop at the first draw that differs.",
+    help="Play each seed twice, and stop at the first draw that differs; of a world of yours the "
+    "digests are compared.",
 )
 @click.option(
     "--shrink/--no-shrink",

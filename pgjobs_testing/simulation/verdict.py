@@ -32,7 +32,8 @@ class Options:
     """The world that each seed of a campaign draws; ``faults`` are some of ``FAULTS``.
 
     ``tries``: plays that may be spent on making a world smaller that raises an alarm; 0 leaves it as drawn.
-    ``twice``: each is played a second time, and stopped at the first draw that differs.
+    ``twice``: each is played a second time, and stopped at the first draw that differs. Only the standard
+    world sees it: another is itself called twice, without it.
     ``traced``: the verdict has the whole trace, where its world gives it.
     """
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from select import select
 
@@ -97,6 +98,40 @@ def test_a_campaign_ends_after_so_many_alarms():
     assert "ended early, at 2 alarms (--max-alarms)" == first
     assert second.startswith("4 seeds (0..3) on memory: 2 alarms, ")
     assert "alarms of seeds 0, 3" == alarms
+
+
+def test_twice_finds_what_decides_a_world_of_ones_own_besides_its_seed(monkeypatch):
+    monkeypatch.setattr(worlds, "_plays", count(1))
+    result = simulate("counting", "--seeds", "0..3", "--twice", *SMALL)
+    assert 1 == result.exit_code
+    alarm, _, again = result.stderr.splitlines()
+    assert (
+        "seed 2: something besides the seed decides: its digest is play 1, and play 2 when it is "
+        "played again"
+    ) == alarm
+    assert "simulate --seed 2 --jobs 5 --twice --world tests.simulation.worlds:counting" in again
+    assert "4 seeds (0..3) on memory: 1 alarm, " in result.stdout
+    assert 0 == simulate("counting", "--seeds", "0..3", *SMALL).exit_code
+
+
+def test_twice_tells_of_an_alarm_that_only_the_second_play_has(monkeypatch):
+    monkeypatch.setattr(worlds, "_plays", count(1))
+    result = simulate("tiring", "--seed", "0", "--twice", *SMALL)
+    assert 1 == result.exit_code
+    told = "seed 0: it held, and played again it did not: permits: 3 of 2 are out"
+    assert told == result.stderr.splitlines()[0]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("store", ["memory", "both"])
+def test_twice_says_nothing_where_the_seed_decides_and_plays_on_an_empty_store_each_time(
+    store, pytestconfig
+):
+    small = ("--seeds", "0..2", "--store", store, *SMALL)
+    server = ("--postgres", pytestconfig.getoption("--pgjobs-postgres")) if store == "both" else ()
+    once, twice = (simulate("shop", *small, *server, *more) for more in ((), ("--twice",)))
+    assert [0, 0] == [once.exit_code, twice.exit_code], twice.stderr
+    assert once.stdout.splitlines()[-1] == twice.stdout.splitlines()[-1]
 
 
 def test_a_mark_that_never_fired_exits_with_1():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 from pgjobs.adapters.local import LocalStore
@@ -68,6 +69,21 @@ def differing(seed: int, options: Options, store: LocalStore) -> Verdict:
     if seed == 2 and options.store == "postgres":
         return _with(verdict, digest="0123456789abcdef")
     return verdict
+
+
+_plays = count(1)
+
+
+def counting(seed: int, options: Options, store: LocalStore) -> Verdict:
+    """Seed 2 is decided by how often this process has played, too."""
+    verdict = shop(seed, options, store)
+    return _with(verdict, digest=f"play {next(_plays)}") if seed == 2 else verdict
+
+
+def tiring(seed: int, options: Options, store: LocalStore) -> Verdict:
+    """Each play but the first of this process has an alarm."""
+    verdict = shop(seed, options, store)
+    return verdict if next(_plays) == 1 else _with(verdict, alarm="permits: 3 of 2 are out")
 
 
 def raising(seed: int, options: Options, store: LocalStore) -> Verdict:
