@@ -87,7 +87,7 @@ def replay(
     """Replay scenario files, and every *.yaml below directories.
 
     Exit status: 0 all held, 1 an expectation or a comparison of the stores failed, 2 a file could
-    not be read or no PostgreSQL be had.
+    not be read or written, or no PostgreSQL be had.
     """
     if quiet and verbose:
         raise click.UsageError("give -q or -v, not both")
@@ -138,17 +138,15 @@ def record(dsn: str, job: int, around: str, schema: str, redact: bool, output: P
     same queue or uniqueness group. What their rows do not know is chosen, and named in the file's first
     lines. Exit status: 0 written, 1 no such job, table or connection, 2 it cannot be as asked.
     """
-    from pgjobs.rules.errors import PgJobsError
+    from pgjobs.cli.common import in_one_line
     from pgjobs_testing.scenarios.record import recorded
     from pgjobs_testing.scenarios.values import A_DURATION, span
 
     near = span(around)
     if near is None:
         raise click.BadParameter(f"found {around!r}; accepted: {A_DURATION}", param_hint="--around")
-    try:
+    with in_one_line():
         text = recorded(dsn, job, around=near, schema=schema, redact=redact)
-    except PgJobsError as error:
-        raise click.ClickException(str(error)) from None
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -172,10 +170,12 @@ def schema(file: Path | None) -> None:
 
 
 def _write(file: Path, text: str) -> None:
+    from pgjobs.cli.common import Refused
+
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
+        raise Refused(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _play_all(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, tzinfo
 
 import click
 
+from pgjobs.cli.common import in_one_line
 from pgjobs.preview import Tick, explain
-from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.schedule import real_instant, time_zone
 
 
@@ -53,13 +53,11 @@ def preview(
     EXPRESSION is quoted for the shell: "30 1 * * MON-FRI", or one of @hourly, @daily and their kin.
     The last column says where a change of the clocks moves a run, or doubles its wall time.
     """
-    try:
+    with in_one_line():
         zone = time_zone(timezone)
         begin = None if start is None else _instant(start, "--from", zone)
         until = None if end is None else _instant(end, "--to", zone)
         found = explain(expression, zone, begin, until, limit)
-    except PgJobsError as error:
-        raise click.ClickException(str(error)) from error
     if as_json:
         click.echo(json.dumps([_plain(tick) for tick in found.ticks], indent=2))
     elif found.crontab.reboot:

@@ -15,6 +15,7 @@ import click
 from pgjobs import effects
 from pgjobs.app import PgJobs
 from pgjobs.cli.common import (
+    Refused,
     echo_json,
     opened,
     shown_instant,
@@ -210,6 +211,4 @@ def _set(
 def _known(client: PgJobs, names: tuple[str, ...], app: str | None) -> None:
     for name in names:
         if app is not None and name not in client.queues:
-            raise click.ClickException(
-                f"{app} serves no queue {name!r}{nearest(name, client.queues)}"
-            )
+            raise Refused(f"{app} serves no queue {name!r}{nearest(name, client.queues)}")

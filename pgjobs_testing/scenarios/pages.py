@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import click
-
+from pgjobs.cli.common import Refused
 from pgjobs_testing.pictures import Chapter, page
 from pgjobs_testing.scenarios.files import Played
 
@@ -17,7 +16,7 @@ def written(file: Path | None) -> Iterator[list[Chapter]]:
     """What is appended in the block is written to ``file`` when it ends; nothing where that is None.
 
     That the file can be written is found out first, before hours of virtual time are played; then a
-    page is left behind however the scenarios end. ``click.ClickException`` says why it cannot.
+    page is left behind however the scenarios end. ``Refused`` says why it cannot.
     """
     chapters: list[Chapter] = []
     if file is None:
@@ -29,7 +28,7 @@ def written(file: Path | None) -> Iterator[list[Chapter]]:
         yield chapters
         file.write_text(page("Scenarios", chapters), encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(
+        raise Refused(
             f"--html {file} cannot be written: {error.strerror}; name a file in a directory that is there"
         ) from None
 

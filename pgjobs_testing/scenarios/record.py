@@ -17,7 +17,7 @@ from pgjobs_testing.scenarios.writing import written
 def recorded(
     dsn: str, job_id: int, *, around: timedelta, schema: str = "public", redact: bool = False
 ) -> str:
-    """The file; ``RecordError`` where the job cannot be read."""
+    """The file; ``RecordError`` where the job cannot be read, ``ConfigurationError`` for no DSN."""
     jobs, cut = read_rows(dsn, schema, job_id, around)
     if redact:
         jobs = redacted(jobs)

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from pgjobs.adapters.postgres.connect import conninfo
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import COLUMNS, Job, JobState
 from pgjobs.rules.jsonb import normal_object
@@ -36,10 +37,13 @@ def read_rows(dsn: str, schema: str, job_id: int, around: timedelta) -> tuple[li
     """The job first, then its neighbours by id; whether there were more than ``ROWS``.
 
     A neighbour is of the same queue or the same uniqueness group, and lived within ``around`` of the
-    job's life. ``RecordError`` where there is no such job, or no such table, or no connection.
+    job's life. ``RecordError`` where there is no such job, or no such table, or no connection;
+    ``ConfigurationError`` for a DSN that is none.
     """
     try:
-        with psycopg.connect(dsn, connect_timeout=CONNECT_S, autocommit=True) as connection:
+        with psycopg.connect(
+            conninfo(dsn), connect_timeout=CONNECT_S, autocommit=True
+        ) as connection:
             connection.execute("BEGIN READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = {STATEMENT_MS}")
             found = _rows(connection, schema, sql.SQL("id = %s::bigint"), [job_id], 1)

@@ -126,6 +126,7 @@ def test_the_command_says_when_there_is_nothing_or_more():
 @pytest.mark.parametrize(
     "words, message",
     [
+        (("61 * * * *",), "Error: the minute field of '61 * * * *' has '61': accepted"),
         (("0 0 30 2 *",), "Error: '0 0 30 2 *' never comes: no FEB has a day 30;"),
         (("@daily", "--from", "soon"), "--from takes a date or a time, as in 2025-11-01"),
         (("@daily", "--timezone", "Mars"), "Error: no time zone 'Mars'"),
@@ -134,5 +135,5 @@ def test_the_command_says_when_there_is_nothing_or_more():
 )
 def test_the_command_refuses_what_the_function_refuses(words, message):
     result = pgjobs(*words)
-    assert result.exit_code != 0
+    assert (2, "") == (result.exit_code, result.stdout)
     assert message in result.stderr

@@ -187,5 +187,5 @@ def test_bad_input_is_refused_in_one_line(shell, command, code, message):
 
 
 def test_a_queue_that_the_application_does_not_serve_is_refused(shell, shop):
-    refusal = shell.refusal("queues", "pause", "mial", "--app", shop)
+    refusal = shell.refusal("queues", "pause", "mial", "--app", shop, code=2)
     assert f"{shop} serves no queue 'mial': did you mean 'mail'?" == refusal

@@ -209,6 +209,9 @@ def test_the_schema_is_printed_or_written(here):
     assert "http://json-schema.org/draft-07/schema#" == json.loads(printed.stdout)["$schema"]
     assert 0 == CliRunner().invoke(main, ["schema", "here.json"]).exit_code
     assert printed.stdout == (here / "here.json").read_text()
+    refused = CliRunner().invoke(main, ["schema", "nowhere/here.json"])
+    told = "Error: nowhere/here.json cannot be written: No such file or directory\n"
+    assert (2, "", told) == (refused.exit_code, refused.stdout, refused.stderr)
 
 
 REAL = """\

@@ -118,6 +118,12 @@ def test_what_cannot_be_read_is_said_in_one_line(production):
         assert 1 == len(result.output.strip().splitlines())
     result = record("postgresql://nobody@127.0.0.1:1/none", "--job", 1)
     assert (1, True) == (result.exit_code, "the database cannot be read" in result.output)
+    result = record("host=127.0.0.1 password=hunter2 foo", "--job", 1)
+    assert (2, True) == (
+        result.exit_code,
+        "the DSN cannot be read: give postgresql" in result.output,
+    )
+    assert "hunter2" not in result.output
     result = record(dsn, "--job", 1, "--around", "soon")
     assert (2, True) == (result.exit_code, "accepted: a duration" in result.output)
 

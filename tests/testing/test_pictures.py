@@ -569,7 +569,7 @@ def test_a_page_of_one_file_has_no_index(tmp_path: Path) -> None:
 def test_a_page_that_cannot_be_written_is_said_before_anything_is_played(tmp_path: Path) -> None:
     file, page = str(ROOT / "scenarios" / "unique.yaml"), tmp_path / "nowhere" / "page.html"
     done = CliRunner().invoke(main, ["replay", file, "--store", "memory", "--html", str(page)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "cannot be written: No such file or directory" in done.output
     assert "held" not in done.output
 
