@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,8 +26,22 @@ if TYPE_CHECKING:
 
 HELD, FAILED, UNREADABLE = 0, 1, 2
 
+BROKEN_OFF = 130
+"""Exit status after a Ctrl-C, as shells have it: 1 would say that something was found."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """Commands that a Ctrl-C breaks off, where they do not end by themselves then."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(BROKEN_OFF)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pgjobs")
 def main() -> None:
     """Scenarios of pgjobs, replayed on virtual time, and worlds that are drawn by seeds."""

@@ -144,6 +144,14 @@ def _written(seed: int, scenario: str, directory: Path) -> list[str]:
     return [f"  scenario: {file}"]
 
 
+def tell_sum(summary: Summary, setup: Setup, pace: Pace, note: str | None) -> None:
+    """Print the sum to standard output, after a line on why there is no more of it."""
+    if note is not None:
+        click.echo(note)
+    first, *others = sum_of(summary, setup)
+    click.echo("\n".join([f"{first}, {pace.told(summary)}", *others]))
+
+
 def sum_of(summary: Summary, setup: Setup) -> list[str]:
     """What was played, and what was seen in it; the digest comes last."""
     if summary.played == 0:

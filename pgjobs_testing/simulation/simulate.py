@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pgjobs_testing.simulation.interrupts import Interrupts
 from pgjobs_testing.simulation.verdict import FAULTS
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from pgjobs_testing.simulation.processes import Crew
 
 HELD, ALARM, WRONG = 0, 1, 2
+
+INTERRUPTED = "interrupted; the digest is of the seeds below, all from the first on"
+BROKEN_OFF = "interrupted before a seed was told"
 
 
 @click.command()
@@ -132,39 +136,45 @@ def simulate(
 
     After every step the invariants of the engine are checked; one that is broken is an alarm. The last
     line is the digest of all traces: equal seeds and options have equal digests, on every machine, with
-    any number of processes and on both stores. Ctrl-C ends with the sum of what was played.
+    any number of processes and on both stores. Ctrl-C ends with the sum of what was played; a second
+    one ends at once.
 
     Exit status: 0 no alarm, 1 an alarm, or a mark that must fire in so large a campaign and did not,
-    2 it cannot be played as asked.
+    2 it cannot be played as asked, 130 Ctrl-C was pressed twice.
     """
-    from pgjobs.rules.errors import ConfigurationError
-    from pgjobs_testing.closed import databases_closed
-    from pgjobs_testing.servers import ServerError
-    from pgjobs_testing.simulation.asked import options_of
-    from pgjobs_testing.simulation.playing import STANDARD, CampaignError, Setup
+    interrupts = Interrupts()
+    with interrupts.heard():
+        from pgjobs.rules.errors import ConfigurationError
+        from pgjobs_testing.closed import databases_closed
+        from pgjobs_testing.servers import ServerError
+        from pgjobs_testing.simulation.asked import options_of
+        from pgjobs_testing.simulation.playing import STANDARD, CampaignError, Setup
 
-    if dask is not None and processes is not None:
-        raise click.UsageError(
-            "give --processes or --dask, not both: a cluster has its own workers"
-        )
-    if world is not None:
-        sys.path.insert(0, os.getcwd())
-    try:
-        chosen = _seeds(seed, seeds, lasting)
-        options = options_of(nodes, jobs, hours, faults, store, shrink=shrink, twice=twice)
-    except ConfigurationError as error:
-        raise click.UsageError(str(error)) from None
-    setup = Setup(options, world or STANDARD, postgres, image)
-    try:
-        with databases_closed():
-            status = _conduct(chosen, setup, lasting, processes, dask, write, max_alarms, quiet)
-    except (CampaignError, ServerError) as error:
-        click.echo(f"pgjobs-testing: {error}", err=True)
-        status = WRONG
-    sys.exit(status)
+        if dask is not None and processes is not None:
+            raise click.UsageError(
+                "give --processes or --dask, not both: a cluster has its own workers"
+            )
+        if world is not None:
+            sys.path.insert(0, os.getcwd())
+        try:
+            chosen = _seeds(seed, seeds, lasting)
+            options = options_of(nodes, jobs, hours, faults, store, shrink=shrink, twice=twice)
+        except ConfigurationError as error:
+            raise click.UsageError(str(error)) from None
+        setup = Setup(options, world or STANDARD, postgres, image)
+        try:
+            with databases_closed():
+                status = _conduct(
+                    interrupts, chosen, setup, lasting, processes, dask, write, max_alarms, quiet
+                )
+        except (CampaignError, ServerError) as error:
+            click.echo(f"pgjobs-testing: {error}", err=True)
+            status = WRONG
+        sys.exit(status)
 
 
 def _conduct(
+    interrupts: Interrupts,
     seeds: range | count[int],
     setup: Setup,
     lasting: str | None,
@@ -176,49 +186,71 @@ def _conduct(
 ) -> int:
     """Play them, telling of each alarm as it comes; return the exit status."""
     from pgjobs.adapters.system import SystemClock
-    from pgjobs_testing.simulation.campaign import Campaign, expected_marks
-    from pgjobs_testing.simulation.playing import CampaignError, imported
-    from pgjobs_testing.simulation.showing import Pace, alarm_of, showing, sum_of
+    from pgjobs_testing.simulation.campaign import Summary
+    from pgjobs_testing.simulation.playing import imported
+    from pgjobs_testing.simulation.showing import Pace, tell_sum
 
-    imported(setup.world)
     clock = SystemClock()
     total = len(seeds) if isinstance(seeds, range) else None
-    interrupted, refused = False, None
-    with _crew(setup, clock, total, processes, dask) as crew:
-        pace = Pace(clock, clock.monotonic())
-        until = None if lasting is None else pace.began + _span(lasting).total_seconds()
-        campaign = Campaign(
-            seeds, crew, lambda: until is not None and clock.monotonic() >= until, most
-        )
-        with showing(total, pace, quiet=quiet) as show:
-            try:
-                for verdicts in campaign.told():
-                    for verdict in verdicts:
-                        if not verdict.held:
-                            show.say(alarm_of(verdict, setup, directory))
-                        elif total == 1 and verdict.drawn:
-                            show.say(f"seed {verdict.seed}, drawn: {verdict.drawn}")
-                    show.at(campaign.summary)
-            except KeyboardInterrupt:
-                interrupted = True
-            except CampaignError as error:
-                refused = error
-            ahead = (
-                [verdict for verdict in campaign.ahead if not verdict.held] if interrupted else []
-            )
-            for verdict in ahead:
-                show.say(alarm_of(verdict, setup, directory))
-        summary = campaign.summary
-        if refused is not None and summary.played == 0:
-            raise refused
+    until = None if lasting is None else _span(lasting).total_seconds()
+    try:
+        interrupts.break_off()
+        imported(setup.world)
+        with _crew(setup, clock, total, processes, dask) as crew:
+            return _play(interrupts, seeds, crew, setup, clock, until, directory, most, quiet)
+    except KeyboardInterrupt:
+        if interrupts.again:
+            raise
+        tell_sum(Summary(), setup, Pace(clock, clock.monotonic()), BROKEN_OFF)
+        return HELD
+
+
+def _play(
+    interrupts: Interrupts,
+    seeds: range | count[int],
+    crew: Crew,
+    setup: Setup,
+    clock: Clock,
+    lasting_s: float | None,
+    directory: Path,
+    most: int,
+    quiet: bool,
+) -> int:
+    """The same, with who plays; ``KeyboardInterrupt`` where one came before the first seed was handed out."""
+    from pgjobs_testing.simulation.campaign import Campaign, expected_marks
+    from pgjobs_testing.simulation.playing import CampaignError
+    from pgjobs_testing.simulation.showing import Pace, alarm_of, showing, tell_sum
+
+    total = len(seeds) if isinstance(seeds, range) else None
+    pace = Pace(clock, clock.monotonic())
+    campaign = Campaign(
+        seeds, crew, lambda: lasting_s is not None and pace.seconds() >= lasting_s, most
+    )
+    summary, note, ahead, refused = campaign.summary, None, [], None
+    with showing(total, pace, quiet=quiet) as show:
+        try:
+            for verdicts in campaign.told():
+                for verdict in verdicts:
+                    if not verdict.held:
+                        show.say(alarm_of(verdict, setup, directory))
+                    elif total == 1 and verdict.drawn:
+                        show.say(f"seed {verdict.seed}, drawn: {verdict.drawn}")
+                show.at(summary)
+            interrupts.note()
+        except KeyboardInterrupt:
+            if interrupts.again:
+                raise
+            note = INTERRUPTED if summary.played else BROKEN_OFF
+            ahead = [verdict for verdict in campaign.ahead if not verdict.held]
+        except CampaignError as error:
+            refused = error
+        for verdict in ahead:
+            show.say(alarm_of(verdict, setup, directory))
+    if refused is None or summary.played:
         summary.judge_marks(setup.options, expected_marks(setup.world))
-        if interrupted:
-            click.echo("interrupted; the digest is of the seeds below, all from the first on")
-        elif campaign.full:
-            click.echo(f"ended early, at {most} alarms (--max-alarms)")
-        first, *others = sum_of(summary, setup)
-        click.echo(f"{first}, {pace.told(summary)}")
-        click.echo("\n".join(others))
+        if note is None and campaign.full:
+            note = f"ended early, at {most} alarms (--max-alarms)"
+        tell_sum(summary, setup, pace, note)
     if refused is not None:
         raise refused
     return HELD if summary.held and not ahead else ALARM

@@ -16,6 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pgjobs_testing.cli import main
+from pgjobs_testing.simulation.campaign import Summary
+from pgjobs_testing.simulation.interrupts import Interrupts
 from tests.simulation import worlds
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,6 +198,68 @@ def test_ctrl_c_leaves_the_sum_of_what_was_played_and_no_process(here):
     assert second.startswith("2 seeds (0..1) on memory: no alarm")
     assert last == simulate("shop", "--seeds", "0..1", "-j", "0").stdout.splitlines()[-1]
     assert [] == [pid for pid in held(here) if alive(pid)]
+
+
+def test_ctrl_c_before_anything_is_played_leaves_an_empty_sum(here):
+    (here / "slow.py").write_text(
+        "import signal\nfrom pathlib import Path\n"
+        "Path('importing').touch()\nsignal.pause()\ndef play(): ...\n"
+    )
+    command = begin("--world", "slow:play", folder=here)
+    until((here / "importing").exists, command)
+    os.killpg(command.pid, signal.SIGINT)
+    out, err = command.communicate(timeout=60)
+    assert (0, "") == (command.returncode, err)
+    first, second, last = out.splitlines()
+    assert "interrupted before a seed was told" == first
+    assert second.startswith("no seed on memory: no alarm, 0 events, ")
+    assert f"digest: {Summary().digest}" == last
+
+
+def test_a_second_ctrl_c_ends_at_once_and_is_no_alarm(here):
+    (here / "slow.py").write_text(
+        "import signal\nfrom pathlib import Path\n"
+        "def play(seed, options, store):\n"
+        "    Path('playing').touch()\n"
+        "    try:\n"
+        "        signal.pause()\n"
+        "    finally:\n"
+        "        Path('ending').touch()\n"
+        "        signal.pause()\n"
+    )
+    command = begin("--world", "slow:play", "-j", "0", folder=here)
+    for reached in ("playing", "ending"):
+        until((here / reached).exists, command)
+        os.killpg(command.pid, signal.SIGINT)
+    out, err = command.communicate(timeout=60)
+    assert (130, "", "interrupted\n") == (command.returncode, out, err)
+
+
+def test_the_first_ctrl_c_is_noted_where_the_command_begins_and_ends():
+    begins, ends = Interrupts(), Interrupts()
+    with begins.heard():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            begins.break_off()
+    with ends.heard():
+        ends.break_off()
+        ends.note()
+        signal.raise_signal(signal.SIGINT)
+        assert 1 == ends.came
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (False, True) == (begins.again, ends.again)
+    assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
+
+
+def test_a_ctrl_c_that_the_process_ignores_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts().heard():
+            signal.raise_signal(signal.SIGINT)
+            assert signal.SIG_IGN is signal.getsignal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_processes_end_with_a_command_that_was_killed(here):
