@@ -103,6 +103,25 @@ def queue_of(worker: Worker[Any, Any]) -> str:
     return str(worker.defaults.get("queue", DEFAULT_QUEUE))
 
 
+def reference(worker: Worker[Any, Any]) -> str | None:
+    """What ``use`` says of this worker; None where no import leads back to it.
+
+    So it is with one that a function made, and with the script's own, which another process has not.
+    """
+    module = sys.modules.get(worker.module)
+    if module is None or worker.module == "__main__":
+        return None
+    named = getattr(worker.wrapped, "__qualname__", "")
+    for attribute in (named, *_workers_in(module)):
+        value: Any = module
+        for part in attribute.split("."):
+            value = getattr(value, part, None)
+        written = f"{worker.module}:{attribute}"
+        if value is worker and _REFERENCE.fullmatch(written):
+            return written
+    return None
+
+
 def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -28,6 +28,7 @@ from pgjobs_testing.scenarios.facts import Most
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.options import options_of
 from pgjobs_testing.scenarios.play import Play
+from pgjobs_testing.scenarios.real import reference
 from pgjobs_testing.scenarios.steps import FAULTS as OF_FILES
 from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.values import START
@@ -320,14 +321,18 @@ class World:
     def scenario(self) -> str:
         """The scenario file that plays what was done here; its first lines say what it cannot tell.
 
-        That is the code of workers and plugins, and jobs that code inserted. What else an application did
-        through its ``PgJobs`` is no step either.
+        That is the code of plugins, and of workers that no import leads to (the others it names by ``use``),
+        and jobs that code inserted. What else an application did through its ``PgJobs`` is no step either.
         """
-        data = dict(self._data)
+        real = self._real_workers()
+        data = {**self._data, "workers": {**self._data["workers"], **real}}
         plugins = self._plugins_as_data()
         until = elapsed(self.clock.now() - self._data["start"])
         steps = self._steps or [{"at": "0s", "hold": False}]
-        notes = [f"Not told exactly: {each}" for each in self._untold()]
+        notes = (
+            [f"Replay it with --allow-imports, for the code of {', '.join(real)}"] if real else []
+        )
+        notes += [f"Not told exactly: {each}" for each in self._untold(real)]
         return spelt({**data, "plugins": plugins, "steps": steps, "until": until}, notes)
 
     # Its means
@@ -425,8 +430,20 @@ class World:
                 }
         return made
 
-    def _untold(self) -> Iterator[str]:
-        """What the file cannot hold."""
+    def _real_workers(self) -> dict[str, Any]:
+        """The workers of code that jobs were inserted for, as far as a file can name them."""
+        made: dict[str, Any] = {}
+        for moment in self._play.recorder.trace().of("insert"):
+            name = "" if moment.job is None else moment.job.worker
+            known = self._play.registry.by_name.get(name)
+            if known is not None and name not in self._data["workers"] and name not in made:
+                written = reference(known)
+                if written is not None:
+                    made[name] = {"use": written}
+        return made
+
+    def _untold(self, real: Collection[str]) -> Iterator[str]:
+        """What the file cannot hold, where it names the workers ``real``."""
         if len(self._nodes) == 1 and not any(step.keys() & OF_FILES for step in self._steps):
             yield "one node that nothing befalls is replayed without elections and idle polls"
         for each in self._plugins:
@@ -438,7 +455,11 @@ class World:
             job = moment.job
             if job is not None and job.worker not in self._data["workers"]:
                 (given if job.id in own else made)[job.worker] += 1
-        yield from (f"{name}, of {n} inserts, is a worker of code" for name, n in given.items())
+        yield from (
+            f"{name}, of {n} inserts, is a worker of code that no import leads to"
+            for name, n in given.items()
+            if name not in real
+        )
         yield from (f"code inserted {name} {n} times" for name, n in made.items())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -15,9 +16,12 @@ from pgjobs.plugins import LeaderTasks, Stalled
 from pgjobs.rules.errors import ConfigurationError, PgJobsError
 from pgjobs.rules.job import JobState
 from pgjobs_testing import AlarmError, World
+from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
 from pgjobs_testing.scenarios.read import read_text
+from pgjobs_testing.scenarios.real import Imports, reference
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.cluster import SimulationError
+from tests.scenarios import shop
 
 WORK = {"Work": {"runs": [{"for": "20s"}]}}
 
@@ -126,9 +130,42 @@ def test_the_file_says_what_it_cannot_hold_each_time_alike():
     assert [
         "# Not told exactly: one node that nothing befalls is replayed without elections and idle polls",
         "# Not told exactly: LeaderTasks is a plugin of code",
-        "# Not told exactly: Coded, of 1 inserts, is a worker of code",
+        "# Not told exactly: Coded, of 1 inserts, is a worker of code that no import leads to",
         "# Not told exactly: code inserted Coded 2 times",
     ] == [line for line in first.splitlines() if line.startswith("#")]
+
+
+def test_workers_that_can_be_imported_are_named_by_use_and_replay(store, monkeypatch):
+    app = PgJobs("postgresql://nowhere", queues={"reports": 1, "mail": 1}, name="worlds")
+    monkeypatch.setattr(shop, "jobs", app, raising=False)
+    with World(nodes=2, store=store, workers=WORK) as world:
+        world.insert("Work")
+        world.insert(shop.nightly)
+        world.advance(30)
+        world.crash("a")
+        world.settle()
+        text, told = world.scenario(), world.timeline.text()
+    name, mail = shop.nightly.name, shop.mail.name
+    assert [
+        f"# Replay it with --allow-imports, for the code of {name}, {mail}",
+        f"# Not told exactly: code inserted {mail} 2 times",
+    ] == [line for line in text.splitlines() if line.startswith("#")]
+    assert f'  {name}: {{use: "tests.scenarios.shop:nightly"}}' in text.splitlines()
+    with pytest.raises(InvalidScenarioError, match="--allow-imports"):
+        read_text(text)
+    scenario, source = read_text(text, "f", Imports(allowed=True))
+    played = replay(scenario, source, MemoryStore(), bounded=False)
+    assert [] == [failure.text(source) for failure in played.failures]
+    served = re.compile(r"(?<= start) .*")  # a file knows the queues of its real workers
+    assert served.sub("", told) == served.sub("", played.trace.text())
+
+
+def test_a_worker_that_another_name_leads_to_is_named_by_it(monkeypatch):
+    renamed = worker(name="Renamed")(lambda job: None)
+    monkeypatch.setattr(sys.modules[__name__], "RENAMED", renamed, raising=False)
+    assert f"{__name__}:RENAMED" == reference(renamed)
+    monkeypatch.setattr(renamed, "module", "__main__")
+    assert reference(renamed) is None
 
 
 def test_a_duplicate_has_a_name_of_its_own_in_the_file():
