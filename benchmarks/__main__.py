@@ -89,10 +89,11 @@ def main() -> None:
                 bench.rounds(part, list(_chosen(part, asked.peers)), asked.rounds)
                 _drop_databases(server)
     took_min = (time.monotonic() - started) / 60
+    rounds = "1 round" if asked.rounds == 1 else f"{asked.rounds} rounds"
     surroundings = (
         f"pgjobs {_commit()}, Python {environments.version}, PostgreSQL {server.version} at default "
         f"durability, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; "
-        f"{asked.rounds} rounds in {took_min:.0f} min, load at most {bench.load:.1f}."
+        f"{rounds} in {took_min:.0f} min, load at most {bench.load:.1f}."
     )
     report = _report(bench, asked.parts, surroundings)
     (results / f"{name}.md").write_text(report)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pgjobs_testing.simulation.simulate import simulate
+from pgjobs_testing.simulation.simulate import refuse_idle_server, simulate
 
 if TYPE_CHECKING:
     from pgjobs_testing.pictures import Chapter
@@ -107,6 +107,7 @@ def replay(
         raise click.UsageError("give -q or -v, not both")
     if record and seed is not None:
         raise click.UsageError("--record writes the trace of the file's own seed: leave --seed out")
+    refuse_idle_server(store)
     from pgjobs_testing.scenarios import files
     from pgjobs_testing.scenarios.pages import written
     from pgjobs_testing.servers import ServerError
@@ -226,8 +227,10 @@ def _play_all(
             chapters.append(chapter(played))
             _tell(played, show, quiet, verbose)
     if not quiet:
+        from pgjobs_testing.telling import counted
+
         counts = f"{held} held, {failed} failed, {unreadable} could not be read"
-        click.echo(f"{len(paths)} scenarios on {' and '.join(stores)}: {counts}")
+        click.echo(f"{counted(len(paths), 'scenario')} on {' and '.join(stores)}: {counts}")
     return UNREADABLE if unreadable else FAILED if failed else HELD
 
 

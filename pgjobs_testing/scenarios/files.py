@@ -14,6 +14,7 @@ from pgjobs_testing.scenarios.real import Imports
 from pgjobs_testing.scenarios.recording import record
 from pgjobs_testing.scenarios.replay import Replay, replay, store_difference
 from pgjobs_testing.scenarios.source import Source
+from pgjobs_testing.telling import counted
 
 Stores = dict[str, Callable[[], LocalStore]]
 """For each store by name, what gives an empty one."""
@@ -36,9 +37,10 @@ class Played:
     def summary(self) -> str:
         """One line: steps, events, virtual time and the digest of the trace."""
         first = self.replays[0]
-        counted = f"{len(first.scenario.steps)} steps, {len(first.trace)} events"
+        steps, events = len(first.scenario.steps), len(first.trace)
+        size = f"{counted(steps, 'step')}, {counted(events, 'event')}"
         stores = " = ".join(each.store for each in self.replays) if self.held else "FAILED"
-        line = f"{self.source.file}: {counted}, {first.duration}, {first.trace.digest()}, {stores}"
+        line = f"{self.source.file}: {size}, {first.duration}, {first.trace.digest()}, {stores}"
         return f"{line}, {self.note}" if self.note else line
 
     def problems(self) -> str:

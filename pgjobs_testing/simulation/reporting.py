@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgjobs_testing.simulation.shrinking import Shrunk
+from pgjobs_testing.telling import counted
 from pgjobs_testing.timeline import CLIENT, Moment, Trace, elapsed
 
 LAST = 24
@@ -20,10 +21,10 @@ def report(shrunk: Shrunk) -> str:
     """The whole report."""
     failing = shrunk.failing
     steps, nodes = len(failing.scenario.steps), len(failing.scenario.nodes)
-    size = f"{steps} steps, {nodes} node{'s' if nodes > 1 else ''}, {elapsed_of(failing.trace)}"
+    size = f"{counted(steps, 'step')}, {counted(nodes, 'node')}, {elapsed_of(failing.trace)}"
     lines = [
         failing.failures[0].what,
-        f"the smallest world that was found, in {shrunk.tries} plays: {size}",
+        f"the smallest world that was found, in {counted(shrunk.tries, 'play')}: {size}",
         "",
         "the last moments:",
         *lanes(failing.trace, failing.scenario.nodes),

@@ -17,7 +17,7 @@ from pgjobs.ports import Clock
 from pgjobs_testing.simulation.asked import words
 from pgjobs_testing.simulation.campaign import Summary
 from pgjobs_testing.simulation.playing import STANDARD, Setup
-from pgjobs_testing.simulation.verdict import Verdict
+from pgjobs_testing.simulation.verdict import Options, Verdict
 from pgjobs_testing.timeline import elapsed
 
 if TYPE_CHECKING:
@@ -124,12 +124,19 @@ def alarm_of(verdict: Verdict, setup: Setup, directory: Path) -> str:
     lines = [f"seed {verdict.seed}: {verdict.alarm}"]
     if verdict.drawn:
         lines.append(f"  drawn: {verdict.drawn}")
-    lines.append(f"  again: {words(verdict.seed, setup.options, world)}")
+    lines.append(f"  again: {_again(verdict.seed, setup.options, world)}")
     if verdict.scenario is not None:
         lines += _written(verdict.seed, verdict.scenario, directory)
     if verdict.report is not None:
         lines.append(indent(verdict.report, "    "))
     return "\n".join(lines)
+
+
+def _again(seed: int, options: Options, world: str | None) -> str:
+    """How the seed is played again: by a command, where one can import the world."""
+    if world is not None and "<" in world:
+        return f"give the test's campaign() seeds=[{seed}]: no command can import the world {world}"
+    return words(seed, options, world)
 
 
 def _written(seed: int, scenario: str, directory: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from pgjobs_testing.simulation.interrupts import Interrupts
 from pgjobs_testing.simulation.verdict import FAULTS
@@ -154,6 +155,7 @@ def simulate(
             raise click.UsageError(
                 "give --processes or --dask, not both: a cluster has its own workers"
             )
+        refuse_idle_server(store)
         if world is not None:
             sys.path.insert(0, os.getcwd())
         try:
@@ -307,6 +309,16 @@ def _desk(setup: Setup) -> Iterator[str | None]:
     finally:
         desk.close()
         server.close()
+
+
+def refuse_idle_server(store: str) -> None:
+    """A usage error where the command line names a server, and plays in memory alone."""
+    context = click.get_current_context()
+    for name in ("postgres", "image") if store == "memory" else ():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name} names a server, and --store memory plays on none: give --store postgres or both"
+            )
 
 
 def cores() -> int:

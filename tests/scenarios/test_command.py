@@ -25,7 +25,7 @@ expect:
 """
 FAILS = HOLDS.replace("state: completed", "state: discarded")
 UNREADABLE = HOLDS.replace("steps:", "stpes:")
-LINE = r"good\.yaml: 1 steps, 4 events, 1s, [0-9a-f]{16}, memory"
+LINE = r"good\.yaml: 1 step, 4 events, 1s, [0-9a-f]{16}, memory"
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_files_that_hold_exit_with_0_and_a_line_each(here):
     assert 0 == result.exit_code
     first, last = result.stdout.splitlines()
     assert re.fullmatch(LINE, first)
-    assert "1 scenarios on memory: 1 held, 0 failed, 0 could not be read" == last
+    assert "1 scenario on memory: 1 held, 0 failed, 0 could not be read" == last
     assert "" == result.stderr
 
 
@@ -201,6 +201,17 @@ def test_a_server_that_cannot_be_had_exits_with_2_and_the_remedy(here, given):
     result = CliRunner().invoke(main, ["replay", "--postgres", given, "good.yaml"])
     assert 2 == result.exit_code
     assert "postgresql://" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "given", [("--postgres", "postgresql://host/db"), ("--image", "postgres:16")]
+)
+def test_a_server_for_a_replay_in_memory_alone_is_wrong_use(here, given):
+    write(here, good=HOLDS)
+    result = replay(*given, "good.yaml")
+    assert (2, "") == (result.exit_code, result.stdout)
+    said = f"Error: {given[0]} names a server, and --store memory plays on none"
+    assert said in " ".join(result.stderr.split())
 
 
 def test_the_schema_is_printed_or_written(here):

@@ -75,9 +75,12 @@ def test_an_alarm_fails_the_test_and_leaves_the_way_back_to_it(run):
 
         def test_unnamed(campaign):
             campaign(1, processes=1, world=lambda seed, options, store: None)
+
+        def test_unnamed_here(campaign):
+            campaign([9], world=lambda seed, options, store: None)
         """
     result = run(test)
-    result.assert_outcomes(failed=4)
+    result.assert_outcomes(failed=5)
     result.stdout.fnmatch_lines(
         [
             "E *AssertionError: seed 6: permits: 3 of 2 are out",
@@ -88,6 +91,7 @@ def test_an_alarm_fails_the_test_and_leaves_the_way_back_to_it(run):
             "E *found 0 seeds; expected one, at least",
             "E *unknown fault 'crush': did you mean 'crash'?",
             "E *which other processes cannot import*",
+            "E * again: give the test's campaign() seeds=[[]9]: no command can import the world *<lambda>",
         ]
     )
 
