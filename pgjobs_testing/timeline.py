@@ -76,7 +76,7 @@ class Setting:
 
     ``held``: the engine acts only where a ``Call`` lets it. ``others``: queues that ``queues`` does not
     name were served as well. ``worker`` gives the worker of a name, as far as there is one. ``now`` is
-    where the clock stands.
+    where the clock stands. ``served_by`` are the nodes of queues that not all of them serve.
     """
 
     nodes: tuple[str, ...]
@@ -89,6 +89,7 @@ class Setting:
     held: bool
     now: datetime
     worker: Callable[[str], Worker[Any, Any] | None]
+    served_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @swift

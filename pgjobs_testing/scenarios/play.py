@@ -229,6 +229,7 @@ class Play:
             False,
             self.clock.now(),
             registry.by_name.get,
+            scenario.served_by,
         )
         self._witness = Witness(
             scenario, store, self.client, self.recorder, self.actor.names, self.actor.answers

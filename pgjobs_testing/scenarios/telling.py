@@ -60,6 +60,7 @@ class _Teller:
             setting.seed,
             setting.jitter,
             setting.worker,
+            setting.served_by,
         )
         self._open: dict[int, Ran] = {}
         self._in_runs: list[tuple[Step, Ran]] = []

@@ -92,6 +92,7 @@ class Happened:
     seed: int = 0
     jitter: bool = False
     worker: Callable[[str], Worker[Any, Any] | None] = lambda _: None
+    served_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     jobs: dict[int, Told] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

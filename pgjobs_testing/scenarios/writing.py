@@ -118,7 +118,8 @@ class _Writer:
         if queues:
             yield "queues:"
             for name, queue in queues.items():
-                yield f"  {text(name)}: {flow(queue_as_data(queue))}"
+                served = {"nodes": list(told.served_by[name])} if name in told.served_by else {}
+                yield f"  {text(name)}: {flow({**served, **queue_as_data(queue)})}"
         plugins = dict(self._plugin(each) for each in told.plugins)
         plugins.pop("", None)
         if plugins:

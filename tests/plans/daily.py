@@ -31,7 +31,7 @@ CLAIM = lifecycle.claim("node", "token", NOW)
 REPLACE = replace({"scheduled": ("args", "scheduled_at"), "available": True})
 MANY = 5_200
 """New jobs that take two statements. They come last: rows that were taken back leave their pages."""
-INSERTED = ("client.py:_insert:Insert",)
+INSERTED = ("client.py:insert:Insert", "client.py:insert_all:Insert")
 SETTLED = ("engine/settler.py:step:Settle",)
 HELD = OneOf("state", (JobState.EXECUTING,))
 QUEUES = ("default", "q1", "none")

@@ -12,7 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from pgjobs import Worker
 from pgjobs.adapters.memory import rows as memory_rows
-from pgjobs.engine import node
+from pgjobs.engine import serving
 from pgjobs.rules import lifecycle, ratelimit, replacing
 from pgjobs.rules.control import effective
 from pgjobs.rules.job import Job, JobState
@@ -72,12 +72,12 @@ def _priorities_are_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def _pauses_are_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(node, "effective", lambda *given: replace(effective(*given), paused=False))
+    patch.setattr(serving, "effective", lambda *given: replace(effective(*given), paused=False))
 
 
 def _scaling_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        node,
+        serving,
         "effective",
         lambda name, configured, controls: replace(
             configured, paused=effective(name, configured, controls).paused
