@@ -31,18 +31,26 @@ def test_the_engine_is_as_the_model_has_it_on_postgresql():
     run_state_machine_as_test(OnPostgres, settings=chosen_settings(max_examples=8))
 
 
-def test_everything_happens_in_a_run_of_the_machine():
+def test_everything_happens_in_some_runs_of_the_machine():
+    """What hypothesis draws depends on which modules are loaded, even where it is not random: so there are
+    a few tries, each of which draws something else by its name."""
     Counting.seen.clear()
-    run_state_machine_as_test(
-        Counting, settings=chosen_settings(max_examples=60, derandomize=True, database=None)
-    )
     wanted = [
         *("insert", "conflict", "replace", "cancelled with its group"),
         *("complete", "fail", "snooze", "discard", "cancel"),
         *("by hand: cancel", "by hand: retry", "by hand: delete"),
         *("Staged", "Started", "Controlled", "Drained"),
     ]
-    assert [] == [name for name in wanted if not Counting.seen[name]]
+    missing = wanted
+    for n in range(10):
+        machine = type(f"Counting{n}", (Counting,), {})
+        run_state_machine_as_test(
+            machine, settings=chosen_settings(max_examples=60, derandomize=True, database=None)
+        )
+        missing = [name for name in wanted if not Counting.seen[name]]
+        if not missing:
+            break
+    assert [] == missing
 
 
 # What the machine would notice: each of these was a bug of somebody's queue
