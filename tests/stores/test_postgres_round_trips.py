@@ -285,7 +285,7 @@ def test_a_statement_that_many_share_is_prepared_once(connection):
     prepared = Prepared(Preparing())
     plans = [asking("SELECT $1::text", f"{n}", often=True) for n in range(20)]
     taken = [trips(connection, lambda pgconn: each(pgconn, plans, prepared)) for _ in range(3)]
-    assert [1, 1, 1] == taken
+    assert [2, 1, 1] == taken
     listed = connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
     assert (1,) == listed
 
@@ -306,6 +306,15 @@ def test_one_that_fails_keeps_no_other_from_its_end(connection, postgres):
     expected = [psycopg.errors.DivisionByZero, psycopg.DataError, psycopg.errors.UndefinedTable]
     assert expected == [type(found[n]) for n in (1, 2, 3)]
     assert [("kept",)] == postgres.query("SELECT queue FROM pgjobs_queues")
+
+
+def test_they_end_in_their_order_where_another_has_prepared_their_statement(connection):
+    plans = [asking("SELECT $1::text", f"{n}", often=True) for n in range(5)]
+    for n in range(2):  # the name is there, and this connection's own user does not know it
+        prepared = Prepared(Preparing())
+        prepared.uses(plans[0].statements[0].sql)  # it was sent once, so it is prepared now
+        found = each(connection.pgconn, plans, prepared)
+        assert [(n, [[(f"{n}",)]]) for n in range(5)] == found
 
 
 def test_a_statement_that_is_prepared_no_more_is_sent_again(connection):

@@ -52,30 +52,32 @@ def carry_out_each(
     ``ended`` is told the rows of each or its error, when it ends. What comes out of here is that the
     connection was lost, and concerns all that have not ended.
     """
-    flights: list[tuple[int, list[Sent]]] = []
+    flight: list[tuple[int, Sent]] = []
     coming: set[str] = set()
     again: list[int] = []
     for n, plan in enumerate(plans):
         (statement,) = plan.statements
         try:
-            flights.append((n, prepared.sent(statement, _encoded(statement), coming)))
-        except DataError as error:
+            flight.append((n, (yield from _prepared(pgconn, statement, prepared, coming))))
+        except psycopg.Error as error:
+            if pgconn.status != pq.ConnStatus.OK:
+                raise
             ended(n, error)
 
-    def received(place: int, results: list[pq.abc.PGresult]) -> None:
-        n, sent = flights[place]
+    def received(place: int, result: pq.abc.PGresult) -> None:
+        n, sent = flight[place]
         sql = plans[n].statements[0].sql
-        prepared.ended(sql, sent, results)
-        if not failed(results[-1]):
-            ended(n, [rows_of(results[-1])])
+        prepared.ended(sql, [sent], [result])
+        if not failed(result):
+            ended(n, [rows_of(result)])
             return
-        error = errors.error_from_result(results[-1])
-        if sent[-1].name is not None and prepared.forgives(sql, error):
+        error = errors.error_from_result(result)
+        if sent.name is not None and prepared.forgives(sql, error):
             again.append(n)
         else:
             ended(n, error)
 
-    yield from pipelining.side_by_side(pgconn, [sent for _, sent in flights], received)
+    yield from pipelining.side_by_side(pgconn, [sent for _, sent in flight], received)
     for n in again:
         try:
             result = yield from _unnamed(pgconn, plans[n].statements[0])
@@ -85,6 +87,23 @@ def carry_out_each(
             ended(n, error)
         else:
             ended(n, [rows_of(result)])
+
+
+def _prepared(
+    pgconn: pq.abc.PGconn, statement: Statement, prepared: Prepared, coming: set[str]
+) -> Generator[int, int, Sent]:
+    """How a statement is sent, prepared before: what fails beside others and is sent again ends last."""
+    parameters = _encoded(statement)
+    *before, sent = prepared.sent(statement, parameters, coming)
+    if before:
+        results = yield from _all(pgconn, before)
+        prepared.ended(statement.sql, [*before, sent], results)
+        if failed(results[-1]):
+            error = errors.error_from_result(results[-1])
+            if not prepared.forgives(statement.sql, error):
+                raise error
+            return Sent(sent.sql, parameters)
+    return sent
 
 
 FLIGHT_CHARACTERS = 1 << 18

@@ -73,22 +73,20 @@ def together(
 
 
 def side_by_side(
-    pgconn: pq.abc.PGconn,
-    flights: Sequence[Sequence[Sent]],
-    ended: Callable[[int, list[pq.abc.PGresult]], None],
+    pgconn: pq.abc.PGconn, flight: Sequence[Sent], ended: Callable[[int, pq.abc.PGresult], None]
 ) -> Generator[int, int, None]:
-    """Send all of these on an idle connection in autocommit, each flight a transaction of its own.
+    """Send all of these on an idle connection in autocommit, each a transaction of its own.
 
-    ``ended`` is told of the results of each, of which the last may be an error, when they arrive.
+    ``ended`` is told of the result of each, which may be an error, when it arrives.
     """
     pgconn.enter_pipeline_mode()
-    for flight in flights:
-        for sent in flight:
-            sent.send(pgconn)
+    for sent in flight:
+        sent.send(pgconn)
         pgconn.pipeline_sync()
     yield from _flushed(pgconn)
-    for n in range(len(flights)):
-        ended(n, (yield from _received(pgconn)))
+    for n in range(len(flight)):
+        results = yield from _received(pgconn)
+        ended(n, results[-1])
     _leave(pgconn)
 
 
