@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from pgjobs.adapters.postgres import prepared
+from pgjobs.adapters.postgres import connect, prepared
 from pgjobs.adapters.postgres.failures import translated
 from pgjobs.adapters.postgres.migrations import migrate
 from pgjobs.adapters.postgres.store import PostgresStore
@@ -319,6 +320,7 @@ class TestOnAServer:
         insert(postgres, new())
         code = f"""
 import os
+import socket
 from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.effects import Count
 from pgjobs.rules.selection import Selection
@@ -394,3 +396,67 @@ def test_the_environment_may_say_how_long_a_connection_may_take(monkeypatch):
     assert "connect_timeout" not in conninfo("host=x")
     assert "client_encoding=UTF8" in conninfo("host=x client_encoding=LATIN1")
     assert os.environ["PGCONNECT_TIMEOUT"] == "4"
+
+
+def test_the_server_compiles_nothing_unless_the_dsn_says_so(dsn, postgres, monkeypatch):
+    assert [("off",)] == postgres.query("SHOW jit")
+    assert [("off",)] == asyncio.run(_shown(dsn))
+    there = PostgresStore(
+        psycopg.conninfo.make_conninfo(dsn, options="-c jit=on -c lock_timeout=7s")
+    )
+    assert [("on", "7s")] == there.query(
+        "SELECT current_setting('jit'), current_setting('lock_timeout')"
+    )
+    there.close()
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=8s")
+    there = PostgresStore(dsn)
+    assert [("off", "8s")] == there.query(
+        "SELECT current_setting('jit'), current_setting('lock_timeout')"
+    )
+    there.close()
+
+
+async def _shown(dsn):
+    connection = await connect.open_async_connection(dsn)
+    try:
+        return await (await connection.execute("SHOW jit")).fetchall()
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "unsupported startup parameter: options",
+        "unsupported startup parameter in options: jit",
+        "Feature not supported: RDS Proxy currently doesn't support command-line options.",
+    ],
+)
+@pytest.mark.parametrize(
+    "opens",
+    [connect.open_connection, lambda dsn: asyncio.run(connect.open_async_connection(dsn))],
+    ids=["blocking", "on a loop"],
+)
+def test_where_no_options_are_let_through_a_connection_is_opened_without(refusal, opens):
+    """A pooler that refuses them, and then answers something else to who comes without."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        told = pool.submit(_refusing, server, refusal)
+        dsn = f"host=127.0.0.1 port={server.getsockname()[1]} sslmode=disable gssencmode=disable"
+        with pytest.raises(StoreUnavailableError, match="come back later"):
+            opens(dsn)
+        assert [True, False] == told.result(timeout=30)
+
+
+def _refusing(server, refusal):
+    """Whether each of two who come brings options: the first is refused for them."""
+    brought = []
+    for message in (refusal, "come back later"):
+        with server.accept()[0] as line:
+            length = int.from_bytes(line.recv(4, socket.MSG_WAITALL), "big")
+            brought.append(b"options\0" in line.recv(length - 4, socket.MSG_WAITALL))
+            fields = b"".join(
+                key + text.encode() + b"\0"
+                for key, text in ((b"S", "FATAL"), (b"C", "08P01"), (b"M", message))
+            )
+            line.sendall(b"E" + (len(fields) + 5).to_bytes(4, "big") + fields + b"\0")
+    return brought
