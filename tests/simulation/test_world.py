@@ -168,6 +168,12 @@ def test_a_worker_that_another_name_leads_to_is_named_by_it(monkeypatch):
     assert reference(renamed) is None
 
 
+def test_a_worker_in_whose_place_another_stands_is_named_by_no_import(monkeypatch):
+    assert "tests.scenarios.shop:sleeper" == reference(sleeper := shop.sleeper)
+    monkeypatch.setattr(shop, "sleeper", shop.patient)
+    assert reference(sleeper) is None
+
+
 def test_a_duplicate_has_a_name_of_its_own_in_the_file():
     work = {"Work": {"unique": {"keys": ["n"]}, "runs": [{"for": "1s"}]}}
     with World(nodes=2, workers=work) as world:
