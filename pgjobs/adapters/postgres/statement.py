@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row
-from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.adapters.postgres.values import Parameters, json_text
 
 T = TypeVar("T")
 
@@ -111,6 +112,12 @@ def arrival(names: Names, queue: str) -> Note:
     if names.insert_channel is not None:
         return Note(names.insert_channel, f"jsonb_build_object('queue', {queue})")
     return Note(names.own_channel, f"jsonb_build_object('insert', {queue})")
+
+
+@lru_cache(maxsize=256)
+def arrival_text(names: Names, queue: str) -> str:
+    """The payload of ``arrival`` for the queue of this name, which then the server need not make."""
+    return json_text({"insert" if names.insert_channel is None else "queue": queue})
 
 
 def cancelled(names: Names, job_id: str) -> Note:

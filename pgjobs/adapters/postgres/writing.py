@@ -23,6 +23,7 @@ from pgjobs.adapters.postgres.statement import (
     Plan,
     Statement,
     arrival,
+    arrival_text,
     cancelled,
     due,
     single,
@@ -66,6 +67,7 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
     state = first_state(at, now)
     inserted_at = instant_text(now)
     falls_due = inserted_at if at is now else instant_text(at)
+    available = state is JobState.AVAILABLE
     values = (
         state.value,
         new.queue,
@@ -77,8 +79,9 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
         str(new.priority),
         falls_due,
         inserted_at,
+        *((arrival_text(names, new.queue),) if available else ()),
     )
-    statement = Statement(_one_row(names, state is JobState.AVAILABLE), values, often=True)
+    statement = Statement(_one_row(names, available), values, often=True)
 
     def answer(results: Sequence[list[Row]]) -> list[Job]:
         ((job_id, _),) = results[0]
@@ -90,8 +93,11 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
 @lru_cache(maxsize=64)
 def _one_row(names: Names, available: bool) -> str:
     """The note is sent for each row that is returned: for this one."""
-    note = arrival(names, "$2::text") if available else due(names, "$9::text::timestamp")
-    payload = f"({note.payload})::text"
+    if available:
+        channel, payload = arrival(names, "").channel, "$11::text"
+    else:
+        note = due(names, "$9::text::timestamp")
+        channel, payload = note.channel, f"({note.payload})::text"
     return f"""
 INSERT INTO {names.jobs} (state, queue, worker, args, meta, tags, max_attempts, priority,
   scheduled_at, inserted_at, attempt, errors, attempted_by, attempted_at, completed_at,
@@ -102,7 +108,7 @@ VALUES ($1::text::{names.state}, $2::text, $3::text, $4::text::jsonb, $5::text::
   (jsonb_populate_record(NULL::{names.jobs}, '{{"errors": []}}')).errors,
   '{{}}', NULL, NULL, NULL, NULL)
 RETURNING id, CASE WHEN octet_length({payload}) <= {LONGEST_PAYLOAD}
-  THEN pg_notify({literal(note.channel)}, {payload})::text END"""
+  THEN pg_notify({literal(channel)}, {payload})::text END"""
 
 
 def chunks(jobs: Sequence[NewJob], now: datetime) -> list[list[_Due]]:
