@@ -150,8 +150,8 @@ test-pooler: $(READY) ## run the live tests through a PgBouncer in transaction m
 outage: $(READY) ## stop the server for a minute in the middle of a batch, and count what became of the jobs
 	$(BIN)/python -m tests.live.outage --seconds 60
 
-histories: $(READY) ## let processes and threads work, call and be killed for two minutes, and check what they recorded
-	$(BIN)/python -m tests.live.histories --seconds 120
+histories: $(READY) ## let processes and threads work, call and be killed for two minutes, and check what they recorded (POOLER=plain: behind a PgBouncer)
+	$(BIN)/python -m tests.live.histories --seconds 120 $(if $(POOLER),--pooler $(POOLER))
 
 ablations: $(READY) ## put faults into copies of the engine, and see that each raises its alarm
 	$(BIN)/python -m pytest tests/ablations --ablations -n auto $(PYTEST_ARGS)

@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from pgjobs_testing.simulation.histories import History, check, journal
 from pgjobs_testing.simulation.histories.model import Limit
 from pgjobs_testing.simulation.histories.recording import recorded
 from tests.live.history_process import LIMITED
+from tests.pooler.pgbouncer import MODES, Pooled
 
 PATIENCE_S = 90.0
 OWN = "histories"
@@ -167,7 +168,7 @@ class Campaign:
     def cut(self) -> None:
         """The server ends a connection, whatever is under way on it."""
         self.faults["cut"] += 1
-        with self._connected() as connection:
+        with self._connected() as connection, connection.transaction():  # behind a pooler, too, one
             pids = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
                 "AND backend_type = 'client backend' AND application_name <> %s ORDER BY pid",
@@ -306,8 +307,13 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where the records stay (default: nowhere)")
+    parser.add_argument("--pooler", choices=MODES, help="the processes go through a PgBouncer")
     given = parser.parse_args()
-    with choose("embedded", None, {}).server() as server, tempfile.TemporaryDirectory() as folder:
+    with (
+        choose("embedded", None, {}).server() as behind,
+        Pooled(behind, given.pooler) if given.pooler else nullcontext(behind) as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         dsn = server.create_database("histories")
         with campaign(dsn, given.folder or Path(folder), given.seed, 0) as made:
             made.begin(given.processes)
