@@ -1,4 +1,4 @@
-"""What a Ctrl-C does to a campaign: the first ends it with its sum, a second ends the command at once.
+"""What a Ctrl-C or SIGTERM does to a campaign: the first ends it with its sum, a second ends it at once.
 
 The first one breaks off only what may take long: playing, and having the world and who plays it. While the
 command begins or ends it is noted, so that no import of ours is cut in half, and the sum is told whole.
@@ -12,6 +12,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+HEARD: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+"""The signals, and how Python itself takes them where nobody ignores or handles them."""
 
 
 class Interrupts:
@@ -19,6 +23,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.came = 0
+        self.first: int | None = None
+        """The number of the first signal."""
         self._breaks = False
 
     @property
@@ -30,14 +36,17 @@ class Interrupts:
     def heard(self) -> Iterator[None]:
         """Hear them in the block, where Python itself would: not if they are ignored, as behind ``nohup``."""
         here = threading.current_thread() is threading.main_thread()
-        if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        heard = [number for number, usual in HEARD.items() if signal.getsignal(number) is usual]
+        if not here:
             yield
             return
-        signal.signal(signal.SIGINT, self._hear)
+        for number in heard:
+            signal.signal(number, self._hear)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number in heard:
+                signal.signal(number, HEARD[number])
 
     def break_off(self) -> None:
         """From here on the first one raises ``KeyboardInterrupt``, and here where it has come."""
@@ -50,8 +59,9 @@ class Interrupts:
         self._breaks = False
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if not self.came:  # the interpreter's own end is not to be told as a traceback
+        if self.first is None:  # the interpreter's own end is not to be told as a traceback
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+            self.first = number
         self.came += 1
         if self._breaks or self.again:
             raise KeyboardInterrupt

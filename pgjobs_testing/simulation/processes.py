@@ -23,6 +23,7 @@ from typing import Protocol
 
 from pgjobs.ports import Clock
 from pgjobs.rules.errors import PgJobsError
+from pgjobs_testing.simulation.interrupts import HEARD
 from pgjobs_testing.simulation.playing import CampaignError, Player, Setup, hush, unplayed
 from pgjobs_testing.simulation.verdict import Verdict
 
@@ -230,7 +231,7 @@ class _Place:
             target=serve, args=(there, setup, self.name), name=f"pgjobs-{self.name}", daemon=True
         )
         resource_tracker.ensure_running()  # its start would let the signal through again
-        with _uninterrupted():  # inherited: Ctrl-C is the controller's to hear
+        with _uninterrupted():  # inherited: Ctrl-C and SIGTERM are the controller's to hear
             self.process.start()
         there.close()  # so that its death ends the line
 
@@ -266,8 +267,8 @@ def serve(line: Connection, setup: Setup, name: str) -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """This thread hears of a Ctrl-C after the block; a process that it starts in it never does."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    """This thread hears of an interrupt after the block; a process that it starts in it never does."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     try:
         yield
     finally:

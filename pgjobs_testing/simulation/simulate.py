@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pgjobs_testing.simulation.processes import Crew
 
 HELD, ALARM, WRONG = 0, 1, 2
+ENDED = 128 + signal.SIGTERM
+"""Exit status where SIGTERM ended it without an alarm, as shells have it."""
 
 INTERRUPTED = "interrupted; the digest is of the seeds below, all from the first on"
 BROKEN_OFF = "interrupted before a seed was told"
@@ -137,11 +140,11 @@ def simulate(
 
     After every step the invariants of the engine are checked; one that is broken is an alarm. The last
     line is the digest of all traces: equal seeds and options have equal digests, on every machine, with
-    any number of processes and on both stores. Ctrl-C ends with the sum of what was played; a second
-    one ends at once.
+    any number of processes and on both stores. Ctrl-C or SIGTERM ends with the sum of what was played;
+    a second one ends at once.
 
     Exit status: 0 no alarm, 1 an alarm, or a mark that must fire in so large a campaign and did not,
-    2 it cannot be played as asked, 130 Ctrl-C was pressed twice.
+    2 it cannot be played as asked, 143 no alarm until SIGTERM came, 130 a second Ctrl-C or SIGTERM came.
     """
     interrupts = Interrupts()
     with interrupts.heard():
@@ -172,7 +175,8 @@ def simulate(
         except (CampaignError, ServerError) as error:
             click.echo(f"pgjobs-testing: {error}", err=True)
             status = WRONG
-        sys.exit(status)
+        terminated = interrupts.first == signal.SIGTERM
+        sys.exit(ENDED if terminated and status == HELD else status)
 
 
 def _conduct(

@@ -186,14 +186,15 @@ def test_time_ends_a_campaign_between_seeds(here):
     assert out.splitlines()[-1] == again.stdout.splitlines()[-1]
 
 
-def test_ctrl_c_leaves_the_sum_of_what_was_played_and_no_process(here):
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_the_sum_of_what_was_played_and_no_process(here, number, status):
     command = begin(
         "--world", "tests.simulation.worlds:held_up", "--seeds", "0..9", "-j", "2", folder=here
     )
     until(lambda: len(held(here)) == 2, command)
-    os.killpg(command.pid, signal.SIGINT)  # as a terminal does: to every process
+    os.killpg(command.pid, number)  # as a terminal does: to every process
     out, err = command.communicate(timeout=60)
-    assert 0 == command.returncode, err
+    assert status == command.returncode, err
     assert "" == err
     first, second, *_, last = out.splitlines()
     assert "interrupted; the digest is of the seeds below, all from the first on" == first
@@ -252,16 +253,18 @@ def test_the_first_ctrl_c_is_noted_where_the_command_begins_and_ends():
             signal.raise_signal(signal.SIGINT)
     assert (False, True) == (begins.again, ends.again)
     assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
+    assert signal.SIG_DFL is signal.getsignal(signal.SIGTERM)
 
 
-def test_a_ctrl_c_that_the_process_ignores_stays_ignored():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_the_process_ignores_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         with Interrupts().heard():
-            signal.raise_signal(signal.SIGINT)
-            assert signal.SIG_IGN is signal.getsignal(signal.SIGINT)
+            signal.raise_signal(number)
+            assert signal.SIG_IGN is signal.getsignal(number)
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
 def test_processes_end_with_a_command_that_was_killed(here):
