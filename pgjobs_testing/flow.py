@@ -66,8 +66,8 @@ class View(Protocol):
         """What it showed last in that version."""
         ...
 
-    def now(self) -> datetime:
-        """What it shows."""
+    def shows(self, at: datetime) -> datetime:
+        """What it shows at ``at``, the present instant of the flow."""
         ...
 
     def when(self, shown: datetime) -> datetime:
@@ -95,7 +95,7 @@ class Member:
 
     def now(self, now: datetime) -> datetime:
         """What the node's clock shows at ``now``."""
-        return now if self.view is None else self.view.now()
+        return now if self.view is None else self.view.shows(now)
 
     def next_due(self, now: datetime) -> datetime | None:
         """When, by the flow's clock, the node has something to do."""
@@ -109,7 +109,7 @@ class Member:
             node.doubt(view.before(self._version))
             self._version = view.version
             self._shown = self._till = self._rests = None
-        due = node.next_due(view.now())
+        due = node.next_due(view.shows(now))
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._till = due, None if due is None else view.when(due)
         return self._till
@@ -126,12 +126,11 @@ class Member:
                 return False  # only what is asked of it makes it due again at this instant
             due = self.rests_till(now, store.pulse())
             if due is None or due > now:
-                if node.leaves_out:
-                    node.passed(now if view is None else view.now())
+                node.stager.turn = now if view is None else view.shows(now)
                 self._rests, self._news = now, store.news
                 return False
         news = store.news
-        node.step(now if view is None else view.now())
+        node.step(now if view is None else view.shows(now))
         if store.news != news or self.session.inbox or self.executor.pending:
             return True
         due = self.next_due(now)
@@ -148,7 +147,7 @@ class Member:
             self._news == news
             and node.settled
             and (view is None or view.version == self._version)
-            and (self._rests is now or not node.awaits_marks)
+            and (self._rests is now or node.stager.awaited is None)
         ):
             return self._till
         return self.next_due(now)
@@ -238,7 +237,7 @@ class Flow:
             yield from self.quiet()
         self.clock.set(max(target, self.clock.now()))
         for member in self._members:
-            member.node.passed(member.now(self.clock.now()))
+            member.node.stager.turn = member.now(self.clock.now())
 
 
 def drive(program: Program, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:

@@ -80,8 +80,6 @@ class Node:
     ) -> None:
         self.name = name
         self._alone = elide
-        self.leaves_out = ports.insight is not None
-        """Whether polls are left out, so that it matters which turns the node has had."""
         self._rng, self._session = ports.rng, ports.session
         self._executor, self._insight = ports.executor, ports.insight
         self._report = Reporter(ports.telemetry, name)
@@ -217,7 +215,7 @@ class Node:
         It is worked out anew only after a step, or after somebody asked something of the node. What
         passes by itself meanwhile, such as a lease, can make it too early and never too late.
         """
-        if self.leaves_out:
+        if self._insight is not None:
             self.stager.heed(now)
         if not self.settled:
             self.settled, self._due = True, self._next_due(now)
@@ -233,15 +231,6 @@ class Node:
         if self._farewell.begun:
             first = earliest(first, self._farewell.next_due())
         return first
-
-    @property
-    def awaits_marks(self) -> bool:
-        """Whether the time of a poll that is left out tells something: others' runs may have ended."""
-        return self.stager.awaits_ends
-
-    def passed(self, now: datetime) -> None:
-        """The node could have stepped at ``now`` and had nothing to do, but for polls left out."""
-        self.stager.passed(now)
 
     def doubt(self, now: datetime) -> None:
         """From ``now`` on the node may miss its turns, or its clock is set: let it poll at its next mark."""
@@ -269,8 +258,7 @@ class Node:
             duty.step(now)
         if self._serving.awake:
             self._serving.step(now)
-        if self.leaves_out:
-            self.stager.passed(now)
+        self.stager.turn = now
         return bool(heard or finished)
 
     def _queue_duty(self, queue: str, configured: Queue) -> QueueDuty:

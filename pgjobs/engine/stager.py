@@ -52,10 +52,13 @@ class Stager:
         self._patience = patience
         self._floors = not elide and insight is None
         self._insight = insight
-        self._ended: int | None = None
+        self.awaited: int | None = None
+        """Where runs of other nodes are waited for, how many had ended by then, and marks are left out
+        meanwhile: the time of each of these tells something."""
         self._foreseen: list[tuple[datetime, datetime]] = []
         self._seen: int | None = None
-        self._turn: datetime | None = None
+        self.turn: datetime | None = None
+        """When the node had its last turn, to say by whoever gives it one in which it does not step."""
         self._woken = woken
         self._polling = False
         self._asked: datetime | None = None
@@ -116,18 +119,13 @@ class Stager:
         if self._insight is None:
             self.suspect(now)
         else:
-            self._ended = self._insight.ends()
-
-    @property
-    def awaits_ends(self) -> bool:
-        """Whether runs of other nodes are waited for, and marks are left out meanwhile."""
-        return self._ended is not None
+            self.awaited = self._insight.ends()
 
     def frees(self, now: datetime) -> bool:
         """Whether a poll that is left out in this very turn would have been answered before the next."""
         if self._insight is None or self._floor is not None or self._last is None:
             return False
-        return self._turn != now and self._mark(now) <= now
+        return self.turn != now and self._mark(now) <= now
 
     def heed(self, now: datetime) -> None:
         """Look at ``now`` whether anything was changed just now that only a poll would tell."""
@@ -135,7 +133,7 @@ class Stager:
             return
         found = self._insight.changes()
         changed = found is None or found != self._seen
-        if changed or (self._ended is not None and self._may_have_ended(now)):
+        if changed or (self.awaited is not None and self._may_have_ended(now)):
             self.doubt(now)
         else:
             for due in self._insight.dues():
@@ -147,7 +145,7 @@ class Stager:
         Also where they may at this instant, which is a mark: the claim that follows its poll would see it.
         """
         assert self._insight is not None
-        return self._insight.ends() != self._ended or (self._turn != now and self._mark(now) <= now)
+        return self._insight.ends() != self.awaited or (self.turn != now and self._mark(now) <= now)
 
     def _foresee(self, due: datetime, now: datetime) -> None:
         """The next mark would tell that a job falls due: it need not, if that is later."""
@@ -167,7 +165,7 @@ class Stager:
     def _mark(self, now: datetime) -> datetime:
         """The first mark not passed: the node has passed those before this turn, and in it those till now."""
         assert self._last is not None and self._insight is not None
-        passed = now if self._turn == now else self._insight.before(now)
+        passed = now if self.turn == now else self._insight.before(now)
         missed = (passed - self._last) // self._interval
         return later(self._last, (missed + 1) * self._interval)
 
@@ -187,10 +185,6 @@ class Stager:
                 self.expect(due)
         self._foreseen.clear()
 
-    def passed(self, now: datetime) -> None:
-        """The node has had its turn at ``now``."""
-        self._turn = now
-
     def next_due(self, now: datetime) -> datetime | None:
         if self._polling:
             return None
@@ -209,7 +203,7 @@ class Stager:
         return first
 
     def step(self, now: datetime) -> None:
-        if self._insight is not None and self._turn != now:
+        if self._insight is not None and self.turn != now:
             self.heed(now)  # duties that came before may have changed something
         due = self.next_due(now)
         if due is None or due > now:
@@ -218,11 +212,11 @@ class Stager:
         if self._insight is not None and self._floor is None and self._last is not None:
             self._make_up(now)
         self._under_way = self._requests
-        self._asked = self._ended = None
+        self._asked = self.awaited = None
         self._last = self._anchored(now)
         self._floor = later(self._last, self._interval) if self._floors else None
         if self._insight is not None:
-            self._seen, self._turn = self._insight.changes(), now
+            self._seen, self.turn = self._insight.changes(), now
             self._insight.dues()  # the poll tells of them
         if self._due is not None and self._due <= now:
             self._due = None

@@ -41,6 +41,7 @@ class Cluster:
         self._clock, self._recorder, self._make = clock, recorder, make
         self._flow = Flow(self.store, clock)
         self._machines: dict[str, Machine] = {}
+        self._suspended: dict[str, Machine] = {}
         self._names = Names()
 
     # What happens by itself
@@ -48,16 +49,15 @@ class Cluster:
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything will happen by itself."""
         first = earliest(self._flow.next_due(), self.store.next_due())
-        for machine in self._machines.values():
-            if machine.wakes_at is not None:
-                first = earliest(first, machine.wakes_at)
+        for machine in self._suspended.values():
+            first = earliest(first, machine.wakes_at)
         return first
 
     def move(self, instant: datetime) -> None:
         """Let it be ``instant``, or stay where the clock is later; who was suspended till then goes on."""
         now = max(instant, self._clock.now())
         self._clock.set(now)
-        for name, machine in self._machines.items():
+        for name, machine in self._suspended.items():
             if machine.wakes_at is not None and machine.wakes_at <= now:
                 machine.wakes_at = None
                 self._recorder.note("resume", name)
@@ -79,7 +79,9 @@ class Cluster:
             member = machine.member
             if machine.line is not None and machine.line.dead:
                 self._end(machine)
-            elif member is not None and machine.wakes_at is None and member.node.stopped:
+            elif not machine.stopping or member is None or machine.wakes_at is not None:
+                continue
+            elif member.node.stopped:
                 member.executor.close()
                 if self.overseer is not None and machine.line is not None:
                     self.overseer.stopped(machine.line.name, self._clock.now())
@@ -288,6 +290,8 @@ class Cluster:
         self._befalls("partition" if cut else "heal", name)
 
     def _gather(self) -> None:
+        machines = self._machines.items()
+        self._suspended = {name: each for name, each in machines if each.wakes_at is not None}
         self._flow.members = [
             machine.member
             for machine in self._machines.values()

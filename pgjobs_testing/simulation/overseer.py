@@ -11,6 +11,7 @@ from pgjobs.effects import Find
 from pgjobs.plugins import Stalled
 from pgjobs.ports import Executor, Finished, Run
 from pgjobs.rules.job import Job
+from pgjobs.rules.schedule import later
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.simulation.cluster import Cluster
@@ -27,7 +28,7 @@ class Overseer:
         self._facts, self._cluster, self._clock = facts, cluster, clock
         self._store: LocalStore = cluster.store.inside
         self.invariants = Invariants(facts)
-        self._compared = clock.now()
+        self._compares_at = later(clock.now(), COMPARED_EVERY)
         cluster.store.watch = self.invariants
         cluster.overseer = self.invariants
 
@@ -37,8 +38,8 @@ class Overseer:
             raise self._cluster.store.alarm
         now = self._clock.now()
         self.invariants.look(now)
-        if now - self._compared >= COMPARED_EVERY:
-            self._compared = now
+        if now >= self._compares_at:
+            self._compares_at = later(now, COMPARED_EVERY)
             self.invariants.compare(self._rows(), now)
 
     def heard(self, event: str, metadata: Mapping[str, Any]) -> None:

@@ -57,12 +57,15 @@ class NodeClock:
         return self._before[version]
 
     def now(self) -> datetime:
-        at = self._world.now()
+        return self.shows(self._world.now())
+
+    def shows(self, at: datetime) -> datetime:
+        """What it shows at ``at``, the present instant of the simulation."""
         if at is self._read:
             return self._last
         self._read = at
         try:
-            shown = self._shows(at)
+            shown = self._shown(at)
         except OverflowError:  # beyond all calendars: at their end, or where it stands
             shown = LAST_INSTANT if self._off > timedelta(0) else self._last
         if shown > self._last:  # noqa: PLR1730 - asked at every turn, and max() takes twice as long
@@ -74,7 +77,7 @@ class NodeClock:
         at = self._world.now()
         if self._before and at == self._since:
             return self._just_before  # it was set at this instant
-        return min(now, self._shows(at - MICROSECOND)) if self._drift else now - MICROSECOND
+        return min(now, self._shown(at - MICROSECOND)) if self._drift else now - MICROSECOND
 
     def monotonic(self) -> float:
         """Durations are right on every machine."""
@@ -92,13 +95,13 @@ class NodeClock:
             return at
         span = (at - self._since) // MICROSECOND
         at = self._since + timedelta(microseconds=span * MILLION // (MILLION + self._drift))
-        while self._shows(at) < shown:  # integers round
+        while self._shown(at) < shown:  # integers round
             at += MICROSECOND
-        while at > self._world.now() and self._shows(at - MICROSECOND) >= shown:
+        while at > self._world.now() and self._shown(at - MICROSECOND) >= shown:
             at -= MICROSECOND
         return at
 
-    def _shows(self, at: datetime) -> datetime:
+    def _shown(self, at: datetime) -> datetime:
         return at + (self._off + self._gained(at) if self._drift else self._off)
 
     def _gained(self, at: datetime) -> timedelta:
