@@ -118,13 +118,13 @@ class Member:
         """Let the node do what it has to do, if it has; whether that may matter to anybody now."""
         node, view = self.node, self.view
         if not (self.session.inbox or self.executor.pending):
-            if (
-                self._rests is now
-                and node.settled
-                and (view is None or view.version == self._version)
-            ):
+            same = node.settled and (view is None or view.version == self._version)
+            if same and self._rests is now:
                 return False  # only what is asked of it makes it due again at this instant
-            due = self.rests_till(now, store.pulse())
+            if same and self._news == store.pulse() and node.stager.awaited is None:
+                due = self._till  # as in ``rests_till``
+            else:
+                due = self.next_due(now)
             if due is None or due > now:
                 node.stager.turn = now if view is None else view.shows(now)
                 self._rests, self._news = now, store.news

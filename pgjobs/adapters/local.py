@@ -164,8 +164,8 @@ class LocalSession:
         return found
 
     def collect(self) -> list[Done | Signal]:
-        found: list[Done | Signal] = []
         inbox = self.inbox
+        found: list[Done | Signal] = []
         while inbox:
             found.append(inbox.popleft())
         return found

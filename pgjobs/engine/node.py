@@ -223,9 +223,12 @@ class Node:
 
     def _next_due(self, now: datetime) -> datetime | None:
         first = earliest(self.recurring.next_due(now), self.runs.next_due())
-        awake = self._serving.awake
-        for duty in (*self._duties, *awake.values()) if awake else self._duties:
+        for duty in self._duties:
             due = duty.next_due(now)
+            if due is not None and (first is None or due < first):
+                first = due
+        for queue in self._serving.awake.values():
+            due = queue.next_due(now)
             if due is not None and (first is None or due < first):
                 first = due
         if self._farewell.begun:

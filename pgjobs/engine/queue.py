@@ -128,24 +128,18 @@ class QueueDuty:
         """How many jobs may start now."""
         if self._closed or self.effective.paused:
             return 0
-        return max(0, min(CLAIM_LIMIT, self.effective.concurrency - len(self.running)))
-
-    def _ready(self, now: datetime) -> bool:
-        if self._claiming is not None:
-            return False
-        if self._unsure is not None:
-            return True
-        if self._full or not self._hungry or self.demand == 0:
-            return False
-        return self._ports.may_claim(now)
+        free = self.effective.concurrency - len(self.running)
+        return 0 if free <= 0 else min(CLAIM_LIMIT, free)
 
     def next_due(self, now: datetime) -> datetime | None:
-        if self.asleep or not self._ready(now):
+        if self._claiming is not None:
+            return None
+        if self._unsure is not None:
+            return self._patience.not_before(now)
+        if not self._hungry or self._full or self.demand == 0 or not self._ports.may_claim(now):
             return None
         due = self._patience.not_before(now)
-        if self._opens_at is not None and self._unsure is None:
-            return max(due, self._opens_at)
-        return due
+        return due if self._opens_at is None else max(due, self._opens_at)
 
     def step(self, now: datetime) -> None:
         due = self.next_due(now)

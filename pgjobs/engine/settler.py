@@ -89,6 +89,8 @@ class Settler:
         self._waiting.append(ending)
 
     def next_due(self, now: datetime) -> datetime | None:
+        if not (self._waiting or self._doubtful or self._put_off):
+            return None
         asks = self._doubtful and not self._asked
         saves = self._waiting and not self._under_way
         if asks or saves:
@@ -98,8 +100,9 @@ class Settler:
         return None
 
     def step(self, now: datetime) -> None:
-        wanted = self._waiting or self._doubtful or self._put_off
-        if not wanted or not self._patience.allows(now):
+        if not (self._waiting or self._doubtful or self._put_off):
+            return
+        if not self._patience.allows(now):
             return
         if self._doubtful and not self._asked:
             self._asked = min(BATCH_LIMIT, len(self._doubtful))

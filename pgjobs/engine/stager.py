@@ -194,10 +194,11 @@ class Stager:
     @property
     def _first(self) -> datetime | None:
         """When the next poll is due, however often the store failed."""
-        first = self._asked
-        for due in (self._due, self._floor):
-            if due is not None and (first is None or due < first):
-                first = due
+        first, due, floor = self._asked, self._due, self._floor
+        if first is None or (due is not None and due < first):
+            first = due
+        if first is None or (floor is not None and floor < first):
+            first = floor
         if self._foreseen:
             first = earliest(first, min(due for _, due in self._foreseen))
         return first
@@ -205,10 +206,12 @@ class Stager:
     def step(self, now: datetime) -> None:
         if self._insight is not None and self.turn != now:
             self.heed(now)  # duties that came before may have changed something
-        due = self.next_due(now)
-        if due is None or due > now:
+        if self._polling:
             return
-        self._polling, self._since = True, self._first
+        first = self._first
+        if first is None or first > now or self._patience.not_before(first) > now:
+            return
+        self._polling, self._since = True, first
         if self._insight is not None and self._floor is None and self._last is not None:
             self._make_up(now)
         self._under_way = self._requests

@@ -163,7 +163,10 @@ class Ledger:
         if state is AVAILABLE:
             _drop(self.ready[row.queue], (row.priority, row.scheduled_at, row.id))
         elif state is EXECUTING:
-            del self.executing[node_of(row)][row.id]
+            held = self.executing[node_of(row)]
+            del held[row.id]
+            if not held:
+                del self.executing[node_of(row)]
             self.running[row.queue] -= 1
         elif state in STAGED_FROM:
             _drop(self.due, (row.scheduled_at, row.id))

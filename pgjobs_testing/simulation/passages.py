@@ -29,7 +29,6 @@ from pgjobs.leading import (
 from pgjobs.rules.job import MAX_ATTEMPTS, Job, JobState, NewJob, revised
 from pgjobs.rules.lifecycle import Change, Settlement
 from pgjobs.rules.schedule import later
-from pgjobs_testing.simulation.beside import BESIDE
 from pgjobs_testing.simulation.ledger import FINAL_STAMPS, Ledger
 
 WAITING = (JobState.AVAILABLE, JobState.SCHEDULED, JobState.RETRYABLE)
@@ -250,22 +249,5 @@ PASSAGES: dict[type[Any], Callable[[Ledger, Any, Any], Iterator[Passage]]] = {
     Prune: _pruned,
     Tick: _ticked,
 }
-"""The passages of each kind of effect. Each is reckoned when the ones before it stand in the ledger."""
-
-
-def enter(ledger: Ledger, effect: Effect[Any], answer: Any, now: datetime) -> Iterator[Passage]:
-    """Enter an effect into the ledger, and give each passage before it is entered."""
-    passages = PASSAGES.get(type(effect))
-    if passages is not None:
-        for passage in passages(ledger, effect, answer):
-            yield passage
-            if passage.after is not passage.before:
-                ledger.put(passage.before, passage.after, now)
-    note(ledger, effect, answer)
-
-
-def note(ledger: Ledger, effect: Effect[Any], answer: Any) -> None:
-    """Enter what an effect does beside rows."""
-    noted = BESIDE.get(type(effect))
-    if noted is not None:
-        noted(ledger, effect, answer)
+"""The passages of each kind of effect. Each is given before it stands in the ledger, and reckoned when the
+ones before it do."""

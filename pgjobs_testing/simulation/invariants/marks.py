@@ -160,7 +160,7 @@ class Marking:
         if isinstance(error, LeaseLostError):
             self._marks.saw("lease lost")
             return
-        after = any(each is effect for each in self._last.get(node, ()))
+        after = id(effect) in map(id, self._last.get(node, ()))
         self._marks.saw("failed after commit" if after else "failed before")
         if isinstance(effect, Claim | ClaimWithin):
             assert effect.change.attempted_by is not None

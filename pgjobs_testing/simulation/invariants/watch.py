@@ -28,6 +28,7 @@ from pgjobs.effects import (
 from pgjobs.leading import Beat, Lead, Leave, Prune, Rescue, Resign, Tick, Watermarks
 from pgjobs.rules.errors import LeaseLostError
 from pgjobs.rules.job import Job
+from pgjobs_testing.simulation.beside import BESIDE
 from pgjobs_testing.simulation.invariants import (
     asking,
     inserting,
@@ -49,7 +50,7 @@ from pgjobs_testing.simulation.invariants.serving import Serving
 from pgjobs_testing.simulation.invariants.sight import Sight
 from pgjobs_testing.simulation.invariants.telling import Tellings
 from pgjobs_testing.simulation.ledger import Ledger
-from pgjobs_testing.simulation.passages import Passage, enter, note
+from pgjobs_testing.simulation.passages import PASSAGES, Passage
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 
 OfEffect = Callable[[Sight], None]
@@ -97,37 +98,44 @@ class Invariants:
         self._marking = Marking(self.marks, self._serving)
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
-        self._judges = self._of_effects()
+        self._judges = {
+            kind: (judges, PASSAGES.get(kind), BESIDE.get(kind))
+            for kind, judges in self._of_effects().items()
+        }
         self._ways = self._of_passages()
 
     # As effects end
 
     def committed(self, node: str, effect: Effect[Any], answer: Any, now: datetime) -> None:
         """An effect took place: judge it, and enter it. ``AlarmError`` for what may not be."""
+        self._marking.committed(node, effect)
+        found = self._judges.get(type(effect))
+        if found is None:
+            return  # it only reads
+        judges, passages, beside = found
+        late = bool(self._given_up) and self._given_up.pop(id(effect), None) is not None
+        ledger = self.ledger
+        if judges is NOBODY:
+            if beside is not None:
+                beside(ledger, effect, answer)
+            return
+        sight = Sight(self.facts, ledger, node, effect, answer, now, late)
         try:
-            self._judge(node, effect, answer, now)
+            for judge in judges.before:
+                judge(sight)
+            if passages is not None:
+                for passage in passages(ledger, effect, answer):
+                    for way in self._ways[passage.event]:
+                        way(sight, passage)
+                    self._marking.passed(passage)
+                    if passage.after is not passage.before:
+                        ledger.put(passage.before, passage.after, now)
+            if beside is not None:
+                beside(ledger, effect, answer)
+            for judge in judges.after:
+                judge(sight)
         except AlarmError as error:
             raise self._kept(error) from None
-
-    def _judge(self, node: str, effect: Effect[Any], answer: Any, now: datetime) -> None:
-        self._marking.committed(node, effect)
-        kind = type(effect)
-        judges = self._judges.get(kind)
-        if judges is None:
-            return  # it only reads
-        late = bool(self._given_up) and self._given_up.pop(id(effect), None) is not None
-        if judges is NOBODY:
-            note(self.ledger, effect, answer)
-            return
-        sight = Sight(self.facts, self.ledger, node, effect, answer, now, late)
-        for judge in judges.before:
-            judge(sight)
-        for passage in enter(self.ledger, effect, answer, now):
-            for way in self._ways[passage.event]:
-                way(sight, passage)
-            self._marking.passed(passage)
-        for judge in judges.after:
-            judge(sight)
 
     def failed(self, node: str, effect: Effect[Any], error: Exception, now: datetime) -> None:
         """An effect ended without an answer; it may have taken place before, or do so later."""
