@@ -86,6 +86,7 @@ class Member:
     _version: int = field(init=False)
     _shown: datetime | None = field(default=None, init=False)
     _rests: datetime | None = field(default=None, init=False)
+    _turned: datetime | None = field(default=None, init=False)
     _till: datetime | None = field(default=None, init=False)
     _news: int = field(default=-1, init=False)
 
@@ -103,34 +104,49 @@ class Member:
         if not node.settled:
             self._rests = None
         if view is None:
+            self._catch_up(now, now)
             self._till = node.next_due(now)
             return self._till
         if view.version != self._version:
-            node.doubt(view.before(self._version))
+            before = view.before(self._version)
+            self._catch_up(now, before)
+            node.doubt(before)
             self._version = view.version
             self._shown = self._till = self._rests = None
-        due = node.next_due(view.shows(now))
+        shown = view.shows(now)
+        self._catch_up(now, shown)
+        due = node.next_due(shown)
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._till = due, None if due is None else view.when(due)
         return self._till
 
-    def step(self, now: datetime, store: LocalStore) -> bool:
-        """Let the node do what it has to do, if it has; whether that may matter to anybody now."""
+    def step(self, now: datetime, store: LocalStore, pulse: int | None) -> bool:
+        """Let the node do what it has to do, if it has; whether that may matter to anybody now.
+
+        ``pulse`` is None where ``store.news`` does not tell all.
+        """
         node, view = self.node, self.view
         if not (self.session.inbox or self.executor.pending):
-            same = node.settled and (view is None or view.version == self._version)
-            if same and self._rests is now:
-                return False  # only what is asked of it makes it due again at this instant
-            if same and self._news == store.pulse() and node.stager.awaited is None:
-                due = self._till  # as in ``rests_till``
-            else:
-                due = self.next_due(now)
+            if node.settled and (view is None or view.version == self._version):
+                if self._rests is now:
+                    return False  # only what is asked of it makes it due again at this instant
+                if (
+                    self._news == store.news
+                    and pulse is not None
+                    and node.stager.awaited is None
+                    and ((due := self._till) is None or due > now)
+                ):
+                    self._rests = self._turned = now
+                    return False
+            due = self.next_due(now)
             if due is None or due > now:
-                node.stager.turn = now if view is None else view.shows(now)
-                self._rests, self._news = now, store.news
+                self._rests = self._turned = now
+                self._news = store.news
                 return False
         news = store.news
-        node.step(now if view is None else view.shows(now))
+        shown = now if view is None else view.shows(now)
+        self._catch_up(now, shown)
+        node.step(shown)
         if store.news != news or self.session.inbox or self.executor.pending:
             return True
         due = self.next_due(now)
@@ -151,6 +167,17 @@ class Member:
         ):
             return self._till
         return self.next_due(now)
+
+    def _catch_up(self, now: datetime, shown: datetime) -> None:
+        """The node is about to be asked at ``now``: let it know of a turn that it has had in this instant."""
+        if self._turned is now:
+            self.node.stager.turn, self._turned = shown, None
+
+    def leave(self, now: datetime) -> None:
+        """From ``now`` on the node misses its turns."""
+        shown = self.now(now)
+        self._catch_up(now, shown)
+        self.node.doubt(shown)
 
     def stir(self) -> None:
         """What is around the node has changed, and it has not seen that."""
@@ -178,18 +205,19 @@ class Flow:
         if members != self._members:
             for member in self._members:
                 if member not in members:
-                    member.node.doubt(member.now(self.clock.now()))
+                    member.leave(self.clock.now())
             self._members = members
 
     def quiet(self) -> Program:
         """Everything that happens at this instant."""
+        store, pulse = self.store, self.store.pulse()
         before, idle = None, 0
         for _ in range(STEPS_AT_ONE_INSTANT):
             now, members = self.clock.now(), tuple(self._members)
             if now != before:  # a worker may move a frozen clock
                 before, idle = now, 0
             for member in members:
-                active, executor = member.step(now, self.store), member.executor
+                active, executor = member.step(now, store, pulse), member.executor
                 if executor.turn(now):
                     active = True
                 while executor.wants_loop:
@@ -209,12 +237,9 @@ class Flow:
         """The earliest instant at which anything will happen by itself."""
         now, news, first = self.clock.now(), self.store.pulse(), None
         for member in self._members:
-            due = member.rests_till(now, news)
-            if due is not None and (first is None or due < first):
-                first = due
-            due = member.executor.next_due()
-            if due is not None and (first is None or due < first):
-                first = due
+            for due in (member.rests_till(now, news), member.executor.next_due()):
+                if due is not None and (first is None or due < first):
+                    first = due
         return first
 
     def stir(self) -> None:

@@ -42,6 +42,8 @@ class Cluster:
         self._flow = Flow(self.store, clock)
         self._machines: dict[str, Machine] = {}
         self._suspended: dict[str, Machine] = {}
+        self._leaving = False
+        """Whether any process may be dead, or was asked to stop, and is not gone yet."""
         self._names = Names()
 
     # What happens by itself
@@ -75,18 +77,19 @@ class Cluster:
     def quiet(self) -> Program:
         """Everything that happens at this instant."""
         yield from self._flow.quiet()
+        if not self._leaving:
+            return
         for machine in self._machines.values():
             member = machine.member
             if machine.line is not None and machine.line.dead:
                 self._end(machine)
-            elif not machine.stopping or member is None or machine.wakes_at is not None:
-                continue
-            elif member.node.stopped:
+            elif member is not None and machine.wakes_at is None and member.node.stopped:
                 member.executor.close()
                 if self.overseer is not None and machine.line is not None:
                     self.overseer.stopped(machine.line.name, self._clock.now())
                 self._end(machine)
                 member.node.ended()
+        self._leaving = any(machine.stopping for machine in self._machines.values())
 
     @property
     def busy(self) -> bool:
@@ -170,7 +173,7 @@ class Cluster:
         machine = self._awake(name, "stop")
         assert machine.member is not None
         self._recorder.note("stopping", name, f"grace {elapsed(grace)}")
-        machine.stopping = True
+        machine.stopping = self._leaving = True
         machine.member.node.stop(machine.clock.now(), grace)
         if self.overseer is not None and machine.line is not None:
             self.overseer.stopping(machine.line.name, grace, self._clock.now())
@@ -255,7 +258,7 @@ class Cluster:
         line.cut, line.slow = machine.cut, machine.slow
         line.before = machine.clock.just_before
         self._tell_of_slowness(line)
-        line.died = lambda trap: self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
+        line.died = lambda trap: self._died(name, trap)
         line.committed = lambda effect: self._recorder.note(
             "commits", name, f"a late {name_of(effect)}"
         )
@@ -267,6 +270,10 @@ class Cluster:
         machine.member = Member(node, line, executor, machine.clock)
         node.start(machine.clock.now())
         self._gather()
+
+    def _died(self, name: str, trap: Trap) -> None:
+        self._leaving = True
+        self._recorder.note("crash", name, f"{trap.how[6:]} {trap.effect}")
 
     def _tell_of_slowness(self, line: Line) -> None:
         if line.slow and self.overseer is not None:

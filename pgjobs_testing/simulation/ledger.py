@@ -113,8 +113,8 @@ class Ledger:
     def control(self, queue: str, control: Control) -> None:
         """Something was set by hand."""
         if queue == EVERY_QUEUE and control.paused is not None:
-            for name, old in self.controls.items():
-                self.controls[name] = replace(old, paused=None, paused_over=None)
+            for name, old in tuple(self.controls.items()):
+                self._set(name, replace(old, paused=None, paused_over=None))
         old = self.controls.get(queue, NOTHING_SET)
         if control.paused is not None:
             old = replace(old, paused=control.paused, paused_over=control.paused_over)
@@ -122,11 +122,14 @@ class Ledger:
             old = replace(
                 old, concurrency=control.concurrency, concurrency_over=control.concurrency_over
             )
-        self.controls[queue] = old
+        self._set(queue, old)
 
-    def set_by_hand(self) -> dict[str, Control]:
-        """What holds anything of what was set by hand."""
-        return {queue: each for queue, each in self.controls.items() if each != NOTHING_SET}
+    def _set(self, queue: str, control: Control) -> None:
+        """Only what holds anything counts as set."""
+        if control == NOTHING_SET:
+            self.controls.pop(queue, None)
+        else:
+            self.controls[queue] = control
 
     def silent(self, fence_node: str, now: datetime, forgotten_after: timedelta) -> list[str]:
         """Nodes whose heartbeat a rescue forgets: that old, and with nothing executing."""

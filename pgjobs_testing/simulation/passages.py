@@ -26,7 +26,7 @@ from pgjobs.leading import (
     Rescue,
     Tick,
 )
-from pgjobs.rules.job import MAX_ATTEMPTS, Job, JobState, NewJob, revised
+from pgjobs.rules.job import MAX_ATTEMPTS, Job, JobState, NewJob, closed, opened, revised
 from pgjobs.rules.lifecycle import Change, Settlement
 from pgjobs.rules.schedule import later
 from pgjobs_testing.simulation.ledger import FINAL_STAMPS, Ledger
@@ -57,28 +57,27 @@ class Passage:
 
 def changed(row: Job, change: Change, at: datetime) -> Job:
     """What becomes of a row, whatever its state."""
-    state = change.state
-    fields: dict[str, Any] = {"state": state}
+    new, state = opened(row), change.state
+    new.state = state
     if change.attempt_by:
-        fields["attempt"] = row.attempt + change.attempt_by
+        new.attempt = row.attempt + change.attempt_by
     if change.attempted_by is not None:
-        fields["attempted_by"] = change.attempted_by
-        fields["attempted_at"] = at
+        new.attempted_by, new.attempted_at = change.attempted_by, at
     if change.scheduled_at is not None:
-        fields["scheduled_at"] = change.scheduled_at
+        new.scheduled_at = change.scheduled_at
     if state in FINAL_STAMPS:
-        fields[f"{state}_at"] = at
+        setattr(new, f"{state}_at", at)
     if change.error is not None:
-        stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        stamp = at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         entry = {"at": stamp, "attempt": row.attempt, "error": change.error}
-        fields["errors"] = (*row.errors, entry)
+        new.errors = (*row.errors, entry)
     if change.meta:
-        fields["meta"] = {**row.meta, **change.meta}
+        new.meta = {**row.meta, **change.meta}
     if change.revive:
-        attempt = min(row.attempt, MAX_ATTEMPTS - 1)
-        fields |= {"completed_at": None, "discarded_at": None, "cancelled_at": None}
-        fields |= {"attempt": attempt, "max_attempts": max(row.max_attempts, attempt + 1)}
-    return revised(row, fields)
+        new.completed_at = new.discarded_at = new.cancelled_at = None
+        new.attempt = min(row.attempt, MAX_ATTEMPTS - 1)
+        new.max_attempts = max(row.max_attempts, new.attempt + 1)
+    return closed(new)
 
 
 def _inserted(ledger: Ledger, effect: Insert, answer: list[Job]) -> Iterator[Passage]:

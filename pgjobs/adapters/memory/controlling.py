@@ -13,9 +13,17 @@ from pgjobs.rules.control import Control
 def set_control(tables: Tables, effect: effects.SetControl) -> None:
     given = effect.control
     if effect.queue == control.EVERY_QUEUE and given.paused is not None:
-        for queue, old in tables.controls.items():
-            tables.controls[queue] = replace(old, paused=None, paused_over=None)
-    tables.controls[effect.queue] = control.merged(tables.controls.get(effect.queue), given)
+        for queue, old in tuple(tables.controls.items()):
+            _keep(tables, queue, replace(old, paused=None, paused_over=None))
+    _keep(tables, effect.queue, control.merged(tables.controls.get(effect.queue), given))
+
+
+def _keep(tables: Tables, queue: str, set_: Control) -> None:
+    """What holds nothing is not kept."""
+    if set_ == control.NOTHING_SET:
+        tables.controls.pop(queue, None)
+    else:
+        tables.controls[queue] = set_
 
 
 def reset_control(tables: Tables, effect: effects.ResetControl) -> None:
@@ -27,8 +35,5 @@ def controls(tables: Tables, _: effects.Controls) -> dict[str, Control]:
 
 
 def by_queue(tables: Tables) -> dict[str, Control]:
-    """The controls that hold anything, in order."""
-    if not tables.controls:
-        return {}
-    set_ = sorted(tables.controls.items())
-    return {queue: each for queue, each in set_ if each != control.NOTHING_SET}
+    """What is set, in order."""
+    return dict(sorted(tables.controls.items())) if tables.controls else {}

@@ -45,9 +45,9 @@ def poll_is_true(sight: Sight) -> None:
         lost = tuple([job_id for job_id, token in effect.held if not ledger.held(job_id, token)])
         if polled.lost != lost:
             sight.alarm("poll_is_true", f"a poll finds {polled.lost} lost, and {lost} are", *lost)
-    if (polled.controls or ledger.controls) and dict(polled.controls) != ledger.set_by_hand():
+    if (polled.controls or ledger.controls) and dict(polled.controls) != ledger.controls:
         sight.alarm(
-            "poll_is_true", f"a poll reads {polled.controls}, where {ledger.set_by_hand()} is set"
+            "poll_is_true", f"a poll reads {polled.controls}, where {ledger.controls} is set"
         )
 
 
