@@ -104,49 +104,77 @@ class Member:
         if not node.settled:
             self._rests = None
         if view is None:
-            self._catch_up(now, now)
+            if self._turned is now:
+                self._catch_up(now)
             self._till = node.next_due(now)
             return self._till
         if view.version != self._version:
             before = view.before(self._version)
-            self._catch_up(now, before)
+            if self._turned is now:
+                self._catch_up(before)
             node.doubt(before)
             self._version = view.version
             self._shown = self._till = self._rests = None
         shown = view.shows(now)
-        self._catch_up(now, shown)
+        if self._turned is now:
+            self._catch_up(shown)
         due = node.next_due(shown)
         if due is not self._shown:  # the node gives the same one until something happens to it
             self._shown, self._till = due, None if due is None else view.when(due)
         return self._till
 
-    def step(self, now: datetime, store: LocalStore, pulse: int | None) -> bool:
-        """Let the node do what it has to do, if it has; whether that may matter to anybody now.
+    def acts_at(self, now: datetime, pulse: int | None) -> datetime | None:
+        """When anything happens to the member by itself.
+
+        The node need not be asked again where nothing has happened since the member came to rest, and no
+        time that passed can tell it anything.
+        """
+        node, view = self.node, self.view
+        if (
+            self._news == pulse
+            and node.settled
+            and (view is None or view.version == self._version)
+            and (self._rests is now or node.stager.awaited is None)
+        ):
+            due = self._till
+        else:
+            due = self.next_due(now)
+        ends = self.executor.next_due()
+        return due if ends is None or (due is not None and due <= ends) else ends
+
+    def turn(self, now: datetime, store: LocalStore, pulse: int | None) -> bool:
+        """Let the node and its runs do what they have to do, if they have; whether that may matter to
+        anybody now.
 
         ``pulse`` is None where ``store.news`` does not tell all.
         """
-        node, view = self.node, self.view
-        if not (self.session.inbox or self.executor.pending):
-            if node.settled and (view is None or view.version == self._version):
-                if self._rests is now:
-                    return False  # only what is asked of it makes it due again at this instant
-                if (
-                    self._news == store.news
-                    and pulse is not None
-                    and node.stager.awaited is None
-                    and ((due := self._till) is None or due > now)
-                ):
-                    self._rests = self._turned = now
-                    return False
-            due = self.next_due(now)
+        node, view, executor = self.node, self.view, self.executor
+        if not (self.session.inbox or executor.pending):
+            same = node.settled and (view is None or view.version == self._version)
+            if same and self._rests is now:
+                return executor.turn(now)  # only what is asked of it makes it due again now
+            if (
+                same
+                and self._news == store.news
+                and pulse is not None
+                and node.stager.awaited is None
+            ):
+                due = self._till  # as in ``acts_at``
+            else:
+                due = self.next_due(now)
+                self._news = store.news
             if due is None or due > now:
                 self._rests = self._turned = now
-                self._news = store.news
-                return False
-        news = store.news
+                return executor.turn(now)
+        return self._step(now, store) | executor.turn(now)
+
+    def _step(self, now: datetime, store: LocalStore) -> bool:
+        """Let the node do what it has to do; whether that may matter to anybody now."""
+        news, view = store.news, self.view
         shown = now if view is None else view.shows(now)
-        self._catch_up(now, shown)
-        node.step(shown)
+        if self._turned is now:
+            self._catch_up(shown)
+        self.node.step(shown)
         if store.news != news or self.session.inbox or self.executor.pending:
             return True
         due = self.next_due(now)
@@ -155,28 +183,15 @@ class Member:
         self._rests, self._news = now, news
         return False
 
-    def rests_till(self, now: datetime, news: int | None) -> datetime | None:
-        """As ``next_due``, which need not be asked again where nothing has happened since the member came to
-        rest, and no time that passed can tell it anything."""
-        node, view = self.node, self.view
-        if (
-            self._news == news
-            and node.settled
-            and (view is None or view.version == self._version)
-            and (self._rests is now or node.stager.awaited is None)
-        ):
-            return self._till
-        return self.next_due(now)
-
-    def _catch_up(self, now: datetime, shown: datetime) -> None:
-        """The node is about to be asked at ``now``: let it know of a turn that it has had in this instant."""
-        if self._turned is now:
-            self.node.stager.turn, self._turned = shown, None
+    def _catch_up(self, shown: datetime) -> None:
+        """The node is about to be asked: let it know of the turn that it has had at this instant."""
+        self.node.stager.turn, self._turned = shown, None
 
     def leave(self, now: datetime) -> None:
         """From ``now`` on the node misses its turns."""
         shown = self.now(now)
-        self._catch_up(now, shown)
+        if self._turned is now:
+            self._catch_up(shown)
         self.node.doubt(shown)
 
     def stir(self) -> None:
@@ -213,14 +228,12 @@ class Flow:
         store, pulse = self.store, self.store.pulse()
         before, idle = None, 0
         for _ in range(STEPS_AT_ONE_INSTANT):
-            now, members = self.clock.now(), tuple(self._members)
+            now, members = self.clock.now(), self._members
             if now != before:  # a worker may move a frozen clock
                 before, idle = now, 0
             for member in members:
-                active, executor = member.step(now, store, pulse), member.executor
-                if executor.turn(now):
-                    active = True
-                while executor.wants_loop:
+                active = member.turn(now, store, pulse)
+                while member.executor.wants_loop:
                     yield member
                     active = True
                 idle = 0 if active else idle + 1
@@ -235,11 +248,11 @@ class Flow:
 
     def next_due(self) -> datetime | None:
         """The earliest instant at which anything will happen by itself."""
-        now, news, first = self.clock.now(), self.store.pulse(), None
+        now, pulse, first = self.clock.now(), self.store.pulse(), None
         for member in self._members:
-            for due in (member.rests_till(now, news), member.executor.next_due()):
-                if due is not None and (first is None or due < first):
-                    first = due
+            due = member.acts_at(now, pulse)
+            if due is not None and (first is None or due < first):
+                first = due
         return first
 
     def stir(self) -> None:

@@ -57,8 +57,10 @@ class Cluster:
 
     def move(self, instant: datetime) -> None:
         """Let it be ``instant``, or stay where the clock is later; who was suspended till then goes on."""
-        now = max(instant, self._clock.now())
-        self._clock.set(now)
+        now = self._clock.now()
+        if instant > now:
+            now = instant
+            self._clock.set(now)
         for name, machine in self._suspended.items():
             if machine.wakes_at is not None and machine.wakes_at <= now:
                 machine.wakes_at = None

@@ -168,7 +168,7 @@ class Line(LocalSession):
 
     def empty(self, queue: str) -> bool:
         """Whether the queue has certainly no available job, and this node could learn that now."""
-        return not self.traps and self.changes() is not None and self._exchange.inside.empty(queue)
+        return self.changes() is not None and self._exchange.inside.empty(queue)
 
     def check(self) -> None:
         """``CutOffError`` where a run on this node could not reach the store now."""
@@ -179,12 +179,13 @@ class Line(LocalSession):
 
     def _lets_through(self, effect: Effect[Any]) -> bool:
         """Whether nothing befalls the effect on its way. Polls and claims are taken in turn while anything
-        at all befalls the node, as nobody leaves out any then."""
-        if not self.traps and self.changes() is not None:
-            return True
-        if self.cut or self.slow or NAMES.get(type(effect)) in COUNTED:
+        befalls the node for which nobody leaves out any."""
+        if self.changes() is None and (self.cut or self.slow or NAMES.get(type(effect)) in COUNTED):
             return False
-        return not any(trap.takes(effect) for trap in self.traps)
+        for trap in self.traps:
+            if trap.takes(effect):
+                return False
+        return True
 
     def _sprung(self, effect: Effect[Any]) -> Trap | None:
         for trap in self.traps:
