@@ -13,8 +13,16 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from pgjobs.adapters.callers.kinds import checked, kind_of
-from pgjobs.adapters.signals import ENDING, TELL_NOTHING, due_of, ends_own_runs, signals_of, silent
-from pgjobs.effects import Effect, Poll
+from pgjobs.adapters.signals import (
+    ENDING,
+    LOOKS,
+    TELL_NOTHING,
+    due_of,
+    ends_own_runs,
+    signals_of,
+    silent,
+)
+from pgjobs.effects import Effect
 from pgjobs.ports import Done, Session, Signal
 from pgjobs.rules.errors import StoreError
 
@@ -48,7 +56,7 @@ class LocalStore:
         if kind not in TELL_NOTHING:
             hidden = silent(effect, answer) if answer else False
             self.silent += hidden
-            self.news += hidden or kind is not Poll
+            self.news += hidden or kind not in LOOKS
             if answer and kind in ENDING:
                 self.ends += 1
             if self.learners and (due := due_of(effect, answer)) is not None:

@@ -121,6 +121,9 @@ _HIDES: dict[type[Any], Callable[[Any, Any], bool]] = {
 """Whether an answer hides anything, where one that is not empty may not. Any other does, a rescue's too: a
 node that lives, and was taken for gone, has lost its claims."""
 
+LOOKS: frozenset[type[Any]] = frozenset((Poll, Rescue))
+"""The effects that do nothing at all, mostly: what they do not hide they have not done."""
+
 ENDING: frozenset[type[Any]] = frozenset((Settle, Transition, effects.Delete, Rescue))
 """The effects by which jobs cease to execute."""
 
