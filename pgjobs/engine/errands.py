@@ -14,6 +14,7 @@ from typing import Any
 
 from pgjobs.effects import Effect
 from pgjobs.engine.duty import Duty
+from pgjobs.engine.heart import Heart
 from pgjobs.engine.queue import QueueDuty
 from pgjobs.engine.report import Reporter
 from pgjobs.engine.settler import Settler
@@ -26,8 +27,8 @@ from pgjobs.rules.schedule import later
 log = logging.getLogger("pgjobs")
 
 LOG_OUTAGE_EVERY = timedelta(minutes=1)
-_PLAIN = (QueueDuty, Settler, Stager, Strays)
-"""The duties whose effects are no concern of the recurring ones."""
+_PLAIN = (QueueDuty, Settler, Stager, Strays, Heart)
+"""The duties whose effects are no concern of the recurring ones, or which tell when they are."""
 
 
 @dataclass(frozen=True, slots=True)

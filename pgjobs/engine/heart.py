@@ -26,7 +26,7 @@ TOO_OLD = 2
 class Heart:
     """The duty that beats. ``elide``: once is enough, where nobody else could take it for dead.
 
-    ``beaten`` is called each time that the store has a heartbeat.
+    ``beaten`` is called each time that the store has a heartbeat, with whether the node was silent before.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Heart:
         patience: Patience,
         every: timedelta,
         elide: bool,
-        beaten: Callable[[], None],
+        beaten: Callable[[bool], None],
     ) -> None:
         self._node, self._beaten = node, beaten
         self._submit, self._renew = submit, renew
@@ -106,10 +106,11 @@ class Heart:
             self.left = True
         else:
             assert self._beating is not None
+            silent = not self.fresh(now)
             if self._beat is None or self._beating - self._beat > self._too_old:
-                self._steady = self._beating
+                silent, self._steady = True, self._beating
             self._beat, self._beating = self._beating, None
-            self._beaten()
+            self._beaten(silent)
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
         if isinstance(effect, Leave):

@@ -15,7 +15,7 @@ from typing import Any
 
 from pgjobs.effects import Effect, Poll, Polled
 from pgjobs.engine import heart
-from pgjobs.engine.duty import LONGEST_PAUSE_S, Duty, Patience, earliest
+from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience, earliest
 from pgjobs.engine.errands import ErrandPorts, Errands
 from pgjobs.engine.farewell import Farewell
 from pgjobs.engine.heart import Heart
@@ -169,8 +169,6 @@ class Node:
             self.recurring,
             lambda: any(queue.claiming for queue in self.queues.values()),
         )
-        # Settling comes before claiming, so that a store in one process frees before it takes.
-        self._duties: tuple[Duty, ...] = (self.heart, self.settler, self.stager, self.strays)
         for queue, configured in queues.items():
             self.serve(queue, configured)
 
@@ -222,11 +220,15 @@ class Node:
         return self._due
 
     def _next_due(self, now: datetime) -> datetime | None:
-        first = earliest(self.recurring.next_due(now), self.runs.next_due())
-        for duty in self._duties:
-            due = duty.next_due(now)
-            if due is not None and (first is None or due < first):
-                first = due
+        dues = (
+            self.recurring.next_due(now),
+            self.runs.next_due(),
+            self.heart.next_due(now),
+            self.settler.next_due(now),
+            self.stager.next_due(now),
+            self.strays.next_due(now),
+        )
+        first = min(filter(None, dues), default=None)
         for queue in self._serving.awake.values():
             due = queue.next_due(now)
             if due is not None and (first is None or due < first):
@@ -257,8 +259,10 @@ class Node:
         if self._farewell.begun:
             self._farewell.step(now)
         self.recurring.step(now)
-        for duty in self._duties:
-            duty.step(now)
+        self.heart.step(now)
+        self.settler.step(now)  # before claims, so that a store in one process frees before it takes
+        self.stager.step(now)
+        self.strays.step(now)
         if self._serving.awake:
             self._serving.step(now)
         self.stager.turn = now
@@ -307,9 +311,12 @@ class Node:
                 raised = raised or error
         return raised
 
-    def _beaten(self) -> None:
-        """The store is there: do not wait out the long pause of a poll that met an outage."""
+    def _beaten(self, anew: bool) -> None:
+        """The store is there: do not wait out the long pause of a poll that met an outage. Whoever judges
+        by the silence of others may do so from another time on, where this node was silent itself."""
         self.stager.hurry()
+        if anew:
+            self.recurring.stir()
 
     def _heard(self, signal: Signal, now: datetime) -> None:
         if signal.kind == "insert":

@@ -180,12 +180,11 @@ class Line(LocalSession):
     def _lets_through(self, effect: Effect[Any]) -> bool:
         """Whether nothing befalls the effect on its way. Polls and claims are taken in turn while anything
         befalls the node for which nobody leaves out any."""
+        if not (self.traps or self.cut or self.slow or self._exchange.inside.troubled):
+            return True  # one that is down refuses it at once
         if self.changes() is None and (self.cut or self.slow or NAMES.get(type(effect)) in COUNTED):
             return False
-        for trap in self.traps:
-            if trap.takes(effect):
-                return False
-        return True
+        return not any(trap.takes(effect) for trap in self.traps)
 
     def _sprung(self, effect: Effect[Any]) -> Trap | None:
         for trap in self.traps:

@@ -113,8 +113,8 @@ class Invariants:
         if found is None:
             return  # it only reads
         judges, passages, beside = found
-        late = bool(self._given_up) and self._given_up.pop(id(effect), None) is not None
-        ledger = self.ledger
+        given_up, ledger = self._given_up, self.ledger
+        late = given_up.pop(id(effect), None) is not None if given_up else False
         if judges is NOBODY:
             if beside is not None:
                 beside(ledger, effect, answer)
