@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import starmap
 from typing import Any
@@ -170,7 +171,7 @@ class Recorder(Telemetry):
         self._clock = clock
         self._passing_on = passing_on
         self.start: datetime = clock.now()
-        self._moments: list[tuple[datetime, str, Mapping[str, Any], int | None]] = []
+        self._moments: list[tuple[datetime, str, Mapping[str, Any], int | None, int | None]] = []
         self._calls: list[tuple[int, datetime, str, tuple[Any, ...]]] = []
         self.setting: Callable[[], Setting | None] | None = None
         self._made: list[Moment] = []
@@ -191,7 +192,8 @@ class Recorder(Telemetry):
     ) -> None:
         """Record what no telemetry tells: done to a node from outside, to what all share, to ``job``."""
         metadata = {"node": node, "detail": detail, "job": job}
-        self._moments.append((self._clock.now(), SIMULATED + event, metadata, None))
+        job_id = None if job is None else job.id
+        self._moments.append((self._clock.now(), SIMULATED + event, metadata, None, job_id))
 
     def call(self, what: str, *given: Any) -> None:
         """Record what was done to time: see ``Call``."""
@@ -211,9 +213,9 @@ class Recorder(Telemetry):
         kept = {**metadata, **measurements} if measurements else metadata
         by = doing.present(self)
         job = metadata.get("job")
-        job_id = self._job_id(metadata) if job is None else job.id
+        job_id = metadata.get("id") if job is None else job.id
         with self._lock:  # any thread may insert
-            self._moments.append((self._clock.now(), event, kept, by))
+            self._moments.append((self._clock.now(), event, kept, by, job_id))
             if job_id is not None and job_id not in self._ordinals:
                 self._ordinals[job_id] = len(self._ordinals) + 1
         passing_on = self._passing_on
@@ -242,31 +244,27 @@ class Recorder(Telemetry):
         return Trace(self.start, moments, tuple(starmap(Call, self._calls)), self.setting())
 
     def _moment(
-        self, at: datetime, event: str, metadata: Mapping[str, Any], by: int | None
+        self,
+        at: datetime,
+        event: str,
+        metadata: Mapping[str, Any],
+        by: int | None,
+        job_id: int | None,
     ) -> Moment:
-        job = metadata.get("job")
-        job_id = self._job_id(metadata)
-        short = event.rpartition(".")[2]
-        if event in NAMED_BY_STATE and job is not None:
-            short = str(job.state)
+        job: Job | None = metadata.get("job")
+        node = metadata.get("node", CLIENT)
         return Moment(
             at,
-            self.shown(str(metadata.get("node", CLIENT))),
-            short,
+            self._shown.get(node, node),
+            event.rpartition(".")[2] if job is None or event not in NAMED_BY_STATE else str(job.state),
             0 if job_id is None else self._ordinals[job_id],
-            _detail(event, metadata, self.start),
+            _detail(event, metadata, job, self.start),
             job,
             event,
             0 if by is None or "node" in metadata else self.ordinal(by),
             metadata.get("new"),
             metadata.get("duration"),
         )
-
-    @staticmethod
-    def _job_id(metadata: Mapping[str, Any]) -> int | None:
-        job = metadata.get("job")
-        found = job.id if job is not None else metadata.get("id")
-        return None if found is None else int(found)
 
 
 def line(moment: Moment, start: datetime) -> str:
@@ -276,6 +274,7 @@ def line(moment: Moment, start: datetime) -> str:
     return f"{columns} {moment.detail}".rstrip()
 
 
+@lru_cache(maxsize=1_024)  # a trace asks for one instant again and again
 def elapsed(span: timedelta) -> str:
     """A duration as scenarios write it: ``0s``, ``1m30s``, ``2d``, ``1.5s``."""
     if span.days < 0:
@@ -292,39 +291,66 @@ def elapsed(span: timedelta) -> str:
     return text + f"{seconds}s" if seconds or not text else text
 
 
-def _detail(event: str, metadata: Mapping[str, Any], start: datetime) -> str:
-    job: Job | None = metadata.get("job")
-    if event in INSERTS and job is not None:
-        return _joined(
-            (job.worker, f"into {job.queue}", f"priority {job.priority}", _when(job, start))
-        )
-    if event == "pgjobs.job.stage":
-        return f"in {metadata['queue']}"
-    if event == "pgjobs.job.start" and job is not None:
-        return f"attempt {job.attempt} of {job.worker}"
-    if event in (*NAMED_BY_STATE, "pgjobs.job.late") and job is not None:
-        return _joined(
-            (f"attempt {job.attempt}", _summary(metadata.get("error")), _when(job, start))
-        )
-    if event == "pgjobs.queue.scale":
-        return f"{metadata['queue']} to {metadata['concurrency']}"
-    if event.startswith("pgjobs.queue."):
-        return str(metadata["queue"])
-    if event == "pgjobs.store.error":
-        return f"{metadata['effect']}: {_summary(str(metadata['error']))}"
-    if event == "pgjobs.job.rescue" and job is not None:
-        return _joined((f"attempt {job.attempt} of {job.worker}", f"now {job.state}"))
-    if event == "pgjobs.plugin.error":
-        return f"{metadata['plugin']}: {_summary(str(metadata['error']))}"
-    if event.startswith("pgjobs.task."):
-        return str(metadata["task"])
-    if event == "pgjobs.plugin.prune":
-        return f"{metadata['count']} of the finished jobs"
+def _detail(event: str, metadata: Mapping[str, Any], job: Job | None, start: datetime) -> str:
+    if (tells := _OF_NO_JOB.get(event)) is not None:
+        return tells(metadata)
     if event.startswith(SIMULATED):
         return str(metadata["detail"])
-    if event.startswith("pgjobs.node."):
-        return ", ".join(metadata["queues"])
-    return "" if job is None else job.worker
+    if job is None:
+        return ""
+    of_job = _OF_JOBS.get(event)
+    return job.worker if of_job is None else of_job(job, metadata, start)
+
+
+def _inserted(job: Job, _: Mapping[str, Any], start: datetime) -> str:
+    return _joined(
+        (job.worker, f"into {job.queue}", f"priority {job.priority}", _when(job, start))
+    )
+
+
+def _started(job: Job, _: Mapping[str, Any], start: datetime) -> str:
+    return f"attempt {job.attempt} of {job.worker}"
+
+
+def _ended(job: Job, metadata: Mapping[str, Any], start: datetime) -> str:
+    return _joined((f"attempt {job.attempt}", _summary(metadata.get("error")), _when(job, start)))
+
+
+def _rescued(job: Job, _: Mapping[str, Any], start: datetime) -> str:
+    return f"attempt {job.attempt} of {job.worker}, now {job.state}"
+
+
+def _queue(metadata: Mapping[str, Any]) -> str:
+    return str(metadata["queue"])
+
+
+def _task(metadata: Mapping[str, Any]) -> str:
+    return str(metadata["task"])
+
+
+def _queues(metadata: Mapping[str, Any]) -> str:
+    return ", ".join(metadata["queues"])
+
+
+_OF_JOBS: dict[str, Callable[[Job, Mapping[str, Any], datetime], str]] = {
+    **dict.fromkeys(INSERTS, _inserted),
+    "pgjobs.job.start": _started,
+    **dict.fromkeys((*NAMED_BY_STATE, "pgjobs.job.late"), _ended),
+    "pgjobs.job.rescue": _rescued,
+}
+_OF_NO_JOB: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "pgjobs.job.stage": lambda told: f"in {told['queue']}",
+    "pgjobs.queue.scale": lambda told: f"{told['queue']} to {told['concurrency']}",
+    **dict.fromkeys((f"pgjobs.queue.{each}" for each in ("pause", "resume", "reset")), _queue),
+    "pgjobs.store.error": lambda told: f"{told['effect']}: {_summary(str(told['error']))}",
+    "pgjobs.plugin.error": lambda told: f"{told['plugin']}: {_summary(str(told['error']))}",
+    **dict.fromkeys(
+        (f"pgjobs.task.{each}" for each in ("start", "stop", "exception", "skip")), _task
+    ),
+    "pgjobs.plugin.prune": lambda told: f"{told['count']} of the finished jobs",
+    **dict.fromkeys(("pgjobs.node.start", "pgjobs.node.stop"), _queues),
+}
+"""What a moment says besides its job's number; an event that is in neither table says its job's worker."""
 
 
 def _when(job: Job, start: datetime) -> str:

@@ -143,6 +143,8 @@ class LocalSession:
             done = Done(effect, store.run(effect))
         except StoreError as error:
             return Done(effect, error=error)
+        if type(effect) in TELL_NOTHING:
+            return done
         self._missed -= store.silent - before
         if store.ends != ends and ends_own_runs(effect):
             self._own_ends += store.ends - ends

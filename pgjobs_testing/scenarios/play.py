@@ -94,9 +94,10 @@ class BoundedRecorder(Recorder):
             error: Exception = metadata["error"]
             if not isinstance(error, Asked):
                 raise error
-        job: Job | None = metadata.get("job")
-        self._errors += 0 if job is None else len(job.errors)
-        self.check()
+        if self._bounded:
+            job: Job | None = metadata.get("job")
+            self._errors += 0 if job is None else len(job.errors)
+            self.check()
 
     def check(self) -> None:
         """``EndlessScenarioError`` beyond the limit."""

@@ -18,6 +18,7 @@ from pgjobs.leading import Heartbeat, Lease
 from pgjobs.rules.control import NOTHING_SET, Control
 from pgjobs.rules.job import COLUMNS, Job, JobState
 from pgjobs.rules.options import EVERY_QUEUE
+from pgjobs.rules.schedule import earlier
 
 AVAILABLE, EXECUTING = JobState.AVAILABLE, JobState.EXECUTING
 STAGED_FROM = (JobState.SCHEDULED, JobState.RETRYABLE)
@@ -133,13 +134,9 @@ class Ledger:
 
     def silent(self, fence_node: str, now: datetime, forgotten_after: timedelta) -> list[str]:
         """Nodes whose heartbeat a rescue forgets: that old, and with nothing executing."""
-        return [
-            node
-            for node, beat in self.beats.items()
-            if now - beat.beat_at > forgotten_after
-            and not self.executing.get(node)
-            and node != fence_node
-        ]
+        last = earlier(now, forgotten_after)
+        old = [node for node, beat in self.beats.items() if beat.beat_at < last]
+        return [node for node in old if node != fence_node and not self.executing.get(node)]
 
     def _next(self, queue: str) -> Iterator[Job]:
         for key in self.ready.get(queue, ()):

@@ -24,6 +24,7 @@ from pgjobs_testing.simulation.traps import (
     CRASHES,
     LATE,
     NAMES,
+    Asked,
     CutOffError,
     Trap,
     error_of,
@@ -162,8 +163,9 @@ class Line(LocalSession):
         exchange = self._exchange
         if self.cut or self.slow or exchange.down or exchange.inside.troubled:
             return None
-        if self.traps and any(trap.effect in COUNTED for trap in self.traps):
-            return None
+        for trap in self.traps:
+            if trap.effect in COUNTED:
+                return None
         return exchange.silent + self._missed
 
     def empty(self, queue: str) -> bool:
@@ -213,11 +215,15 @@ class Line(LocalSession):
         self.died(trap)
 
     def _outcome(self, effect: Effect[Any]) -> Done:
-        before, self._exchange.acting = self._exchange.acting, self.name
+        exchange = self._exchange
+        before, exchange.acting = exchange.acting, self.name
         try:
-            return self._done(effect)
+            done = self._done(effect)
         finally:
-            self._exchange.acting = before
+            exchange.acting = before
+        if isinstance(done.error, Asked):  # it holds every frame that it went through
+            done.error.__traceback__ = None
+        return done
 
     def _ignored(self, effect: Effect[Any]) -> None:
         """A statement whose client is gone ends all the same."""

@@ -16,6 +16,7 @@ from pgjobs.rules.selection import Selection
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.invariants import Facts, Invariants, settles_within
+from pgjobs_testing.simulation.invariants.telling import OUTCOMES
 from pgjobs_testing.simulation.watching import AlarmError
 
 COMPARED_EVERY = timedelta(minutes=10)
@@ -44,6 +45,8 @@ class Overseer:
 
     def heard(self, event: str, metadata: Mapping[str, Any]) -> None:
         """Telemetry of any node. Whoever tells goes on: the instant ends with the alarm."""
+        if event not in OUTCOMES:
+            return
         try:
             self.invariants.heard(event, metadata, self._clock.now())
         except AlarmError as alarm:

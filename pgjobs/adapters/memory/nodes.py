@@ -16,6 +16,7 @@ from pgjobs.leading import Fence, Heartbeat, Lease, Pruned
 from pgjobs.rules import stalled
 from pgjobs.rules.errors import LeaseLostError
 from pgjobs.rules.job import Job
+from pgjobs.rules.schedule import earlier
 
 
 def beat(tables: Tables, effect: leading.Beat) -> None:
@@ -66,11 +67,13 @@ def rescue(tables: Tables, effect: leading.Rescue) -> list[Job]:
         rows.change(job, effect.again if job.attempt < job.max_attempts else effect.last)
         for job in lost
     ]
-    named = _executing_nodes(tables)
-    for node, heard in tuple(tables.nodes.items()):
-        old = effect.fence.now - heard.beat_at > stalled.FORGOTTEN_AFTER
-        if old and node not in named and node != effect.fence.node:
-            del tables.nodes[node]
+    last = earlier(effect.fence.now, stalled.FORGOTTEN_AFTER)
+    old = [node for node, heard in tables.nodes.items() if heard.beat_at < last]
+    if old:
+        kept = {*_executing_nodes(tables), effect.fence.node}
+        for node in old:
+            if node not in kept:
+                del tables.nodes[node]
     return found
 
 

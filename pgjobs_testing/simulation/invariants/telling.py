@@ -22,6 +22,8 @@ from pgjobs_testing.simulation.watching import Alarm, AlarmError
 
 SAVED = ("pgjobs.job.stop", "pgjobs.job.exception")
 LATE = "pgjobs.job.late"
+OUTCOMES = frozenset((*SAVED, LATE))
+"""The telemetry that tells of outcomes."""
 Claim = tuple[int, str]
 
 
@@ -103,7 +105,7 @@ class Tellings:
 
     def heard(self, event: str, metadata: Mapping[str, Any], now: datetime) -> None:
         """A node, or who drains, tells of an outcome."""
-        if event not in SAVED and event != LATE:
+        if event not in OUTCOMES:
             return
         job: Job = metadata["job"]
         claim = job.id, job.token
