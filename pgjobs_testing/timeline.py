@@ -256,7 +256,9 @@ class Recorder(Telemetry):
         return Moment(
             at,
             self._shown.get(node, node),
-            event.rpartition(".")[2] if job is None or event not in NAMED_BY_STATE else str(job.state),
+            event.rpartition(".")[2]
+            if job is None or event not in NAMED_BY_STATE
+            else str(job.state),
             0 if job_id is None else self._ordinals[job_id],
             _detail(event, metadata, job, self.start),
             job,
@@ -303,12 +305,10 @@ def _detail(event: str, metadata: Mapping[str, Any], job: Job | None, start: dat
 
 
 def _inserted(job: Job, _: Mapping[str, Any], start: datetime) -> str:
-    return _joined(
-        (job.worker, f"into {job.queue}", f"priority {job.priority}", _when(job, start))
-    )
+    return _joined((job.worker, f"into {job.queue}", f"priority {job.priority}", _when(job, start)))
 
 
-def _started(job: Job, _: Mapping[str, Any], start: datetime) -> str:
+def _started(job: Job, *_: object) -> str:
     return f"attempt {job.attempt} of {job.worker}"
 
 
@@ -316,7 +316,7 @@ def _ended(job: Job, metadata: Mapping[str, Any], start: datetime) -> str:
     return _joined((f"attempt {job.attempt}", _summary(metadata.get("error")), _when(job, start)))
 
 
-def _rescued(job: Job, _: Mapping[str, Any], start: datetime) -> str:
+def _rescued(job: Job, *_: object) -> str:
     return f"attempt {job.attempt} of {job.worker}, now {job.state}"
 
 

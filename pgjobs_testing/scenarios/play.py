@@ -277,9 +277,11 @@ class Play:
         several times as long for it; real workers may still hold some of it.
         """
         if self.stage is None:
-            for part in (self.overseer, self.recorder, self.cluster, self):
-                if part is not None:
-                    vars(part).clear()
+            self.cluster.dissolve()
+            if self.overseer is not None:
+                self.overseer.dissolve()
+            for part in (self.recorder, self):
+                vars(part).clear()
 
     def _run(self) -> None:
         try:

@@ -45,6 +45,7 @@ class Cluster:
         self._leaving = False
         """Whether any process may be dead, or was asked to stop, and is not gone yet."""
         self._names = Names()
+        self._gone: list[Member] = []
 
     # What happens by itself
 
@@ -139,6 +140,13 @@ class Cluster:
         """End every session."""
         for machine in self._machines.values():
             self._end(machine)
+
+    def dissolve(self) -> None:
+        """Let go of everything: each process that was ever there holds itself in circles."""
+        for member in self._gone:
+            for part in (member.node.recurring, member.node, member.session):
+                vars(part).clear()
+        vars(self).clear()
 
     # What is done to nodes
 
@@ -285,6 +293,8 @@ class Cluster:
         if machine.line is None:
             return
         machine.line.close()
+        if machine.member is not None:
+            self._gone.append(machine.member)
         if self.overseer is not None:
             self.overseer.gone(machine.line.name)
         machine.member = machine.line = machine.wakes_at = None

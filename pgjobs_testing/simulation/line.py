@@ -24,7 +24,6 @@ from pgjobs_testing.simulation.traps import (
     CRASHES,
     LATE,
     NAMES,
-    Asked,
     CutOffError,
     Trap,
     error_of,
@@ -221,7 +220,7 @@ class Line(LocalSession):
             done = self._done(effect)
         finally:
             exchange.acting = before
-        if isinstance(done.error, Asked):  # it holds every frame that it went through
+        if done.error is not None:  # it would hold every frame that it went through
             done.error.__traceback__ = None
         return done
 

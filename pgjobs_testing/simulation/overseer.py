@@ -87,6 +87,11 @@ class Overseer:
         """A node's way to its executor, on which its runs are told of as they begin and end."""
         return Overseen(executor, node, self.invariants, self._clock.now)
 
+    def dissolve(self) -> None:
+        """Let go of everything: the watch holds itself in circles."""
+        vars(self.invariants).clear()
+        vars(self).clear()
+
     def _rows(self) -> list[Job]:
         return self._store.carry_out(Find(Selection()))
 

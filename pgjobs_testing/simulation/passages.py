@@ -15,7 +15,6 @@ from pgjobs.effects import (
     Claim,
     ClaimWithin,
     Delete,
-    Effect,
     Insert,
     Poll,
     Settle,

@@ -38,20 +38,24 @@ class Drawn(Scenario):
 
 def play_seed(seed: int, options: Options, store: LocalStore) -> Verdict:
     """What becomes of ``seed`` on ``store``, which is empty."""
+    with _no_log(), _no_collections():
+        return _played(seed, options, store)
+
+
+def _played(seed: int, options: Options, store: LocalStore) -> Verdict:
     data = drawn(seed, options)
     world = Drawn.model_validate(data)
     draws = Draws(seed) if options.twice else None
-    with _no_log(), _no_collections():
-        played = replay(world, NOWHERE, store, bounded=False, rng=draws)
-        if draws is not None and played.held:
-            empty = _emptied(store) if isinstance(store, LocalPostgres) else MemoryStore()
-            played = replay(world, NOWHERE, empty, bounded=False, rng=draws.again())
-        alarm = None if played.held else played.failures[0].what
-        scenario, report = (
-            (None, None)
-            if alarm is None
-            else _told(seed, _shortened(data, played), alarm, options, store)
-        )
+    played = replay(world, NOWHERE, store, bounded=False, rng=draws)
+    if draws is not None and played.held:
+        empty = _emptied(store) if isinstance(store, LocalPostgres) else MemoryStore()
+        played = replay(world, NOWHERE, empty, bounded=False, rng=draws.again())
+    alarm = None if played.held else played.failures[0].what
+    scenario, report = (
+        (None, None)
+        if alarm is None
+        else _told(seed, _shortened(data, played), alarm, options, store)
+    )
     moments, start = played.trace.moments, played.scenario.start
     return Verdict(
         seed,
@@ -131,7 +135,7 @@ def _said_of(data: dict[str, Any]) -> str:
 
 @contextmanager
 def _no_collections() -> Iterator[None]:
-    """A play makes much, and little of it in circles: that is swept up once, at its end."""
+    """A play makes much, and little of it in circles: that is swept up once, when all else is let go of."""
     if not gc.isenabled() or gc.get_freeze_count():  # whoever calls has it otherwise
         yield
         return

@@ -27,8 +27,9 @@ from pgjobs.rules.unique import Unique
 from pgjobs_testing.conformance.given import NOW, examples
 from pgjobs_testing.conformance.programs import Side, Step, steps
 from pgjobs_testing.servers import Server
+from pgjobs_testing.simulation.beside import BESIDE
 from pgjobs_testing.simulation.ledger import Ledger
-from pgjobs_testing.simulation.passages import enter
+from pgjobs_testing.simulation.passages import PASSAGES, Passage
 from pgjobs_testing.stores import LocalPostgres
 
 SECOND = timedelta(seconds=1)
@@ -63,6 +64,17 @@ def new_store(request: pytest.FixtureRequest) -> Callable[[], LocalStore]:
     return emptied
 
 
+def enter(ledger: Ledger, effect: Effect[Any], answer: Any, now: datetime) -> Iterator[Passage]:
+    """Enter an effect into the ledger, as the watch does, and give each passage before it is entered."""
+    passages, beside = PASSAGES.get(type(effect)), BESIDE.get(type(effect))
+    for passage in () if passages is None else passages(ledger, effect, answer):
+        yield passage
+        if passage.after is not passage.before:
+            ledger.put(passage.before, passage.after, now)
+    if beside is not None:
+        beside(ledger, effect, answer)
+
+
 def kept(store: LocalStore, ledger: Ledger, effect: Effect[Any], now: datetime = NOW) -> Any:
     answer = store.run(effect)
     assert list(enter(ledger, effect, answer, now))
@@ -73,7 +85,7 @@ def alike(store: LocalStore, ledger: Ledger) -> None:
     """The store's rows and tables are the ledger's."""
     rows = store.run(Find(Selection()))
     assert ledger.difference(rows) is None
-    assert dict(store.run(Controls())) == ledger.set_by_hand()
+    assert dict(store.run(Controls())) == ledger.controls
     assert store.run(Heartbeats()) == [ledger.beats[node] for node in sorted(ledger.beats)]
     assert store.run(Leases()) == dict(sorted(ledger.leases.items()))
     by_state: dict[str, list[int]] = {}
