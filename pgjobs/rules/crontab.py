@@ -228,9 +228,10 @@ def _dates(crontab: Crontab, begin: date, end: date) -> Iterator[date]:
         for month in crontab.months:
             if not (begin.year, begin.month) <= (year, month) <= (end.year, end.month):
                 continue
-            for number in range(1, monthrange(year, month)[1] + 1):
+            first = begin.day if (year, month) == (begin.year, begin.month) else 1
+            for number in range(first, monthrange(year, month)[1] + 1):
                 day = date(year, month, number)
-                if begin <= day <= end and crontab.on(day):
+                if day <= end and crontab.on(day):
                     yield day
 
 

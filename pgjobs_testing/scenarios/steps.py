@@ -234,4 +234,5 @@ class StepSpec(Part):
     @property
     def action(self) -> str:
         """The one thing that this step does."""
-        return next(name for name in ACTIONS if name in self.model_fields_set)
+        given = self.model_fields_set
+        return next(name for name in ACTIONS if name in given)

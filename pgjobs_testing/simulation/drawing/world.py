@@ -61,12 +61,14 @@ def _in_order(
 ) -> list[dict[str, Any]]:
     """The steps by their instants; a client waits for a database that is away."""
 
+    away = [(round(begin * 10), round(end * 10)) for begin, end in outages]
+
     def shifted(step: dict[str, Any]) -> int:
         at: int = round(step["at"] * 10)
         if step.keys() & _OF_CLIENTS:
-            for begin, end in outages:
-                if round(begin * 10) <= at < round(end * 10):
-                    at = round(end * 10)
+            for begin, end in away:
+                if begin <= at < end:
+                    at = end
         return at
 
     placed = [(shifted(step), n, step) for n, step in enumerate(steps)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
-from pgjobs.effects import Effect, Settle
+from pgjobs.effects import Settle
 from pgjobs.rules.job import Job
 from pgjobs.rules.schedule import later
 from pgjobs.worker import Worker
@@ -119,13 +119,14 @@ class Endings:
         """A process is no more."""
         self._nodes.pop(name, None)
 
-    def failed(self, name: str, effect: Effect[object]) -> None:
-        """An outcome that the store refuses is saved as a failure that says so; and after any failure of the
-        store a node may have to stop without it."""
+    def failed(self, name: str) -> None:
+        """After any failure of the store a node may have to stop without it."""
         self._node(name).failed = True
-        if isinstance(effect, Settle):
-            for each in effect.settlements:
-                self._refused[each.id, each.token] = None
+
+    def refused(self, effect: Settle) -> None:
+        """An outcome that the store refuses is saved as a failure that says so."""
+        for each in effect.settlements:
+            self._refused[each.id, each.token] = None
 
     # What must hold
 
@@ -204,7 +205,10 @@ class Endings:
         return run.limit is not None and at - run.began >= run.limit - self._leeway
 
     def _node(self, name: str) -> _Node:
-        return self._nodes.setdefault(name, _Node())
+        node = self._nodes.get(name)
+        if node is None:
+            node = self._nodes[name] = _Node()
+        return node
 
     def _expect(self, due: datetime, name: str, claim: Claim, why: str) -> None:
         heapq.heappush(self._due, (due, next(self._order), name, claim, why))

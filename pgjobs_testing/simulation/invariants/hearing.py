@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pgjobs.effects import Effect, Poll
+from pgjobs.effects import Poll
 from pgjobs.rules.control import Control
 from pgjobs_testing.simulation.invariants.facts import Facts
 from pgjobs_testing.simulation.invariants.sight import Sight
@@ -54,10 +54,10 @@ class Hearing:
         if node.told_anew:
             heard.append((sight.now, controls))
 
-    def failed(self, name: str, effect: Effect[object]) -> None:
+    def failed(self, name: str, effect: Poll) -> None:
         """A poll whose answer is lost tells its node nothing, and the next may be long in coming."""
         node = self._nodes.get(name)
-        if node is not None and isinstance(effect, Poll):
+        if node is not None:
             node.in_trouble = True
             if node.polled is effect and node.told_anew:
                 node.heard.pop()
@@ -120,7 +120,7 @@ class Losses:
             lost = [claim for claim in poll.held if claim[0] in sight.answer.lost]
             self._heard[sight.node] = poll, lost
 
-    def failed(self, name: str, effect: Effect[object]) -> None:
+    def failed(self, name: str, effect: Poll) -> None:
         """A poll whose answer is lost tells its node nothing."""
         if name in self._heard and self._heard[name][0] is effect:
             del self._heard[name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from pgjobs.effects import Effect, Settle
+from pgjobs.effects import Settle
 from pgjobs.rules.errors import StoreError, StoreUnavailableError
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.schedule import later
@@ -75,11 +75,10 @@ class Tellings:
         """An effect of a node failed, or the node stands still or goes on: it may have to ask again."""
         self._troubled[name] = now
 
-    def failed(self, effect: Effect[Any], error: Exception) -> None:
+    def refused(self, effect: Settle, error: Exception) -> None:
         """An outcome that the store refuses has a failure in its place, that says so; also where an earlier
         try of it comes true meanwhile."""
-        refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailableError)
-        if refused and isinstance(effect, Settle):
+        if isinstance(error, StoreError) and not isinstance(error, StoreUnavailableError):
             for each in effect.settlements:
                 self._refused[each.id, each.token] = None
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from pgjobs.effects import Effect
 from pgjobs.engine.leader import SPAN
 from pgjobs.leading import Tick
 from pgjobs.plugins import CronEntry
@@ -40,11 +38,9 @@ class Skipped:
                 f"the tick {effect.at} of {effect.key} is fired, and that of {due} never was",
             )
 
-    def failed(self, effect: Effect[Any], error: Exception) -> None:
+    def failed(self, effect: Tick, error: Exception) -> None:
         """A tick that the store refuses for itself is left out, and the next one fired."""
-        if isinstance(effect, Tick) and not isinstance(
-            error, StoreUnavailableError | LeaseLostError
-        ):
+        if not isinstance(error, StoreUnavailableError | LeaseLostError):
             self.refused[effect.key] = effect.at
 
 

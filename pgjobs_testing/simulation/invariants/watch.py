@@ -148,13 +148,17 @@ class Invariants:
         if len(self._given_up) > GIVEN_UP:
             del self._given_up[next(iter(self._given_up))]
         self._marking.failed(node, effect, error)
-        self._hearing.failed(node, effect)
-        self._losses.failed(node, effect)
-        self._skipped.failed(effect, error)
-        self._endings.failed(node, effect)
+        if isinstance(effect, Poll):
+            self._hearing.failed(node, effect)
+            self._losses.failed(node, effect)
+        elif isinstance(effect, Settle):
+            self._endings.refused(effect)
+            self._tellings.refused(effect, error)
+        elif isinstance(effect, Tick):
+            self._skipped.failed(effect, error)
+        self._endings.failed(node)
         self._made_up_for.failed(node)
         self._reboots.excused(node)
-        self._tellings.failed(effect, error)
         self._tellings.troubled(node, now)
 
     # What effects do not tell
