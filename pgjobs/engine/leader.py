@@ -19,6 +19,8 @@ from pgjobs.rules.schedule import later
 
 SPAN = timedelta(seconds=30)
 RENEWALS = 3
+RENEWED_AFTER = SPAN / RENEWALS
+SOON = SPAN / 100
 FOR_EVER = timedelta(days=36_500)
 
 
@@ -124,8 +126,8 @@ class Leader:
         led = before is not None and before.node == self._node
         leads = answer.node == self._node
         if not self._elide:
-            again = later(effect.now, SPAN / RENEWALS)
-            self._due = again if leads else min(max(answer.until, later(now, SPAN / 100)), again)
+            again = later(effect.now, RENEWED_AFTER)
+            self._due = again if leads else min(max(answer.until, later(now, SOON)), again)
         if leads and not (led and before is not None and before.token == answer.token):
             self._elected(now, True)
         elif led and not leads:

@@ -220,15 +220,17 @@ class Node:
         return self._due
 
     def _next_due(self, now: datetime) -> datetime | None:
-        dues = (
+        first = None
+        for due in (
             self.recurring.next_due(now),
             self.runs.next_due(),
             self.heart.next_due(now),
             self.settler.next_due(now),
             self.stager.next_due(now),
             self.strays.next_due(now),
-        )
-        first = min(filter(None, dues), default=None)
+        ):
+            if due is not None and (first is None or due < first):
+                first = due
         for queue in self._serving.awake.values():
             due = queue.next_due(now)
             if due is not None and (first is None or due < first):
@@ -346,7 +348,9 @@ class Node:
     def _found(self, effect: Poll, polled: Polled, now: datetime) -> None:
         self._report.staged(polled.staged)
         self._serving.obey(polled.controls)
-        for name in (*polled.ready, *dict.fromkeys(queue for _, queue in polled.staged)):
+        for name in polled.ready:
+            self._serving.feed(name)
+        for name in dict.fromkeys([queue for _, queue in polled.staged]) if polled.staged else ():
             self._serving.feed(name)
         for queue in self.queues.values():
             queue.free()

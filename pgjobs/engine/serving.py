@@ -39,7 +39,8 @@ class Serving:
 
     def step(self, now: datetime) -> None:
         """Let those that are awake do what they have to do."""
-        for place, queue in sorted(self.awake.items()):
+        awake = self.awake.items()
+        for place, queue in sorted(awake) if len(awake) > 1 else tuple(awake):
             queue.step(now)
             if queue.asleep:
                 del self.awake[place]

@@ -48,7 +48,7 @@ class Stager:
     ) -> None:
         self._renew, self._nothing, self._found, self._held = renew, nothing, found, held
         self._queues = queues
-        self._interval = interval
+        self._interval, self._too_old = interval, TOO_OLD * interval
         self._patience = patience
         self._floors = not elide and insight is None
         self._insight = insight
@@ -91,9 +91,10 @@ class Stager:
         since = self._since if self._polling else self._first
         if since is None:
             return False
-        if self._answered is not None:
-            since = max(since, self._answered)
-        return now - since > TOO_OLD * self._interval
+        answered = self._answered
+        if answered is not None and since < answered:
+            since = answered
+        return now - since > self._too_old
 
     def expect(self, due: datetime) -> None:
         """A job is known to fall due at that instant."""

@@ -22,6 +22,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 
 class PgJobsError(Exception):
@@ -116,9 +117,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like ``name``, if one is like it at all."""
+    return _closest(name, tuple(sorted(known)))
+
+
+@lru_cache(maxsize=128)  # each attempt of a job whose worker is unknown asks, and it takes long
+def _closest(name: str, known: tuple[str, ...]) -> str | None:
     import difflib  # only a mistake needs it
 
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return close[0] if close else None
 
 

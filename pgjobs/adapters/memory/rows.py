@@ -107,7 +107,7 @@ class Rows:
         for each in selection.conditions:
             if type(each) is OneOf and each.field == "queue":
                 named = each.values
-        queues = dict.fromkeys(named or self.available)
+        queues = named if len(named) == 1 else dict.fromkeys(named or self.available)
         waiting = [keys for queue in queues if (keys := self.available.get(queue))]
         if not waiting:
             return ()
