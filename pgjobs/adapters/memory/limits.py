@@ -5,10 +5,8 @@ from __future__ import annotations
 from pgjobs import effects
 from pgjobs.adapters.memory import jobs
 from pgjobs.adapters.memory.tables import Tables
-from pgjobs.rules.job import JobState
 from pgjobs.rules.limits import Turn
 from pgjobs.rules.ratelimit import Window
-from pgjobs.rules.selection import OneOf, Selection
 
 
 def claim_within(tables: Tables, effect: effects.ClaimWithin) -> effects.Claimed:
@@ -30,5 +28,5 @@ def windows(tables: Tables, _: effects.Windows) -> dict[str, Window]:
 
 
 def _running(tables: Tables, queue: str) -> int:
-    executing = Selection((OneOf("state", (JobState.EXECUTING,)), OneOf("queue", (queue,))))
-    return sum(map(executing.matches, tables.jobs.candidates(executing)))
+    rows = tables.jobs
+    return [rows.by_id[job_id].queue for job_id in rows.executing].count(queue)

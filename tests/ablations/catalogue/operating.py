@@ -122,8 +122,8 @@ OPERATING = (
         (
             Edit(
                 "adapters/memory/controlling.py",
-                "            tables.controls[queue] = replace(old, paused=None, paused_over=None)\n",
-                "            tables.controls[queue] = old\n",
+                "            _keep(tables, queue, replace(old, paused=None, paused_over=None))\n",
+                "            _keep(tables, queue, old)\n",
             ),
         ),
         (

@@ -144,8 +144,8 @@ STAGING = (
         (
             Edit(
                 "engine/node.py",
-                "for name in (*polled.ready, *dict.fromkeys(queue for _, queue in polled.staged)):",
-                "for name in dict.fromkeys(queue for _, queue in polled.staged):",
+                "for name in polled.ready:",
+                "for name in ():",
             ),
         ),
         (
