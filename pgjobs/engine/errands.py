@@ -27,7 +27,7 @@ from pgjobs.rules.schedule import later
 log = logging.getLogger("pgjobs")
 
 LOG_OUTAGE_EVERY = timedelta(minutes=1)
-_PLAIN = (QueueDuty, Settler, Stager, Strays, Heart)
+_PLAIN = frozenset((QueueDuty, Settler, Stager, Strays, Heart))
 """The duties whose effects are no concern of the recurring ones, or which tell when they are."""
 
 
@@ -84,7 +84,7 @@ class Errands:
         self._answer(owner, done, now)
 
     def _answer(self, owner: Duty, done: Done, now: datetime) -> None:
-        if not isinstance(owner, _PLAIN):
+        if type(owner) not in _PLAIN:
             self._ports.stirred()
         try:
             if done.error is None:

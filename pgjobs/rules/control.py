@@ -40,6 +40,8 @@ def effective(queue: str, configured: Queue, controls: Mapping[str, Control]) ->
         paused = own.paused
     if own.concurrency is not None and own.concurrency_over in (None, configured.concurrency):
         concurrency = own.concurrency
+    if (paused, concurrency) == (configured.paused, configured.concurrency):
+        return configured
     return replace(configured, paused=paused, concurrency=concurrency)
 
 

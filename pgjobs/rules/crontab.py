@@ -205,7 +205,10 @@ def _hours_of(
         if not started and _is_over(datetime.combine(day, _LAST_MINUTE), zone, after):
             continue
         offset = _steady_offset(day, zone)
+        over = 0 if started or offset is None else _hours_over(day, offset, after)
         for hour in crontab.hours:
+            if hour < over:
+                continue
             wall = datetime.combine(day, time(hour))
             if not started and _is_over(wall.replace(minute=59), zone, after, offset):
                 continue
@@ -218,6 +221,15 @@ def _hours_of(
                 yield [base + step for step in steps], []
             except OverflowError:  # the first and the last hours of the calendar
                 continue
+
+
+def _hours_over(day: date, offset: timedelta, after: datetime) -> int:
+    """How many hours of ``day``, all of whose wall times have this offset, are over at ``after``."""
+    try:
+        shown = after.astimezone(UTC) + offset
+    except OverflowError:
+        return 0
+    return shown.hour if shown.date() == day else 0
 
 
 def _dates(crontab: Crontab, begin: date, end: date) -> Iterator[date]:

@@ -6,7 +6,6 @@ must not excuse itself.
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 from pgjobs.rules import backoff
@@ -164,9 +163,9 @@ def same_args(sight: Sight, passage: Passage) -> None:
     """Every attempt gets the args of the insert, byte for byte (contract 1; bug 107)."""
     ledger, told = sight.ledger, passage.told
     if passage.event in ("insert", "replace") and passage.after is not None:
-        ledger.texts[passage.id] = json.dumps(passage.after.args)
+        ledger.texts[passage.id] = repr(passage.after.args)
     elif passage.event == "claim" and told is not None and passage.before is not None:
-        asked, got = ledger.texts.get(passage.id), json.dumps(told.args)
+        asked, got = ledger.texts.get(passage.id), repr(told.args)
         if asked is not None and asked != got:
             sight.alarm(
                 "same_args", f"job {passage.id} was given {asked}, and runs with {got}", passage.id
