@@ -229,6 +229,7 @@ class Flow:
         before, idle = None, 0
         for _ in range(STEPS_AT_ONE_INSTANT):
             now, members = self.clock.now(), self._members
+            count = len(members)
             if now != before:  # a worker may move a frozen clock
                 before, idle = now, 0
             for member in members:
@@ -237,9 +238,9 @@ class Flow:
                     yield member
                     active = True
                 idle = 0 if active else idle + 1
-                if idle == len(members):  # nobody has had anything to do since its last turn
+                if idle == count:  # nobody has had anything to do since its last turn
                     return
-            if not members:
+            if not count:
                 return
         raise LivelockError(
             f"{STEPS_AT_ONE_INSTANT} steps at {self.clock.now().isoformat()} did not come to rest: "

@@ -165,7 +165,7 @@ class Recurring:
 
     def step(self, now: datetime) -> None:
         """Do what is due; a duty that raises rests for a minute and disturbs no other."""
-        due = self.next_due(now)
+        due = self._due if self._known else self.next_due(now)
         if due is None or due > now:
             return
         self.stir()

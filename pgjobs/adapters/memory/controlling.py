@@ -19,11 +19,11 @@ def set_control(tables: Tables, effect: effects.SetControl) -> None:
 
 
 def _keep(tables: Tables, queue: str, set_: Control) -> None:
-    """What holds nothing is not kept."""
+    """What holds nothing is not kept, and the rest in order: polls read it, and it is seldom set."""
     if set_ == control.NOTHING_SET:
         tables.controls.pop(queue, None)
     else:
-        tables.controls[queue] = set_
+        tables.controls = dict(sorted({**tables.controls, queue: set_}.items()))
 
 
 def reset_control(tables: Tables, effect: effects.ResetControl) -> None:
@@ -36,4 +36,4 @@ def controls(tables: Tables, _: effects.Controls) -> dict[str, Control]:
 
 def by_queue(tables: Tables) -> dict[str, Control]:
     """What is set, in order."""
-    return dict(sorted(tables.controls.items())) if tables.controls else {}
+    return tables.controls.copy()
