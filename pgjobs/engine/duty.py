@@ -42,11 +42,17 @@ def earliest(one: datetime | None, other: datetime | None) -> datetime | None:
 
 class Patience:
     """When to ask a store again that failed: pauses double from 0.25 s to ``longest_s`` (30 s), with up
-    to 50 % jitter."""
+    to 50 % jitter. ``regained`` is called at the first success after a failure."""
 
-    def __init__(self, random: Callable[[], float], longest_s: float = LONGEST_PAUSE_S) -> None:
+    def __init__(
+        self,
+        random: Callable[[], float],
+        longest_s: float = LONGEST_PAUSE_S,
+        regained: Callable[[], None] = lambda: None,
+    ) -> None:
         self._random = random
         self._longest_s = longest_s
+        self._regained = regained
         self._failures = 0
         self.until: datetime | None = None
 
@@ -58,8 +64,10 @@ class Patience:
 
     def regain(self) -> None:
         """A success: no waiting any more."""
-        self._failures = 0
-        self.until = None
+        if self._failures:
+            self._failures = 0
+            self.until = None
+            self._regained()
 
     def cut_short(self) -> bool:
         """Ask at once, for the store answers others again; another failure waits as long as it would have.
@@ -74,3 +82,27 @@ class Patience:
     def not_before(self, due: datetime) -> datetime:
         """``due``, or the end of the present pause if that is later."""
         return due if self.until is None or self.until <= due else self.until
+
+
+class Pauses:
+    """The patience of all duties of a node with the one store that they ask.
+
+    The first that is answered after an outage ends the pauses of the others: an outcome that waits for 45
+    seconds when the store is there again can be lost meanwhile, with the node. ``ended`` hears of that.
+    """
+
+    def __init__(self, random: Callable[[str], float], ended: Callable[[], None]) -> None:
+        self._random, self._ended = random, ended
+        self._all: list[Patience] = []
+
+    def of(self, duty: str, longest_s: float = LONGEST_PAUSE_S) -> Patience:
+        """That of one duty, which draws under its name."""
+        made = Patience(lambda: self._random(duty), longest_s, self.end)
+        self._all.append(made)
+        return made
+
+    def end(self) -> None:
+        """Let every duty ask at once what it has to ask."""
+        for each in self._all:
+            each.cut_short()
+        self._ended()

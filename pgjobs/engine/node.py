@@ -15,7 +15,7 @@ from typing import Any
 
 from pgjobs.effects import Effect, Poll, Polled
 from pgjobs.engine import heart
-from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience, earliest
+from pgjobs.engine.duty import Pauses, earliest
 from pgjobs.engine.errands import ErrandPorts, Errands
 from pgjobs.engine.farewell import Farewell
 from pgjobs.engine.heart import Heart
@@ -84,6 +84,10 @@ class Node:
         self._executor, self._insight = ports.executor, ports.insight
         self._report = Reporter(ports.telemetry, name)
         draw = (lambda: self._rng.random("backoff")) if jitter else None
+        self._pauses = Pauses(
+            lambda duty: self._rng.random(f"pause:{name}:{duty}"),
+            lambda: self.recurring.stir(),  # noqa: PLW0108 - which is made below
+        )
         self._controls_asked = 0
         self.settled = False
         """Whether the node's next moment is known: nothing was asked of it since it was worked out."""
@@ -106,7 +110,7 @@ class Node:
             name,
             lambda effect: submit(effect, self.heart),
             lambda effect, expected, now: renew(effect, expected, self.heart, now),
-            self._patience("heart", beat.total_seconds()),
+            self._pauses.of("heart", beat.total_seconds()),
             beat,
             elide,
             self._beaten,
@@ -118,7 +122,7 @@ class Node:
             lambda: self.runs.held,
             lambda: tuple(self.queues),
             poll_interval,
-            self._patience("stager"),
+            self._pauses.of("stager"),
             elide,
             ports.insight,
             self._woken,
@@ -127,7 +131,7 @@ class Node:
             lambda effect: submit(effect, self.settler),
             self._saved,
             self._unsavable,
-            self._patience("settler"),
+            self._pauses.of("settler"),
         )
         self.runs = Runs(
             RunPorts(
@@ -144,7 +148,7 @@ class Node:
             name,
             lambda effect: submit(effect, self.strays),
             self._stray,
-            self._patience("strays"),
+            self._pauses.of("strays"),
         )
         self.recurring = Recurring(
             instance,
@@ -155,7 +159,7 @@ class Node:
             self._report,
             submit,
             renew,
-            self._patience,
+            self._pauses.of,
             self.heart.judges_from,
             elide,
             self._woken,
@@ -186,9 +190,11 @@ class Node:
         self._woken()
 
     def stop(self, now: datetime, grace: timedelta) -> None:
-        """Claim nothing more; after ``grace``, what still runs is told to stop and given back."""
+        """Claim nothing more, and save at once what waits for a store that failed; after ``grace``, what
+        still runs is told to stop and given back."""
         if not self._farewell.begun:
             self._woken()
+            self._pauses.end()
             self.recurring.close(now)
             self._serving.close()
             self._farewell.begin(now, grace)
@@ -293,10 +299,7 @@ class Node:
             self._alone,
             None if self._insight is None else self._insight.empty,
         )
-        return QueueDuty(queue, self.name, configured, ports, self._patience(f"queue:{queue}"))
-
-    def _patience(self, duty: str, longest_s: float = LONGEST_PAUSE_S) -> Patience:
-        return Patience(lambda: self._rng.random(f"pause:{self.name}:{duty}"), longest_s)
+        return QueueDuty(queue, self.name, configured, ports, self._pauses.of(f"queue:{queue}"))
 
     def _take_in(
         self, items: Sequence[Done | Signal | Finished], now: datetime

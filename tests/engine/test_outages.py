@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from pgjobs import Unique
 from pgjobs.effects import Claim, Effect, Find, Poll, Settle
 from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience
-from pgjobs.leading import Beat
+from pgjobs.leading import Beat, Lead
 from pgjobs.plugins import Stalled
 from pgjobs.rules.selection import Selection
 from tests.engine.rig import START, Fault, FaultyStore, Rig, SlowSession
@@ -111,6 +111,51 @@ def test_running_jobs_go_on_through_an_outage_and_are_settled_after_it():
     rig.advance(500)
     assert ["completed"] * 2 == [rig.job(job).state for job in (short, long)]
     assert 2 == len(rig.executor.started)
+
+
+OUTAGE = tuple(Fault(kind, "before", EVER) for kind in (Beat, Claim, Settle, Poll, Find, Lead))
+
+
+@pytest.mark.parametrize("elide", [False, True])
+def test_what_waits_in_an_outage_is_asked_when_the_store_answers_anything(elide: bool):
+    rig, store = rigged(queues={"default": 1, "other": 1}, elide=elide)
+    ended = rig.insert(takes=10)
+    rig.advance(5)
+    store.faults = [*OUTAGE]
+    waiting = rig.insert(queue="other", takes=1)
+    rig.advance(HOUR)
+    asked: list[tuple[type[Any], datetime]] = []
+    store.faults = [
+        Fault(Effect, "", 1, lambda effect: asked.append((type(effect), rig.clock.now())))
+    ]
+    rig.advance(2 * LONGEST_PAUSE_S)
+    first = asked[0][1]
+    assert {"completed": 2} == rig.states()
+    assert {Claim: first, Settle: first} == {
+        kind: next(at for each, at in asked if each is kind) for kind in (Claim, Settle)
+    }
+
+
+def test_a_node_that_stops_tries_once_more_to_save_what_waits():
+    rig, store = rigged(Fault(Settle, "before", 12))
+    job = rig.insert(takes=1)
+    rig.advance(40)
+    assert "executing" == rig.job(job).state
+    store.faults = []
+    rig.stop()
+    rig.advance()
+    assert "completed" == rig.job(job).state
+
+
+def test_one_that_is_answered_hurries_nobody_who_alone_meets_a_failure():
+    rig, store = rigged(Fault(Settle, "before", EVER), queues={"default": 2})
+    rig.insert()
+    rig.advance(60)
+    asked = len(store.of(Settle))
+    for _ in range(50):
+        rig.insert("thread", takes=1)
+        rig.advance(1)
+    assert len(store.of(Settle)) - asked <= 4
 
 
 def test_in_an_outage_the_store_is_asked_rarely_and_for_ever():
