@@ -22,6 +22,7 @@ from pgjobs.rules.errors import (
     ProcessDiedError,
     RemoteError,
     StoreError,
+    StoreNotReadyError,
     StoreUnavailableError,
     UnknownWorkerError,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "Snooze",
     "Stalled",
     "StoreError",
+    "StoreNotReadyError",
     "StoreUnavailableError",
     "Unique",
     "UnknownWorkerError",

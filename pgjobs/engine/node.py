@@ -195,6 +195,7 @@ class Node:
         if not self._farewell.begun:
             self._woken()
             self._pauses.end()
+            self.settler.hasten()
             self.recurring.close(now)
             self._serving.close()
             self._farewell.begin(now, grace)

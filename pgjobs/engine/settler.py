@@ -4,9 +4,10 @@ One batch is under way at a time, and whatever ends meanwhile waits for the next
 grow with the load. A batch that the store cannot take now is tried again for ever; one that it
 refuses is split, until the one outcome that it refuses stands alone and is saved as a failure
 that says so. Where even that is refused, it is put off and tried again every minute, alone, for its
-job would else execute for ever in the name of a node that lives. Where an answer was lost, the second
-try finds its claim gone, since the first one was saved or since somebody took the job: the rows are
-read to tell which.
+job would else execute for ever in the name of a node that lives. A store that is not ready says nothing
+against an outcome: that is put off in the same way, and stays what it is. Where an answer was lost, the
+second try finds its claim gone, since the first one was saved or since somebody took the job: the rows
+are read to tell which.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pgjobs.effects import Effect, Find, Settle
 from pgjobs.engine.duty import Patience
 from pgjobs.ports import Run
 from pgjobs.rules import lifecycle
-from pgjobs.rules.errors import StoreError, StoreUnavailableError
+from pgjobs.rules.errors import StoreError, StoreNotReadyError, StoreUnavailableError
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome, Settlement
 from pgjobs.rules.schedule import later
@@ -33,7 +34,7 @@ BATCH_LIMIT = 1_000
 """Outcomes saved by one statement; more wait for the next."""
 
 PUT_OFF = timedelta(minutes=1)
-"""How long an outcome waits that the store refuses even as a failure."""
+"""How long an outcome waits that the store refuses even as a failure, or for which it is not ready."""
 
 log = logging.getLogger("pgjobs")
 
@@ -87,6 +88,11 @@ class Settler:
     def add(self, ending: Ending) -> None:
         """Save this outcome with the next batch."""
         self._waiting.append(ending)
+
+    def hasten(self) -> None:
+        """The node stops: try at once what was put off."""
+        self._waiting.extend(ending for _, ending in self._put_off)
+        self._put_off.clear()
 
     def next_due(self, now: datetime) -> datetime | None:
         if not (self._waiting or self._doubtful or self._put_off):
@@ -152,8 +158,14 @@ class Settler:
             return
         batch, self._under_way = self._under_way, []
         refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailableError)
+        unready = isinstance(error, StoreNotReadyError)
+        if unready:
+            self._patience.lose(now)
         if refused and len(batch) > 1:
             self._size = max(1, len(batch) // 2)
+        elif unready:
+            self._put_off.append((later(now, PUT_OFF), batch[0]))
+            return
         elif refused and batch[0].refused is None:
             failure = self._unsavable(batch[0], error, now)
             batch = [replace(failure, again=batch[0].again, refused=batch[0])]

@@ -20,7 +20,7 @@ from pgjobs.engine.led import LedPorts
 from pgjobs.leading import Fence, Tick, Watermarks
 from pgjobs.rules import crontab
 from pgjobs.rules.crontab import Crontab
-from pgjobs.rules.errors import LeaseLostError, StoreUnavailableError
+from pgjobs.rules.errors import LeaseLostError, StoreNotReadyError, StoreUnavailableError
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.schedule import EPOCH, earlier
 
@@ -114,7 +114,8 @@ class Ticker:
             self._known = False
             self._ports.leader.lost(now)
             return
-        if isinstance(effect, Tick) and not isinstance(error, StoreUnavailableError):
+        passes = isinstance(error, StoreUnavailableError | StoreNotReadyError)
+        if isinstance(effect, Tick) and not passes:
             log.error("the entry %s could not be fired at %s: %s", effect.key, effect.at, error)
             self._ports.report.failed_plugin(effect.key, error)
             self._plan(self._entries[effect.key], effect.at)

@@ -15,6 +15,7 @@
     ├── BlockingCallError      a synchronous call that would block a running event loop
     └── StoreError             the store did not do what it was asked
         ├── StoreUnavailableError   it cannot be reached now; trying again may help
+        ├── StoreNotReadyError      its tables are missing, or may not be used
         ├── LeaseLostError          a leader's effect came after its lease
         └── CapturedStoreError      a test run keeps real databases closed
 """
@@ -85,6 +86,13 @@ class StoreError(PgJobsError):
 
 class StoreUnavailableError(StoreError, ConnectionError):
     """The store cannot be reached now; the same effect may succeed later."""
+
+
+class StoreNotReadyError(StoreError):
+    """The store is reached and serves nobody as it is: tables are missing, or its user may not use them.
+
+    Once somebody has seen to that, the same effect may succeed.
+    """
 
 
 class LeaseLostError(StoreError):

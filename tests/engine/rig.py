@@ -22,7 +22,7 @@ from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import Plugin
 from pgjobs.ports import Done, Finished, Run, Signal
 from pgjobs.rules import outcome
-from pgjobs.rules.errors import StoreError, StoreUnavailableError
+from pgjobs.rules.errors import StoreError, StoreNotReadyError, StoreUnavailableError
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs.rules.options import POLL_INTERVAL, Queue
@@ -132,7 +132,8 @@ class Stores:
 
 @dataclass
 class Fault:
-    """What goes wrong with effects: ``before`` or ``after`` they are carried out, or they are refused."""
+    """What goes wrong with effects: ``before`` or ``after`` they are carried out, or they are refused, or the
+    store is not ready (``unready``)."""
 
     kind: type[Effect[Any]]
     how: str
@@ -158,6 +159,8 @@ class FaultyStore(LocalStore):
                 fault.seen.append(effect)
                 if fault.how == "refuse":
                     raise StoreError("the row is not to its liking")
+                if fault.how == "unready":
+                    raise StoreNotReadyError("permission denied for table oban_jobs")
                 if fault.how == "after":
                     self.inside.carry_out(effect)
                 raise StoreUnavailableError("the line is dead")

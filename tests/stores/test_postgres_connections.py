@@ -17,7 +17,12 @@ from pgjobs.adapters.postgres.failures import translated
 from pgjobs.adapters.postgres.migrations import migrate
 from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.effects import Controls, Count, Find, Insert
-from pgjobs.rules.errors import ConfigurationError, StoreError, StoreUnavailableError
+from pgjobs.rules.errors import (
+    ConfigurationError,
+    StoreError,
+    StoreNotReadyError,
+    StoreUnavailableError,
+)
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.conformance.given import NOW, claim, every, insert, new
 from tests.stores.conftest import blocked
@@ -116,8 +121,8 @@ def test_a_pool_of_no_size_and_a_dsn_that_is_none_are_refused():
         (psycopg.errors.LockNotAvailable("x"), StoreUnavailableError),
         (psycopg.errors.CheckViolation("x"), StoreError),
         (psycopg.errors.UntranslatableCharacter("x"), StoreError),
-        (psycopg.errors.InsufficientPrivilege("x"), StoreError),
-        (psycopg.errors.UndefinedTable("x"), StoreError),
+        (psycopg.errors.InsufficientPrivilege("x"), StoreNotReadyError),
+        (psycopg.errors.UndefinedTable("x"), StoreNotReadyError),
         (psycopg.errors.InternalError_("x"), StoreError),
         (psycopg.DataError("no state"), StoreError),
     ],

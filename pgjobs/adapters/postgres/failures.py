@@ -1,11 +1,12 @@
-"""Which of PostgreSQL's errors mean "cannot be reached now", and which "refused".
+"""Which of PostgreSQL's errors mean "cannot be reached now", which "not ready" and which "refused".
 
 | SQLSTATE | meaning here |
 |---|---|
 | none | the connection failed or was lost: unavailable |
 | 08, 53, 57, 58 | connection, resources, shutdown or cancelled, the server's system: unavailable |
 | 25006, 40, 55P03, 55006 | read-only, deadlock or serialization, locked, in use: unavailable |
-| 3F000, 42P01, 42703, 42704, 42883 | no such schema, table, column, type or function: refused; migrate |
+| 3F000, 42P01, 42703, 42704, 42883 | no such schema, table, column, type or function: not ready; migrate |
+| 42501 | the user may not: not ready |
 | every other | refused |
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.rules.errors import StoreError, StoreUnavailableError
+from pgjobs.rules.errors import StoreError, StoreNotReadyError, StoreUnavailableError
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,6 +24,7 @@ _PASSING_STATES = frozenset({"25006", "55P03", "55006"})
 _LOST = frozenset({"OperationalError", "InterfaceError"})
 _NAMES = _LOST | {"DataError", "IntegrityError", "InternalError", "NotSupportedError"}
 """Classes of PEP 249, which every driver has under these names."""
+_NO_PRIVILEGE = "42501"
 _NOT_MIGRATED = frozenset({"3F000", "42P01", "42703", "42704", "42883"})
 
 
@@ -44,8 +46,10 @@ def translated(error: Any) -> StoreError:
         return StoreUnavailableError(text) if lost else StoreError(text)
     if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
         return StoreUnavailableError(text)
+    if state == _NO_PRIVILEGE:
+        return StoreNotReadyError(text)
     if state in _NOT_MIGRATED:
-        return StoreError(
+        return StoreNotReadyError(
             f"{text}: the tables of pgjobs are missing or older than this version. "
             "Run `pgjobs migrate`, with the schema that the store names"
         )
