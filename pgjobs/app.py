@@ -385,7 +385,8 @@ class PgJobs(Calls):
             options.queue_name(queue, "queue")
         if limit is not None:
             options.whole(limit, "limit", 0, 2**63 - 1)
-        self._import_workers()
+        if self.workers:
+            self._import_workers()
         clock, rng = runtime.clock, runtime.rng
         node = self.node or "drain"
         report = reporting.Reporter(runtime.telemetry, node)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
 from pgjobs.effects import Effect
 from pgjobs.rules.job import Job
@@ -169,6 +169,7 @@ class Insight(Protocol):
         ...
 
 
+@final
 @dataclass(eq=False, slots=True)
 class Run:
     """One claimed job in the hands of an executor.

@@ -159,7 +159,7 @@ class Worker(Generic[P, R]):
 
         It fills ``job.data``; args that are not the model raise ``InvalidJobError``.
         """
-        wrapped = cast(Any, self.wrapped)
+        wrapped: Any = self.wrapped
         perform: Callable[[Job], Any] = wrapped().perform if self.is_class else wrapped
         return perform if self._model is None else lambda job: perform(self.with_data(job))
 
@@ -257,6 +257,8 @@ class Worker(Generic[P, R]):
         if self._warned_of_size:
             return
         shown = repr(args)  # nearly as long as its JSON, and far faster to have
+        if 4 * len(shown) <= options.LARGE_ARGS_BYTES:  # no character takes more bytes than that
+            return
         size = len(shown) if shown.isascii() else len(shown.encode())
         if size > options.LARGE_ARGS_BYTES:
             self._warned_of_size = True

@@ -57,7 +57,7 @@ class Capture:
 
     def runtime_of(self, app: PgJobs) -> Runtime | None:
         """The runtime of an application's instance; None in live mode, where nothing is captured."""
-        if self.mode == "live":
+        if self.conditions.mode == "live":
             return None
         self.refuse_fork()
         database = app.database
@@ -156,15 +156,17 @@ class Capture:
                 found.database = database
             if found is None:
                 found = Engine(self.conditions, self._source.store(self._number()), database)
-                for first in self.engines()[:1]:  # the times of all databases have one beginning
-                    found.recorder.start = first.recorder.start
+                if self._engines:  # the times of all databases have one beginning
+                    found.recorder.start = self.engines()[0].recorder.start
                 self._engines[database] = found
             return found
 
     def _number(self) -> int:
         """Of a database that neither this capture uses nor one around it."""
-        used = [n for each in _stack if each._source is self._source for n in each._numbers]
-        used += self._numbers
+        used = [*self._numbers]
+        for each in _stack:
+            if each._source is self._source:
+                used += each._numbers
         number = 0
         while number in used:
             number += 1
@@ -216,8 +218,7 @@ def beneath(capture: Capture) -> Iterator[None]:
 
 
 def _runtime_of(app: PgJobs) -> Runtime | None:
-    capture = current()
-    return None if capture is None else capture.runtime_of(app)
+    return _stack[-1].runtime_of(app) if _stack else None
 
 
 def _guard(dsn: str) -> None:

@@ -60,7 +60,9 @@ class SeededRng:
         return stream.random()
 
     def token(self, label: str) -> str:
-        numbers = self._tokens.get(label) or self._tokens.setdefault(label, count(1))  # as above
+        if label not in self._tokens:
+            self._tokens.setdefault(label, count(1))  # as above
+        numbers = self._tokens[label]
         named = f"{self.seed}:{label}:{next(numbers)}".encode()
         drawn = blake2b(named, digest_size=16).hexdigest()
         variant = _VARIANTS[drawn[16]]  # a UUID of version 4, as RFC 9562 has it

@@ -36,12 +36,8 @@ class Conditions:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._blocks: list[list[str]] = []
-
-    @property
-    def mode(self) -> str:
+        self.mode = settings.mode
         """The mode of the block that was entered last, in whichever thread; else the test's."""
-        blocks = self._blocks
-        return blocks[-1][0] if blocks else self.settings.mode
 
     @contextmanager
     def switched(self, mode: str) -> Iterator[None]:
@@ -56,11 +52,13 @@ class Conditions:
         block = [mode]  # a list of its own: threads may leave their blocks in any order
         with self._lock:
             self._blocks.append(block)
+            self.mode = mode
         try:
             yield
         finally:
             with self._lock:
                 self._blocks = [each for each in self._blocks if each is not block]
+                self.mode = self._blocks[-1][0] if self._blocks else self.settings.mode
 
     def loops_here(self) -> Loops:
         """Where this thread runs async workers by hand: the test's loop in its own thread."""

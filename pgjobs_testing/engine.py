@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from pgjobs.adapters.local import LocalSession, LocalStore
@@ -56,7 +56,8 @@ class Engine:
         self._node: Node | None = None
         self._executor: InlineExecutor | None = None
         self._turn = Turn()
-        self.looking = Looking()
+        self.holding = self._turn.held
+        """What a worker that is run by hand inserts meanwhile waits until that worker has ended."""
         itself = weakref.ref(self)  # what an engine holds does not hold it
         self.recorder.setting = lambda: None if (engine := itself()) is None else engine._setting()
         if isinstance(store, MemoryStore):
@@ -113,9 +114,10 @@ class Engine:
         if self._conditions.mode == "inline" and self._turn.take_or_ask():
             await self._drive_async(self._at_once, self._at_once)
 
-    def holding(self) -> AbstractContextManager[None]:
-        """What a worker that is run by hand inserts meanwhile waits until that worker has ended."""
-        return self._turn.held()
+    @cached_property
+    def looking(self) -> Looking:
+        """Which jobs the test has looked at."""
+        return Looking()
 
     def draining(self, plan: DrainPlan, node: str) -> None:
         self.recorder.call("drain", plan, node)

@@ -208,7 +208,6 @@ class VirtualHere(Here):
         holding: Callable[[], AbstractContextManager[None]],
         recorder: object = None,
     ) -> None:
-        super().__init__()
         self._loops, self._holding, self._recorder = loops, holding, recorder
         self.last: Run | None = None
 
@@ -236,7 +235,8 @@ class VirtualHere(Here):
 
     @staticmethod
     def passing_on_interrupts(ended: Outcome) -> Outcome:
-        passing_on(ended)
+        if ended.exception is not None:
+            passing_on(ended)
         return ended
 
 

@@ -41,7 +41,7 @@ class Harness(Assertions):
     """The fixture ``jobs``. ``jobs["other"]`` stands for the application's instance of that name."""
 
     def __init__(self, capture: Capture, instance: str | None = None) -> None:
-        vars(self).update(vars(_LIKE))
+        self.__dict__.update(_OPTIONS)
         self._capture = capture
         self._instance = instance
 
@@ -304,4 +304,5 @@ class _Block(ContextDecorator):
 _PLAIN = Settings()
 """Those of a harness where the plugin is not on."""
 _LIKE = PgJobs(store=MemoryStore(), node=NODE)
+_OPTIONS = vars(_LIKE)
 """The options that every harness has, checked once. It works on its engine's store, never on this one."""

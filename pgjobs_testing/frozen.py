@@ -117,9 +117,7 @@ class SharedClock(VirtualClock):
     more, the test's own clock shows what it showed before. ``set`` never goes back.
     """
 
-    def __init__(self, start: datetime) -> None:
-        super().__init__(start)
-        self._still: datetime | None = None
+    _still: datetime | None = None
 
     def now(self) -> datetime:
         loaded = sys.modules

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Any, get_origin
 
 from pgjobs.rules.errors import ConfigurationError, InvalidJobError, shown
-from pgjobs.rules.jsonb import MAX_DEPTH, normal_object, normal_value
+from pgjobs.rules.jsonb import MAX_DEPTH, is_plain, normal_object, normal_value
 from pgjobs.worker import Worker
 from pgjobs_testing.nested import Containing, Listed
 from pgjobs_testing.patterns import Accepted, Anything, Exactly, Kind, Pattern
@@ -40,18 +40,16 @@ def pattern(value: Any, path: str, depth: int = 0) -> Pattern:
     """Compile a value of an assertion; ``ConfigurationError`` for what no JSON value can match."""
     kind = type(value)
     if kind in _SCALARS:
-        return _exactly(value, path)
-    if (made := matcher(value, path)) is not None:
+        return Exactly(value) if is_plain(value) else _exactly(value, path)
+    if kind is not dict and (made := matcher(value, path)) is not None:
         return made
     if depth > MAX_DEPTH:
         raise ConfigurationError(f"{path[:80]}... is nested more than {MAX_DEPTH} levels deep")
     if kind is dict or isinstance(value, Mapping):
-        return Containing(
-            {
-                _key(key, path): pattern(part, f"{path}.{key}", depth + 1)
-                for key, part in value.items()
-            }
-        )
+        parts: dict[str, Pattern] = {}
+        for key in value:
+            parts[_key(key, path)] = pattern(value[key], f"{path}.{key}", depth + 1)
+        return Containing(parts)
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return Listed(tuple(pattern(e, f"{path}[{n}]", depth + 1) for n, e in enumerate(value)))
     return _exactly(value, path)

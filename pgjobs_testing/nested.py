@@ -28,8 +28,9 @@ class Containing:
         if not isinstance(value, dict):
             return False
         answer: Answer = True
-        for key, part in self.parts.items():
-            one = part.accepts(value[key]) if key in value else False
+        parts = self.parts
+        for key in parts:
+            one = parts[key].accepts(value[key]) if key in value else False
             if one is False:
                 return False
             answer = answer and one

@@ -71,10 +71,10 @@ def take(now: Callable[[], float]) -> PrivateLoop:
 
 
 def give_back(private: PrivateLoop) -> bool:
-    """Keep a loop that was taken, if it is as it was made and none is kept yet; whether it was."""
+    """Keep a loop that was taken, and whose time has forgotten its jobs, if it is as it was made and none is
+    kept yet; whether it was."""
     if _kept or not private.as_made():
         return False
-    private.time.forget()
     private.time.follow(_nobody)
     _kept.append(private)
     return True

@@ -6,7 +6,6 @@ store. Equal seeds give byte-equal traces, on both stores.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -176,7 +175,6 @@ class Recorder(Telemetry):
         self.setting: Callable[[], Setting | None] | None = None
         self._made: list[Moment] = []
         self._ordinals: dict[int, int] = {}
-        self._lock = threading.Lock()
         self._shown: dict[str, str] = {}
 
     def show(self, node: str, name: str) -> None:

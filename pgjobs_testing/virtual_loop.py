@@ -183,11 +183,10 @@ class VirtualTime:
     def forget(self) -> None:
         """Forget every timer and every job: what one of them left somewhere has real time from now on."""
         self._era = object()
-        self._heap.clear()
-        self._tasks.clear()
-        self._calls.clear()
-        self._threads.clear()
-        vars(self).pop("_sleeping", None)
+        for held in (self._heap, self._tasks, self._calls, self._threads):
+            if held:
+                held.clear()
+        self.__dict__.pop("_sleeping", None)
 
     def follow(self, now: Callable[[], float]) -> None:
         """Go by another clock from now on, with no job of the one before left."""
@@ -212,8 +211,9 @@ class VirtualTime:
     @property
     def idle(self) -> bool:
         """Whether there is nothing that `close` would end or wait for."""
-        self._forget_done()
-        return not self._tasks and not self._calls and not self._loop._ready
+        if self._tasks:
+            self._forget_done()
+        return not (self._tasks or self._calls or self._loop._ready)
 
     def left_by(self, task: _Task | None) -> list[_Task]:
         """The tasks of the job whose own task this is that are not done, itself left out."""

@@ -284,8 +284,7 @@ def in_worker_thread() -> bool:
 class Here:
     """Runs jobs in the caller's own thread and context, one at a time: for drains."""
 
-    def __init__(self) -> None:
-        self._runner: asyncio.Runner | None = None
+    _runner: asyncio.Runner | None = None
 
     def perform(self, run: Run) -> Outcome:
         """The outcome of a run; ``KeyboardInterrupt`` passes through, the person means it."""

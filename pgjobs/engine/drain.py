@@ -18,7 +18,7 @@ from pgjobs.engine.livelock import Watch
 from pgjobs.engine.stager import STAGE_LIMIT
 from pgjobs.ports import Run, Store
 from pgjobs.rules import lifecycle, outcome, selection
-from pgjobs.rules.errors import LivelockError, UnknownWorkerError, nearest
+from pgjobs.rules.errors import LivelockError, nearest
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.rules.selection import Selection
@@ -118,7 +118,7 @@ def drive(program: Program, store: Store, here: Performer) -> DrainResult:
     try:
         request = next(program)
         while True:
-            if not isinstance(request, Run):
+            if type(request) is not Run:
                 request = program.send(store.run(request))
                 continue
             try:
@@ -139,7 +139,7 @@ async def drive_async(program: Program, store: Store, here: Performer) -> DrainR
     try:
         request = next(program)
         while True:
-            if not isinstance(request, Run):
+            if type(request) is not Run:
                 request = program.send(await store.run_async(request))
                 continue
             try:
@@ -213,11 +213,10 @@ def _next(
 
 
 def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Run, Any, tuple[Job, Outcome]]:
-    run = Run(job, ports.registry.by_name.get(job.worker), job.queue, ports.started(job))
-    try:
-        ports.registry.find(job.worker)
-    except UnknownWorkerError as error:
-        ended = outcome.raised(error)
+    worker = ports.registry.by_name.get(job.worker)
+    run = Run(job, worker, job.queue, ports.started(job))
+    if worker is None:
+        ended = outcome.failed(ports.registry.unknown(job.worker), raised=True)
     else:
         try:
             ended = yield run

@@ -58,12 +58,15 @@ class Watch:
         """``job`` is about to run. ``LivelockError`` when it has run, or others have, to no end."""
         self._runs += 1
         self._left -= 1
-        self._fresh = self._fresh or job.id not in self._jobs
         self._last.append(job)
         spare = job.max_attempts - job.attempt
-        least, fruitless, runs = self._jobs.get(job.id, (spare + 1, 0, 0))
-        fruitless = fruitless + 1 if spare >= least else 1
-        self._jobs[job.id] = (min(least, spare), fruitless, runs + 1)
+        if job.id in self._jobs:
+            least, fruitless, runs = self._jobs[job.id]
+            fruitless = fruitless + 1 if spare >= least else 1
+            self._jobs[job.id] = (min(least, spare), fruitless, runs + 1)
+        else:
+            fruitless, runs, self._fresh = 1, 0, True
+            self._jobs[job.id] = (spare, 1, 1)
         if fruitless > RUNS_WITHOUT_PROGRESS:
             raise self._error(
                 f"job {job.id} of worker {job.worker} ran {RUNS_WITHOUT_PROGRESS} times "

@@ -121,7 +121,8 @@ class Job:
     @property
     def token(self) -> str:
         """The token of this job's newest claim, or an empty string."""
-        return self.attempted_by[1] if len(self.attempted_by) > 1 else ""
+        by = self.attempted_by
+        return by[1] if by[1:] else ""
 
     @property
     def last_error(self) -> str | None:
@@ -246,7 +247,7 @@ def revised(job: Job, changes: Mapping[str, Any]) -> Job:
 
 def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, due: datetime) -> Job:
     """The row that an insert makes at ``now``, which shares nothing with ``new`` that can be changed."""
-    return made(
+    job: Any = _Open(
         job_id,
         state,
         new.queue,
@@ -269,6 +270,9 @@ def inserted_job(job_id: int, new: NewJob, state: JobState, now: datetime, due: 
         False,
         CancelFlag(),
     )
+    job.__class__ = Job
+    row: Job = job
+    return row
 
 
 def unshared(job: Job) -> Job:
@@ -278,7 +282,9 @@ def unshared(job: Job) -> Job:
     if job.errors:
         new.errors = tuple(map(copied, job.errors))
     new.cancelled = CancelFlag()
-    return closed(new)
+    new.__class__ = Job
+    copy: Job = new
+    return copy
 
 
 COLUMNS = (

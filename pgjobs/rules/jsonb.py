@@ -47,7 +47,7 @@ def normal_list(value: object, what: str) -> list[Any]:
 
 def normal_value(value: object, what: str) -> Any:
     """Any JSON value in jsonb's normal form."""
-    return value if _is_plain(value) else _normal(value, what, 0)
+    return value if is_plain(value) else _normal(value, what, 0)
 
 
 def encoder(*, ensure_ascii: bool = False, sort_keys: bool = False) -> Callable[[Any], str]:
@@ -78,10 +78,10 @@ _NESTED = (dict, list)
 def copied(value: Any) -> Any:
     """A deep copy of a JSON value: what a reader may change without changing the store."""
     if type(value) is dict:
-        new = value.copy()
-        for key, item in value.items():
-            if type(item) in _NESTED:
-                new[key] = copied(item)
+        new = {**value}
+        for key in value:
+            if type(value[key]) in _NESTED:
+                new[key] = copied(value[key])
         return new
     if type(value) is list:
         return [copied(item) for item in value]
@@ -155,7 +155,7 @@ def _normal(value: Any, path: str, depth: int) -> Any:
         return _object(value, path, depth)
     if isinstance(value, list | tuple):
         return [
-            item if _is_plain(item) else _normal(item, f"{path}[{n}]", depth + 1)
+            item if is_plain(item) else _normal(item, f"{path}[{n}]", depth + 1)
             for n, item in enumerate(value)
         ]
     raise InvalidJobError(
@@ -167,12 +167,12 @@ def _normal(value: Any, path: str, depth: int) -> Any:
 def _object(value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in value.items():
-        name = key if type(key) is str and _is_plain(key) else _key(key, path)
-        found[name] = item if _is_plain(item) else _normal(item, f"{path}.{name}", depth + 1)
-    return _ordered(found)
+        name = key if type(key) is str and is_plain(key) else _key(key, path)
+        found[name] = item if is_plain(item) else _normal(item, f"{path}.{name}", depth + 1)
+    return found if len(found) < 2 else _ordered(found)
 
 
-def _is_plain(value: Any) -> bool:
+def is_plain(value: Any) -> bool:
     """Whether ``value`` is a text, a small number or the like in normal form already, as nearly all are.
 
     Told apart first, since the path that an error would name costs more than the rest.

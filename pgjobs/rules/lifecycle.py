@@ -270,7 +270,7 @@ def retry(now: datetime) -> Change:
 
 def apply(change: Change, job: Job) -> Job:
     """The job after ``change``; what every store does to its row."""
-    assert job.state in sources(change.event), f"{change.event} cannot leave {job.state}"
+    assert job.state in TRANSITIONS[change.event][0], f"{change.event} cannot leave {job.state}"
     new = opened(job)
     new.state = change.state
     new.attempt = job.attempt + change.attempt_by

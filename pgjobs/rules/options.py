@@ -11,7 +11,7 @@ from typing import Any
 from pgjobs.rules import replacing, unique
 from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.job import MAX_ATTEMPTS
-from pgjobs.rules.jsonb import normal_object
+from pgjobs.rules.jsonb import is_plain, normal_object
 from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration, instant
 from pgjobs.rules.signatures import checks_options
@@ -104,7 +104,7 @@ def name(value: object, option: str) -> str:
         raise ConfigurationError(
             f"{option} is a text of 1 to {NAME_LIMIT} characters: {shown(value)}"
         )
-    return _plain(value, option)
+    return value if is_plain(value) else _plain(value, option)
 
 
 def queue_name(value: object, option: str) -> str:
@@ -167,8 +167,6 @@ def reject_lone_replace(unique: Unique | None, replace: Replace) -> None:
 
 
 def _plain(value: str, option: str) -> str:
-    if value.isascii() and "\x00" not in value:
-        return value
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise ConfigurationError(
             f"{option} holds a NUL character or a lone surrogate, which a text column cannot: "

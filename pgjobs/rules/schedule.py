@@ -16,6 +16,8 @@ FIRST_INSTANT = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _NOTHING = timedelta(0)
+_PLAIN_S = 10**9
+"""What most durations are given as: whole seconds, fewer than these. They need no further question."""
 
 
 def duration(value: object, option: str, *, least_s: float = 0.0) -> timedelta:
@@ -23,6 +25,8 @@ def duration(value: object, option: str, *, least_s: float = 0.0) -> timedelta:
 
     Values below ``least_s`` seconds are refused; those beyond ``timedelta.max`` become it.
     """
+    if type(value) is int and 0 <= value <= _PLAIN_S and least_s <= value:
+        return timedelta(seconds=value)
     if isinstance(value, timedelta):
         span = value
     elif not is_number(value):

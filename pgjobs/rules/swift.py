@@ -2,7 +2,8 @@
 
 A frozen dataclass passes each field through ``object.__setattr__``, since its own refuses; that takes five
 times as long as to set the field of an open one. So ``__init__`` lends the new value the class of an open
-twin with the same slots. Nothing else differs: a value made so is as frozen as any, and compares, copies and
+twin with the same slots; of one or two fields it sets each slot by its descriptor, which takes less than to
+lend and to give back. Nothing else differs: a value made so is as frozen as any, and compares, copies and
 pickles as any.
 """
 
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _lend_class = object.__dict__["__class__"].__set__
+_FEW = 2
+"""So many fields are set one by one in less time than a class is lent."""
 
 
 def swift(cls: type[T]) -> type[T]:
@@ -24,9 +27,10 @@ def swift(cls: type[T]) -> type[T]:
     found = fields(cls)  # type: ignore[arg-type]  # TypeError where it is no dataclass
     if odd := [each.name for each in found if not each.init or each.kw_only]:
         raise TypeError(f"{cls.__name__} does not simply take the fields {', '.join(odd)}")
+    lends = len(found) > _FEW
     twin = type(cls.__name__, cls.__bases__, {"__slots__": tuple(each.name for each in found)})
     meant: dict[str, Any] = {"_lend_class": _lend_class, "_twin": twin, "_cls": cls}
-    parameters, lines = ["self"], ["_lend_class(self, _twin)"]
+    parameters, lines = ["self"], ["_lend_class(self, _twin)"] if lends else []
     for name, each in ((each.name, each) for each in found):
         if each.default is MISSING and each.default_factory is MISSING:
             parameters.append(name)
@@ -37,8 +41,10 @@ def swift(cls: type[T]) -> type[T]:
         if each.default_factory is not MISSING:
             meant[f"_make_{name}"] = each.default_factory
             value = f"_make_{name}() if {name} is _{name} else {name}"
-        lines.append(f"self.{name} = {value}")
-    lines.append("self.__class__ = _cls")
+        meant[f"_set_{name}"] = cls.__dict__[name].__set__
+        lines.append(f"self.{name} = {value}" if lends else f"_set_{name}(self, {value})")
+    if lends:
+        lines.append("self.__class__ = _cls")
     if hasattr(cls, "__post_init__"):
         lines.append("self.__post_init__()")
     source = [

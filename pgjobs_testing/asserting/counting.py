@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pgjobs.rules import options
 from pgjobs.rules.errors import ConfigurationError
@@ -11,7 +12,7 @@ from pgjobs.rules.swift import swift
 _MOST = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Noun:
     """What is counted, in the words of a failure: one, several, and that none matches."""
 
@@ -60,4 +61,10 @@ def asked(
         return Asked(exactly, exactly, noun)
     if at_least is not None:
         return Asked(options.whole(at_least, "at_least", 1, _MOST), None, noun)
+    return _some(noun)
+
+
+@lru_cache(maxsize=32)
+def _some(noun: Noun) -> Asked:
+    """What nearly every assertion asks for."""
     return Asked(1, None, noun)

@@ -6,7 +6,7 @@ A value that no job can ever have would make ``refute_enqueued`` pass unseen, so
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
@@ -77,14 +77,17 @@ class Wanted:
 
 def wanted(
     filters: Mapping[str, Any], accepted: tuple[str, ...], delta: object, times: Times
-) -> Iterator[Wanted]:
+) -> tuple[Wanted, ...]:
     """The fields that ``filters`` ask for; ``ConfigurationError`` for one that cannot be asked for."""
     reject_unknown(filters, accepted, "filter")
     within = duration(delta, "delta")
     if "scheduled_at" in filters and "scheduled_in" in filters:
         raise ConfigurationError("give scheduled_at or scheduled_in, not both")
-    for name, value in filters.items():
-        yield Wanted(name, _compiled(name, value, filters, within, times), _OF[name])
+    found: tuple[Wanted, ...] = ()
+    for name in filters:
+        compiled = _compiled(name, filters[name], filters, within, times)
+        found = (*found, Wanted(name, compiled, _OF[name]))
+    return found
 
 
 def _compiled(
@@ -135,8 +138,10 @@ def checked(name: str, value: Any, within: timedelta, times: Times) -> Pattern:
 
 def worker_pattern(value: Any) -> Pattern:
     """A worker by object or name, or what judges the name; a worker's own code is none."""
-    if isinstance(value, (Worker, str)):
-        return Named(worker_name(value))
+    if isinstance(value, Worker):
+        return Named(value.name)
+    if isinstance(value, str):
+        return Named(value)
     if inspect.isclass(value) or _takes_a_job(value):
         for each in REGISTRY.by_name.values():
             if each.wrapped is value:

@@ -38,7 +38,10 @@ def _inserted(rows: Rows, new: NewJob, now: datetime) -> Job:
 
 def claim(tables: Tables, effect: effects.Claim) -> list[Job]:
     rows = tables.jobs
-    found = filter(effect.selection.matches, rows.in_claim_order(effect.selection))
+    waiting = rows.in_claim_order(effect.selection)
+    if waiting == ():
+        return []
+    found = filter(effect.selection.matches, waiting)
     return [rows.change(job, effect.change) for job in first(found, effect.demand)]
 
 

@@ -6,7 +6,7 @@ What is read is a copy, so that nobody can change a row but by an effect.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from heapq import merge
 from itertools import islice
@@ -80,7 +80,7 @@ class Rows:
         """Apply a change to a row; what it became, as a copy."""
         changed = lifecycle.apply(change, job)
         self.put(changed)
-        return self.read(changed)
+        return unshared(changed)
 
     def holds(self, job_id: int, token: str) -> bool:
         """Whether the claim ``token`` still has the job."""
@@ -103,7 +103,7 @@ class Rows:
 
     def in_claim_order(self, selection: Selection) -> Iterable[Job]:
         """Available rows of the selection's queues, read lazily from the index."""
-        named: Collection[str] = ()
+        named: tuple[str, ...] = ()
         for each in selection.conditions:
             if type(each) is OneOf and each.field == "queue":
                 named = each.values
@@ -157,10 +157,8 @@ class Rows:
             if not ids:
                 del self.groups[fingerprint]
 
-    @staticmethod
-    def read(job: Job) -> Job:
-        """A copy that shares nothing with the row."""
-        return unshared(job)
+    read = staticmethod(unshared)
+    """A copy that shares nothing with the row."""
 
 
 _DUE = frozenset(sources(Event.STAGE))

@@ -45,9 +45,11 @@ class MemoryStore(LocalStore):
         self.tables = Tables(self._first_id)
 
     def carry_out(self, effect: Effect[T]) -> T:
-        carry_out = _CARRY_OUT.get(type(effect))
-        if carry_out is None:
-            raise StoreError(f"the memory store cannot carry out {type(effect).__name__}")
+        try:
+            carry_out = _CARRY_OUT[type(effect)]
+        except KeyError:
+            unknown = f"the memory store cannot carry out {type(effect).__name__}"
+            raise StoreError(unknown) from None
         with self._lock:
             answer: T = carry_out(self.tables, effect)
             return answer
