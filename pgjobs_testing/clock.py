@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 from random import Random  # noqa: TID251 - seeded streams are this file's purpose
@@ -63,10 +64,15 @@ class SeededRng:
         if label not in self._tokens:
             self._tokens.setdefault(label, count(1))  # as above
         numbers = self._tokens[label]
-        named = f"{self.seed}:{label}:{next(numbers)}".encode()
-        drawn = blake2b(named, digest_size=16).hexdigest()
-        variant = _VARIANTS[drawn[16]]  # a UUID of version 4, as RFC 9562 has it
-        return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
+        return _token(self.seed, label, next(numbers))
 
     def _digest(self, label: str) -> bytes:
         return blake2b(f"{self.seed}:{label}".encode(), digest_size=16).digest()
+
+
+@lru_cache(maxsize=64)
+def _token(seed: int, label: str, number: int) -> str:
+    """The token of that number: the first ones of a seed are drawn by every test that has it."""
+    drawn = blake2b(f"{seed}:{label}:{number}".encode(), digest_size=16).hexdigest()
+    variant = _VARIANTS[drawn[16]]  # a UUID of version 4, as RFC 9562 has it
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"

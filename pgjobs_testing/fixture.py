@@ -278,7 +278,9 @@ class _Block(ContextDecorator):
         self._source, self._given = source, given
 
     def __enter__(self) -> Harness:
-        settings = settings_with(session.settings() or _PLAIN, self._given)
+        settings = session.settings() or _PLAIN
+        if self._given:
+            settings = settings_with(settings, self._given)
         if settings.mode == "live":
             raise ConfigurationError(
                 "in mode live nothing is captured, so there is no harness: use the application's own "

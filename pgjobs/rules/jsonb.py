@@ -78,7 +78,7 @@ _NESTED = (dict, list)
 def copied(value: Any) -> Any:
     """A deep copy of a JSON value: what a reader may change without changing the store."""
     if type(value) is dict:
-        new = {**value}
+        new = value.copy()
         for key in value:
             if type(value[key]) in _NESTED:
                 new[key] = copied(value[key])
@@ -183,11 +183,12 @@ def is_plain(value: Any) -> bool:
         return text.isascii() and "\x00" not in text
     if kind is int:
         number: int = value
-        return -_SMALL < number < _SMALL
+        return _LEAST < number < _SMALL
     return kind is bool or value is None
 
 
 _SMALL = 10**18
+_LEAST = -_SMALL
 
 
 def _ordered(found: dict[str, Any]) -> dict[str, Any]:
