@@ -257,11 +257,11 @@ class Line(LocalSession):
 
     def _hear(self, signal: Signal) -> None:
         exchange = self._exchange
-        if self.cut or self.dead:
+        if self.dead:
             return
-        if exchange.mute or exchange.delay:
+        if self.cut or exchange.mute or exchange.delay:
             self._missed += 1  # till it is here, or for ever, only a poll tells
-        if exchange.mute:
+        if self.cut or exchange.mute:
             return
         for _ in range(1 + exchange.doubled):
             self._give(signal, exchange.delay)

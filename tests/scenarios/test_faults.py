@@ -68,6 +68,23 @@ expect:
     assert [True] == [line.endswith("b prune 1 of the finished jobs") for line in with_count]
 
 
+@pytest.mark.parametrize("due, done", [("", "7s"), (", schedule_in: 2500ms", "9s")])
+def test_what_a_cut_of_no_time_kept_from_a_node_its_next_poll_tells(due, done):
+    assert [] == told(
+        f"""name: n
+nodes: [a]
+workers: {{W: {{runs: [{{for: 1s}}]}}}}
+steps:
+  - {{at: 5500ms, partition: a}}
+  - {{at: 5500ms, insert: {{as: x, worker: W{due}}}}}
+  - {{at: 5500ms, heal: a}}
+until: 10s
+expect:
+  - {{at: end, job: x, state: completed, completed_at: {done}}}
+"""
+    )
+
+
 def test_nodes_act_in_the_order_in_which_they_are_named():
     text = "name: n\nnodes: [{}]\nworkers: {{W: {{}}}}\nsteps: [{{at: 0s, insert: {{as: x, worker: W}}}}]\n"
     for names in ("a, b", "b, a"):
