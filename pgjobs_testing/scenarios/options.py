@@ -46,6 +46,19 @@ def options_of(new: NewJob, *, split: bool = False) -> dict[str, Any]:
     return found
 
 
+def options_beside(usual: NewJob, new: NewJob) -> dict[str, Any]:
+    """What an insert of ``new`` says beside its worker, whose job of the same args is ``usual``.
+
+    An option that the worker has and the job has not is said to be the default.
+    """
+    usually, given = options_of(usual), options_of(new)
+    if "unique" not in given:
+        usually.pop("replace", None)  # which comes with it
+    differs = [name for name in {**usually, **given} if given.get(name) != usually.get(name)]
+    args = {"args": new.args} if new.args else {}
+    return args | {name: given.get(name, _DEFAULTS.get(name)) for name in differs}
+
+
 def _unique(rule: UniqueRule, *, split: bool) -> dict[str, Any]:
     """A rule's options; what is left out has its default, as a worker is given none that differ."""
     how = rule.how

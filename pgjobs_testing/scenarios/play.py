@@ -250,15 +250,17 @@ class Play:
         for name in self.scenario.nodes:
             self.cluster.add(name)
 
-    def advance(self, target: datetime) -> None:
-        """Everything up to ``target`` and at it."""
-        if target > self.clock.now():
-            self._quiet()
+    def reach(self, target: datetime) -> None:
+        """Everything before ``target``, where the clock then stands; what is due there waits for ``rest``."""
+        self._quiet()
         self._reach(target)
+
+    def rest(self) -> None:
+        """Everything that is due at this instant."""
         self._quiet()
 
     def act(self, step: StepSpec) -> None:
-        """Do what a step says, now; what follows from it waits for ``advance``."""
+        """Do what a step says, now; what follows from it waits for ``rest``."""
         self._act(step)
 
     def end(self) -> None:

@@ -109,6 +109,16 @@ class Cluster:
         )
 
     @property
+    def members(self) -> Sequence[Member]:
+        """Who acts, in their order: the processes that are up and not suspended."""
+        return self._flow.members
+
+    @property
+    def lines(self) -> list[Line]:
+        """The ways to the store of the processes that are up."""
+        return [each.line for each in self._machines.values() if each.line is not None]
+
+    @property
     def living(self) -> list[str]:
         """The processes that are up, by their names in the store."""
         return [each.line.name for each in self._machines.values() if each.line is not None]

@@ -1,24 +1,19 @@
-"""What a test gives a world, read as the scenario format reads it; a mistake is a ``ConfigurationError``."""
+"""What a test gives a world, checked: a mistake is a ``ConfigurationError`` that says what is expected."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.effects import Find
 from pgjobs.leading import Leases
-from pgjobs.plugins import Plugin
 from pgjobs.rules.errors import ConfigurationError, closest, shown
-from pgjobs.rules.options import Queue
+from pgjobs.rules.options import NAME_LIMIT, Queue
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.selection import Selection
-from pgjobs_testing.scenarios.mistakes import found
+from pgjobs_testing.scenarios.parts import NODES, SOME
 from pgjobs_testing.simulation.verdict import FAULTS
-from pgjobs_testing.timeline import elapsed
 
 OF_NODES = tuple(
     each for each in FAULTS if each not in ("operator", "control", "workers", "poison")
@@ -28,40 +23,42 @@ OF_NODES = tuple(
 LONGEST = timedelta(days=36_525)
 """A century: each of its beats is played."""
 
-M = TypeVar("M", bound=BaseModel)
 
-
-def faults_given(given: str | Sequence[str]) -> tuple[str, ...]:
+def faults_given(given: object) -> tuple[str, ...]:
     """The faults that are meant, in the order of ``FAULTS``."""
-    if given == "all":
-        return OF_NODES
-    if given == "none":
-        return ()
-    if not isinstance(given, str | Sequence):
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
         raise ConfigurationError(f"found the faults {shown(given)}; expected all, none or names")
     names = [each.strip() for each in given.split(",")] if isinstance(given, str) else [*given]
+    if names == ["all"]:
+        return OF_NODES
+    if names in (["none"], []):
+        return ()
     for name in names:
+        if name in ("all", "none"):
+            raise ConfigurationError(f"found {name!r} beside other faults; expected it alone")
         if name in FAULTS and name not in OF_NODES:
             raise ConfigurationError(f"a world does not draw {name!r}: a test does that itself")
         if name not in OF_NODES:
-            near = closest(str(name), OF_NODES)
+            near = closest(name, OF_NODES) if isinstance(name, str) else None
             hint = (
                 f"did you mean {near!r}" if near else f"known are all, none, {', '.join(OF_NODES)}"
             )
-            raise ConfigurationError(f"unknown fault {name!r}: {hint}")
+            raise ConfigurationError(f"unknown fault {shown(name)}: {hint}")
     return tuple(name for name in OF_NODES if name in names)
 
 
 def nodes_given(given: int | Sequence[str]) -> list[str]:
     """The names of so many nodes, or those that are given: at least one, each once."""
-    if isinstance(given, str | bool) or not isinstance(given, int | Sequence):
+    if isinstance(given, str | bytes | bool) or not isinstance(given, int | Sequence):
         raise ConfigurationError(
-            f"found the nodes {shown(given)}; expected how many, or their names"
+            f"found the nodes {shown(given)}; expected how many, or a list of their names"
         )
-    if isinstance(given, int):
-        names = [name_of(n) for n in range(given)]
-    else:
-        names = [*given]
+    many = given if isinstance(given, int) else len(given)
+    if many > NODES:
+        raise ConfigurationError(f"found {many:,} nodes; expected {NODES} at most")
+    names = [name_of(n) for n in range(given)] if isinstance(given, int) else [*given]
+    for name in names:
+        _check_name(name, "the node")
     twice = [name for n, name in enumerate(names) if name in names[:n]]
     if not names or twice:
         wrong = f"{twice[0]!r} twice" if twice else "none"
@@ -76,24 +73,17 @@ def name_of(n: int) -> str:
     return chr(ord("a") + n) if n < 26 else f"n{n}"
 
 
-def kinds_given(store: LocalStore | None, plugins: Sequence[Plugin]) -> None:
-    """``ConfigurationError`` for a store or a plugin that is none."""
+def store_given(store: LocalStore | None) -> None:
+    """Refuse a store that is none."""
     if store is not None and not isinstance(store, LocalStore):
         raise ConfigurationError(
             f"found the store {shown(store)}; expected None, for one in memory, or a store that is played "
             "in this process, as jobs.store is"
         )
-    if not isinstance(plugins, Sequence):
-        raise ConfigurationError(f"found the plugins {shown(plugins)}; expected a list of them")
-    for each in plugins:
-        if not isinstance(each, Plugin):
-            raise ConfigurationError(
-                f"found the plugin {shown(each)}; expected one such as Stalled()"
-            )
 
 
 def empty_given(store: LocalStore) -> None:
-    """``ConfigurationError`` for a store that has jobs, whose history no invariant knows, or a leader."""
+    """Refuse a store that has jobs, whose history no invariant knows, or a leader."""
     jobs, leases = store.carry_out(Find(Selection(), limit=1)), store.carry_out(Leases())
     if jobs or leases:
         has = (
@@ -109,26 +99,28 @@ def queues_given(given: Mapping[str, int | Queue] | None) -> dict[str, Queue]:
         raise ConfigurationError(
             f"found the queues {shown(queues)}; expected names, each with a concurrency or a Queue"
         )
+    if len(queues) > SOME:
+        raise ConfigurationError(f"found {len(queues):,} queues; expected {SOME:,} at most")
+    made = {}
     for name, each in queues.items():
+        _check_name(name, "the queue")
         if not isinstance(each, int | Queue):
             raise ConfigurationError(
                 f"found the queue {name!r} with {shown(each)}; expected a concurrency or a Queue"
             )
-    return {name: Queue(each) if isinstance(each, int) else each for name, each in queues.items()}
+        made[name] = Queue(each) if isinstance(each, int) else each
+    return made
 
 
-def workers_given(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The scripted workers by name."""
-    workers = {} if given is None else given
-    if not isinstance(workers, Mapping):
-        raise ConfigurationError(
-            f"found the workers {shown(workers)}; expected names, each with what a file says of a worker"
-        )
-    return dict(workers)
+def flag_given(given: bool, what: str) -> bool:
+    """True or False, and nothing else that could be taken for it."""
+    if not isinstance(given, bool):
+        raise ConfigurationError(f"found {what}={shown(given)}; expected True or False")
+    return given
 
 
 def span_given(given: float | timedelta, what: str) -> timedelta:
-    """How long something takes: of all of it that is played, it has an end."""
+    """How long something takes, in seconds: of all of it that is played, it has an end."""
     span = duration(given, what)
     if span > LONGEST:
         raise ConfigurationError(
@@ -137,26 +129,8 @@ def span_given(given: float | timedelta, what: str) -> timedelta:
     return span
 
 
-def understood(model: type[M], data: Mapping[str, Any]) -> M:
-    """``data`` as the format's ``model``."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-    place = ".".join(str(each) for each in wrong["loc"])
-    context = wrong.get("ctx", {})
-    if wrong["type"] == "extra_forbidden":
-        said = "there is no such key"
-    else:
-        accepted = context.get("accepted") or wrong["msg"]
-        said = f"found {found(wrong['input'])}; accepted: {accepted}{context.get('hint', '')}"
-    raise ConfigurationError(f"{place}: {said}")
-
-
-def spelt_out(value: Any) -> Any:
-    """Data as a file would hold it: durations as texts."""
-    if isinstance(value, timedelta):
-        return elapsed(value)
-    if isinstance(value, Mapping):
-        return {key: spelt_out(each) for key, each in value.items()}
-    return [spelt_out(each) for each in value] if isinstance(value, list | tuple) else value
+def _check_name(given: object, what: str) -> None:
+    if not isinstance(given, str) or not 1 <= len(given) <= NAME_LIMIT:
+        raise ConfigurationError(
+            f"found {what} {shown(given)}; expected a text of 1 to {NAME_LIMIT} characters for its name"
+        )

@@ -185,6 +185,16 @@ def test_a_duplicate_has_a_name_of_its_own_in_the_file():
     assert told == replay(scenario, source, MemoryStore(), bounded=False).trace.text()
 
 
+def test_a_node_that_was_cut_off_for_no_time_finds_what_was_inserted_then(store):
+    with World(nodes=1, store=store, workers=WORK) as world:
+        world.advance(5.5)
+        world.partition("a")
+        job = world.insert("Work")
+        world.heal("a")
+        world.advance(1)
+        assert JobState.EXECUTING is world.job(job).state
+
+
 def test_what_ended_before_is_not_ended_again():
     with World(nodes=2, workers=WORK) as world:
         world.slow("a", 2)
@@ -235,10 +245,13 @@ def test_nodes_beyond_the_alphabet_have_names():
         ({"nodes": 0}, "found the nodes 0, none"),
         ({"nodes": ["a", "a"]}, "'a' twice"),
         ({"store": "memory"}, "found the store 'memory'"),
-        ({"plugins": [3]}, "found the plugin 3"),
+        ({"plugins": [3]}, "plugins takes a Pruner, .* not 3"),
         ({"faults": "operator"}, "does not draw 'operator'"),
-        ({"workers": {"Work": {"runz": []}}}, "workers.Work.runz: there is no such key"),
-        ({"start": datetime(2025, 1, 1)}, "expected|accepted"),  # noqa: DTZ001 - that is the mistake
+        (
+            {"workers": {"Work": {"runz": []}}},
+            r"unknown key 'runz' in workers.Work; did you mean 'runs'",
+        ),
+        ({"start": datetime(2025, 1, 1)}, "start takes an aware datetime, and .* has no time zone"),  # noqa: DTZ001 - that is the mistake
     ],
 )
 def test_a_world_that_cannot_be_is_refused_in_words(given, said):
@@ -284,11 +297,11 @@ def test_what_a_node_cannot_do_is_an_error_that_says_so():
     [
         ({"nodes": True}, "found the nodes True"),
         ({"nodes": 2.5}, r"found the nodes 2\.5"),
-        ({"nodes": "ab"}, "found the nodes 'ab'; expected how many, or their names"),
+        ({"nodes": "ab"}, "found the nodes 'ab'; expected how many, or a list of their names"),
         ({"faults": None}, "found the faults None"),
         ({"queues": ["default"]}, "found the queues"),
         ({"queues": {"default": "ten"}}, "found the queue 'default' with 'ten'"),
-        ({"plugins": False}, "found the plugins False"),
+        ({"plugins": 3}, "plugins takes a list such as"),
         ({"workers": ["Work"]}, "found the workers"),
         ({"run": float("inf")}, "run is inf; expected 36,525 days at most"),
     ],
@@ -301,7 +314,7 @@ def test_what_is_of_another_kind_is_refused_in_words(given, said):
 @pytest.mark.parametrize(
     "ask, said",
     [
-        (lambda world: world.advance(float("inf")), "advance is inf; expected 36,525 days at most"),
+        (lambda world: world.advance(float("inf")), "span is inf; expected 36,525 days at most"),
         (lambda world: world.skew("a", float("nan")), "by takes seconds or a timedelta"),
         (lambda world: world.skew("a", "x"), "by takes seconds or a timedelta"),
         (lambda world: world.fail("a", "claim", "late", by=500), r"give World\(delay=\) more"),
@@ -309,7 +322,7 @@ def test_what_is_of_another_kind_is_refused_in_words(given, said):
         (lambda world: world.insert("Work", [1]), "must be a JSON object"),
         (lambda world: world.job("1"), "found the job '1'; expected one, or its id"),
         (lambda world: world.job(None), "found the job None; expected one, or its id"),
-        (lambda world: world.database(up="no"), "found the database up='no'; expected True or"),
+        (lambda world: world.database(up="no"), "found up='no'; expected True or False"),
     ],
 )
 def test_what_is_asked_amiss_is_refused_in_words_and_changes_nothing(ask, said):
