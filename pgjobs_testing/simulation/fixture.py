@@ -17,7 +17,15 @@ from pgjobs.rules.schedule import duration
 from pgjobs_testing.session import Session, worker_name
 from pgjobs_testing.simulation.asked import check_processes, options_of, seed_of
 from pgjobs_testing.simulation.campaign import Campaign, Summary, expected_marks
-from pgjobs_testing.simulation.playing import STANDARD, Player, Setup, World, named
+from pgjobs_testing.simulation.playing import (
+    STANDARD,
+    Player,
+    Setup,
+    World,
+    check_world,
+    imported,
+    named,
+)
 from pgjobs_testing.simulation.processes import Alone, Crew, Processes
 from pgjobs_testing.simulation.showing import alarm_of, sum_of
 from pgjobs_testing.stores import StoreSource
@@ -71,6 +79,10 @@ class Campaigns:
             raise ConfigurationError(
                 f"found the world {shown(world)}; expected a function, or its name as module:function"
             )
+        if isinstance(world, str):
+            imported(world)
+        else:
+            check_world(world, _name(world))
         setup = Setup(options, _name(world), self.session.option, self.session.image)
         clock = SystemClock()
         until = None if time is None else clock.monotonic() + _lasting(time)

@@ -192,7 +192,29 @@ def imported(world: str) -> World:
         what = "no function" if value is None else f"{value!r}, not a function,"
         raise CampaignError(f"{name} has {what} named {attribute!r}{nearest(attribute, known)}")
     found: World = value
+    check_world(found, world)
     return found
+
+
+def check_world(world: World, name: str) -> None:
+    """``CampaignError`` for what cannot be called with a seed, options and a store, or then plays nothing."""
+    awaits = inspect.iscoroutinefunction(world) or inspect.isasyncgenfunction(world)
+    if awaits or inspect.isgeneratorfunction(world):
+        what = "async" if awaits else "a generator"
+        raise CampaignError(
+            f"the world {name} is {what}; expected {A_WORLD}, and returns the Verdict on it"
+        )
+    try:
+        signature = inspect.signature(world)
+    except ValueError:
+        return  # some that are written in C do not say what they take
+    try:
+        signature.bind(0, Options(), None)
+    except TypeError as error:
+        raise CampaignError(
+            f"the world {name}({', '.join(signature.parameters)}) cannot be called with a seed, the options "
+            f"and a store ({error}); expected {A_WORLD}, as in def play(seed, options, store)"
+        ) from None
 
 
 def named(world: World | str) -> str:

@@ -120,6 +120,11 @@ def test_a_world_that_gives_no_verdict_is_an_alarm():
             "importing tests.simulation.nothing raised ModuleNotFound",
         ),
         ("tests.simulation.worlds", "expected a function of a module, as in shop.worlds:play"),
+        ("tests.simulation.worlds:storeless", "storeless(seed, options) cannot be called with a"),
+        ("tests.simulation.worlds:mere", "(too many positional arguments); expected a function"),
+        ("tests.simulation.worlds:with_more", "missing a required argument: 'speed'"),
+        ("tests.simulation.worlds:awaited", "awaited is async; expected a function"),
+        ("tests.simulation.worlds:yielding", "yielding is a generator; expected a function"),
     ],
 )
 def test_a_world_that_cannot_be_had_refuses_the_campaign(world, complaint):

@@ -161,6 +161,7 @@ def test_a_mark_that_never_fired_exits_with_1():
         (["--nodes", "0"], "found 0 nodes; expected a whole number from 1 to 100"),
         (["--dask", "tcp://127.0.0.1:1", "-j", "2"], "give --processes or --dask, not both"),
         (["--world", "tests.simulation.worlds:shpo"], "did you mean 'shop'?"),
+        (["--world", "tests.simulation.worlds:storeless"], "expected a function of a module"),
         (["--postgres", "embedded"], "--postgres names a server, and --store memory plays on none"),
         (["--image", "postgres:16"], "--image names a server, and --store memory plays on none"),
         (["--store", "postgres", "--postgres", "embeded"], "did you mean 'embedded'?"),

@@ -139,3 +139,24 @@ def prying(seed: int, options: Options, store: LocalStore) -> Verdict:
 
     PostgresStore("postgresql://db.example.invalid/production").migrate()
     return shop(seed, options, store)
+
+
+def storeless(seed, options):
+    """Takes no store."""
+
+
+def mere() -> None:
+    """Takes nothing at all."""
+
+
+def with_more(seed, options, store, speed, *, loud):
+    """Takes more than there is."""
+
+
+async def awaited(seed, options, store):
+    """Is over before it has begun."""
+
+
+def yielding(seed, options, store):
+    """Would be, too."""
+    yield seed

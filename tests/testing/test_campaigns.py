@@ -101,7 +101,8 @@ def test_a_campaign_that_would_play_nothing_or_no_seed_fails_and_says_what_is_ri
         import pytest
 
         from pgjobs import ConfigurationError
-        from tests.simulation.worlds import exits, quick
+        from pgjobs_testing.simulation.playing import CampaignError
+        from tests.simulation.worlds import awaited, exits, quick, storeless
 
         @pytest.mark.parametrize("given, said", [
             ({"seeds": []}, "found no seeds; expected one, at least"),
@@ -122,8 +123,22 @@ def test_a_campaign_that_would_play_nothing_or_no_seed_fails_and_says_what_is_ri
         def test_a_world_that_exits_is_an_alarm(campaign):
             with pytest.raises(AssertionError, match="seed 7: the world raised SystemExit: 5"):
                 campaign([7], world=exits)
+
+        @pytest.mark.parametrize("processes", [0, 2])
+        @pytest.mark.parametrize("world, said", [
+            (storeless, "storeless(seed, options) cannot be called with a seed, the options and"),
+            ("tests.simulation.worlds:mere", "mere() cannot be called with a seed, the"),
+            (awaited, "awaited is async; expected a function of a module"),
+            (lambda seed: None, "(seed) cannot be called with a seed"),
+        ])
+        def test_a_world_of_another_signature_is_played_with_no_seed(
+            campaign, world, said, processes
+        ):
+            with pytest.raises(CampaignError) as raised:
+                campaign(10, world=world, processes=processes)
+            assert said in str(raised.value)
         """
-    run(test).assert_outcomes(passed=10)
+    run(test).assert_outcomes(passed=18)
 
 
 @pytest.mark.postgres
