@@ -155,7 +155,7 @@ def record(dsn: str, job: int, around: str, schema: str, redact: bool, output: P
     """
     from pgjobs.cli.common import in_one_line
     from pgjobs_testing.scenarios.record import recorded
-    from pgjobs_testing.scenarios.values import A_DURATION, span
+    from pgjobs_testing.scenarios.times import A_DURATION, span
 
     near = span(around)
     if near is None:

@@ -19,7 +19,7 @@ from pgjobs_testing.scenarios.mistakes import at_path, did_you_mean, found, list
 from pgjobs_testing.scenarios.model import resolved
 from pgjobs_testing.scenarios.source import Source, TreePath
 from pgjobs_testing.scenarios.steps import ACTIONS
-from pgjobs_testing.scenarios.values import END, START, moment
+from pgjobs_testing.scenarios.times import END, START, moment
 from pgjobs_testing.scenarios.work import OUTCOMES, WorkerSpec
 
 Found = Iterator[tuple[TreePath, dict[str, Any]]]

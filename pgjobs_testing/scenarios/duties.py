@@ -8,15 +8,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from pgjobs_testing.scenarios.accepting import Maybe
 from pgjobs_testing.scenarios.parts import SOME, Part
-from pgjobs_testing.scenarios.values import (
-    CronExpression,
-    Duration,
-    Interval,
-    Maybe,
-    Page,
-    TimeZone,
-)
+from pgjobs_testing.scenarios.times import CronExpression, Duration, Interval, TimeZone
+from pgjobs_testing.scenarios.values import Page
 from pgjobs_testing.scenarios.work import InsertSpec
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from pgjobs_testing.scenarios.accepting import Maybe
 from pgjobs_testing.scenarios.parts import Part
+from pgjobs_testing.scenarios.times import InstantOrEnd, InstantOrNothing
 from pgjobs_testing.scenarios.values import (
     Args,
     Flag,
-    InstantOrEnd,
-    InstantOrNothing,
-    Maybe,
     Meta,
     Name,
     NameOrNothing,

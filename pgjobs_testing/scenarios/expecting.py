@@ -16,7 +16,7 @@ from pgjobs_testing.scenarios.expectations import EXPECTED_OF_A_JOB, Expectation
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import Scenario
-from pgjobs_testing.scenarios.values import END
+from pgjobs_testing.scenarios.times import END
 from pgjobs_testing.timeline import Recorder, elapsed
 
 

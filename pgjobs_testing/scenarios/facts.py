@@ -10,7 +10,7 @@ from pgjobs.rules.schedule import later
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import StepSpec
-from pgjobs_testing.scenarios.values import FURTHEST
+from pgjobs_testing.scenarios.times import FURTHEST
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.invariants import Facts
 from pgjobs_testing.simulation.making import Make

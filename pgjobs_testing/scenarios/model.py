@@ -15,24 +15,19 @@ from pydantic import Field
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs.worker import Worker
+from pgjobs_testing.scenarios.accepting import Maybe
 from pgjobs_testing.scenarios.duties import PluginsSpec
 from pgjobs_testing.scenarios.expectations import ExpectationSpec, FilterSpec
 from pgjobs_testing.scenarios.parts import MANY, NODES, SOME, Part
 from pgjobs_testing.scenarios.steps import FAULTS, StepSpec
-from pgjobs_testing.scenarios.values import (
+from pgjobs_testing.scenarios.times import (
     START,
-    Allowed,
-    Concurrency,
     DateTime,
-    Flag,
     Instant,
-    Maybe,
-    Name,
     PositiveDuration,
-    Seed,
-    Text,
     WrittenInstant,
 )
+from pgjobs_testing.scenarios.values import Allowed, Concurrency, Flag, Name, Seed, Text
 from pgjobs_testing.scenarios.work import InsertSpec, WorkerSpec
 
 

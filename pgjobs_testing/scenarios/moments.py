@@ -9,8 +9,9 @@ from typing import Any
 from pgjobs.engine.drain import DrainPlan
 from pgjobs.rules.outcome import summary
 from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs_testing.scenarios.times import span
 from pgjobs_testing.scenarios.told import Ran, Step
-from pgjobs_testing.scenarios.values import PLUGINS, builtin_exception, span
+from pgjobs_testing.scenarios.values import PLUGINS, builtin_exception
 from pgjobs_testing.simulation.traps import LATE
 from pgjobs_testing.timeline import Moment
 

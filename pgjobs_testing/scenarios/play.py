@@ -35,7 +35,7 @@ from pgjobs_testing.scenarios.source import Source
 from pgjobs_testing.scenarios.staff import Staff
 from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.steps import StepSpec
-from pgjobs_testing.scenarios.values import END
+from pgjobs_testing.scenarios.times import END
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.simulation.line import Line
 from pgjobs_testing.simulation.making import Make

@@ -9,28 +9,30 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pgjobs.rules.options import NAME_LIMIT
+from pgjobs_testing.scenarios.accepting import Maybe
 from pgjobs_testing.scenarios.expectations import FilterSpec
 from pgjobs_testing.scenarios.parts import MANY, Part
+from pgjobs_testing.scenarios.times import (
+    Duration,
+    HorizonSpec,
+    PositiveDuration,
+    SignedDuration,
+    WrittenInstant,
+)
 from pgjobs_testing.scenarios.values import (
     NAME_SCHEMA,
     Concurrency,
     Drift,
-    Duration,
     EffectName,
     FailureName,
     Flag,
     Given,
-    HorizonSpec,
-    Maybe,
     Name,
     Names,
     PluginNames,
-    PositiveDuration,
-    SignedDuration,
     Times,
     UpOrDown,
     Whole,
-    WrittenInstant,
 )
 from pgjobs_testing.scenarios.work import InsertSpec
 

@@ -10,20 +10,18 @@ from pydantic import ConfigDict, Field, model_validator
 from pgjobs.rules import backoff
 from pgjobs.rules.backoff import Backoff
 from pgjobs.rules.unique import Unique
+from pgjobs_testing.scenarios.accepting import Maybe
 from pgjobs_testing.scenarios.parts import MANY, Part, short
 from pgjobs_testing.scenarios.real import queue_of
+from pgjobs_testing.scenarios.times import Duration, PeriodOrNone, PositiveDuration, WrittenInstant
 from pgjobs_testing.scenarios.values import (
     Args,
     Attempts,
-    Duration,
     Flag,
     Hang,
-    Maybe,
     Meta,
     Name,
     Names,
-    PeriodOrNone,
-    PositiveDuration,
     Priority,
     Raised,
     RealWorker,
@@ -33,7 +31,6 @@ from pgjobs_testing.scenarios.values import (
     Text,
     Timestamp,
     UniqueFields,
-    WrittenInstant,
 )
 
 OUTCOMES = ("error", "snooze", "discard", "cancel", "raise", "hang")

@@ -24,8 +24,8 @@ from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import Replay, replay
 from pgjobs_testing.scenarios.story import differences, story
 from pgjobs_testing.scenarios.telling import happened
+from pgjobs_testing.scenarios.times import START
 from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
-from pgjobs_testing.scenarios.values import START
 from pgjobs_testing.timeline import Trace, elapsed
 
 CHECKED = 20_000

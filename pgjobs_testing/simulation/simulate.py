@@ -357,7 +357,7 @@ def _seeds(seed: int | None, seeds: str | None, lasting: str | None) -> range | 
 
 def _span(text: str) -> timedelta:
     from pgjobs.rules.errors import ConfigurationError
-    from pgjobs_testing.scenarios.values import A_DURATION, span
+    from pgjobs_testing.scenarios.times import A_DURATION, span
 
     found = span(text)
     if not found:

@@ -25,7 +25,7 @@ from pgjobs.worker import Worker
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.scenarios.facts import Most
 from pgjobs_testing.scenarios.play import Play
-from pgjobs_testing.scenarios.values import START
+from pgjobs_testing.scenarios.times import START
 from pgjobs_testing.simulation.asked import seed_of
 from pgjobs_testing.simulation.befalling import Befalling, Span
 from pgjobs_testing.simulation.chronicle import KINDS, Chronicle

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pgjobs_testing.scenarios.values import builtin_exception, moment, span
+from pgjobs_testing.scenarios.times import moment, span
+from pgjobs_testing.scenarios.values import builtin_exception
 
 
 @pytest.mark.parametrize(
