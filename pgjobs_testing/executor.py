@@ -30,7 +30,8 @@ from pgjobs.rules.lifecycle import Outcome
 from pgjobs_testing import doing, private_loop
 from pgjobs_testing.clock import EPOCH, VirtualClock
 from pgjobs_testing.private_loop import PrivateLoop
-from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime, adopt
+from pgjobs_testing.virtual_jobs import adopt
+from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime
 
 T = TypeVar("T")
 

@@ -21,14 +21,8 @@ import httpx
 import psycopg
 import pytest
 
-from pgjobs_testing.virtual_loop import (
-    Rest,
-    Settled,
-    UnsupportedLoopError,
-    VirtualTime,
-    adopt,
-    outside_jobs,
-)
+from pgjobs_testing.virtual_jobs import adopt, outside_jobs
+from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime
 
 Job = Callable[[], Coroutine[Any, Any, Any]]
 ROOT = pathlib.Path(__file__).parents[2]
@@ -192,7 +186,7 @@ def test_cancelled_timers_are_neither_due_nor_kept(host: Host) -> None:
     async def job() -> None:
         for _ in range(5000):
             asyncio.get_running_loop().call_later(10, host.note, "never").cancel()
-        assert len(host.time._heap) < 200
+        assert len(host.time._timers) < 200
         await asyncio.sleep(1)
 
     host.run(job)
