@@ -30,8 +30,9 @@ from pgjobs.rules.lifecycle import Outcome
 from pgjobs_testing import doing, private_loop
 from pgjobs_testing.clock import EPOCH, VirtualClock
 from pgjobs_testing.private_loop import PrivateLoop
+from pgjobs_testing.virtual_hooks import UnsupportedLoopError
 from pgjobs_testing.virtual_jobs import adopt
-from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime
+from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime
 
 T = TypeVar("T")
 

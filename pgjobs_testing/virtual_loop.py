@@ -27,6 +27,7 @@ from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pgjobs_testing.virtual_hooks import check_loop, hooked, unhook
 from pgjobs_testing.virtual_jobs import RUN, Run, Task
 from pgjobs_testing.virtual_timers import Timers
 from pgjobs_testing.virtual_waits import Future, Wait, described, waiter
@@ -37,12 +38,6 @@ T = TypeVar("T")
 _NAP_S = 0.005  # one blocking look at the selector: how late a real timer of the test may be
 _PASSES_FOR_OTHERS = 50  # granted to ready callbacks of no live job, which may lead to one
 _CLOSE_ROUNDS = 3  # each cancels what is left, so that a `finally` may sleep or ask a server
-_HOOKS = ("call_at", "time", "create_task", "run_in_executor")
-_PRIVATE = frozenset(("_ready", "_selector", "_ssock"))
-
-
-class UnsupportedLoopError(RuntimeError):
-    """The loop cannot be given virtual time; the message names it and the remedy."""
 
 
 class Rest(enum.Enum):
@@ -92,36 +87,17 @@ class VirtualTime:
         asyncio's selector event loop, or whose timers are replaced already."""
         if self._loop is not None:
             raise RuntimeError("attached to a loop already: detach() first")
-        held = vars(loop)
-        if not isinstance(loop, asyncio.SelectorEventLoop) or not held.keys() >= _PRIVATE:
-            raise UnsupportedLoopError(
-                f"async jobs under a test's clock need asyncio's selector event loop, not {_kind(loop)}: "
-                "run this test on asyncio.SelectorEventLoop (where uvloop comes from: an event "
-                "loop policy, a loop factory, or anyio's use_uvloop)"
-            )
-        if not held.keys().isdisjoint(_HOOKS):
-            taken = next(hook for hook in _HOOKS if hook in held)
-            raise UnsupportedLoopError(
-                f"{taken}() of this {_kind(loop)} is replaced already: a loop has one virtual clock, "
-                "so detach the other first"
-            )
+        check_loop(loop)
         self._loop = loop
-        self._real = {
-            "call_at": loop.call_at,
-            "time": loop.time,
-            "create_task": loop.create_task,
-            "run_in_executor": loop.run_in_executor,
-        }
-        held["call_at"], held["time"] = self._call_at, self._time
-        held["create_task"], held["run_in_executor"] = self._create_task, self._run_in_executor
+        self._real = hooked(
+            loop, self._call_at, self._time, self._create_task, self._run_in_executor
+        )
 
     def detach(self) -> None:
         """Give the loop its timers back and forget the virtual ones; a second call does nothing."""
         if self._loop is None:
             return
-        held = vars(self._loop)
-        for hook in _HOOKS:
-            del held[hook]
+        unhook(self._loop)
         self._loop, self._real = None, {}
         self.forget()
 
@@ -299,7 +275,3 @@ class VirtualTime:
         future: Future = self._real["run_in_executor"](executor, func, *args)
         self._work.called(future, self._in_job())
         return future
-
-
-def _kind(loop: asyncio.AbstractEventLoop) -> str:
-    return f"{type(loop).__module__}.{type(loop).__qualname__}"

@@ -21,8 +21,9 @@ import httpx
 import psycopg
 import pytest
 
+from pgjobs_testing.virtual_hooks import UnsupportedLoopError
 from pgjobs_testing.virtual_jobs import adopt, outside_jobs
-from pgjobs_testing.virtual_loop import Rest, Settled, UnsupportedLoopError, VirtualTime
+from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime
 
 Job = Callable[[], Coroutine[Any, Any, Any]]
 ROOT = pathlib.Path(__file__).parents[2]
