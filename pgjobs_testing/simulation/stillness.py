@@ -13,7 +13,7 @@ from typing import Any
 
 from pgjobs.ports import Done
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.flow import Member
+from pgjobs_testing.flow import Member, VirtualExecutor
 from pgjobs_testing.simulation.cluster import Cluster
 from pgjobs_testing.timeline import Recorder
 
@@ -39,7 +39,7 @@ class Stillness:
         now, members, before = self._clock.now(), self._cluster.members, len(self._recorder)
         due = self._cluster.next_due()
         self._acted |= due is not None and due <= now
-        self._acted |= any(each.executor.pending or _hears(each, now) for each in members)
+        self._acted |= any(_goes_on(each.executor) or _hears(each, now) for each in members)
         self._acted |= any(line.dead for line in self._cluster.lines)
         self._left_out |= any(each.node.stager.frees(each.now(now)) for each in members)
         yield
@@ -69,6 +69,11 @@ class Stillness:
         if store.down or store.mute or store.doubled or store.delay:
             return False
         return not any(line.cut or line.slow or line.traps for line in self._cluster.lines)
+
+
+def _goes_on(executor: VirtualExecutor) -> bool:
+    """Whether a run has ended, or can go on at once."""
+    return executor.pending or executor.wants_loop
 
 
 def _hears(member: Member, now: datetime) -> bool:
