@@ -421,6 +421,16 @@ def test_the_server_compiles_nothing_unless_the_dsn_says_so(dsn, postgres, monke
     there.close()
 
 
+def test_where_all_is_prepared_each_statement_is_planned_once(dsn, postgres):
+    there = PostgresStore(dsn)
+    assert [("auto",)] == there.query("SHOW plan_cache_mode")
+    there.close()
+    there.prepare_all()
+    assert [("force_generic_plan",)] == there.query("SHOW plan_cache_mode")
+    assert [("off",)] == there.query("SHOW jit")
+    there.close()
+
+
 async def _shown(dsn):
     connection = await connect.open_async_connection(dsn)
     try:

@@ -31,6 +31,10 @@ UNCOMPILED = "-c jit=off"
 """For the server: to read the head of an index it compiles nothing. In a table of millions of rows it would,
 as it thinks of all that a LIMIT could be: 35 ms for a claim and 60 for a poll, each time."""
 
+PLANNED_ONCE = f"{UNCOMPILED} -c plan_cache_mode=force_generic_plan"
+"""Besides, a prepared statement keeps its first plan. For as long as it hopes for a better one the server plans
+some anew at each use, which on a table of few rows takes three times as long as to carry out a poll."""
+
 
 def conninfo(dsn: str, options: str = "") -> str:
     """The DSN with what it leaves open; ``ConfigurationError`` for one that is none.
@@ -55,8 +59,10 @@ def conninfo(dsn: str, options: str = "") -> str:
     return make_conninfo("", **(given | {"client_encoding": "UTF8"}))
 
 
-def open_connection(dsn: str) -> psycopg.Connection[Any]:
+def open_connection(dsn: str, options: str = UNCOMPILED) -> psycopg.Connection[Any]:
     """A connection in autocommit; ``StoreUnavailableError`` when there is none to be had.
+
+    ``options`` are the server's, where these are let through.
 
     psycopg prepares nothing of its own on it: behind a transaction pooler its names would meet those
     that another client left on the same server process.
@@ -67,7 +73,7 @@ def open_connection(dsn: str) -> psycopg.Connection[Any]:
     try:
         try:
             return psycopg.Connection.connect(
-                conninfo(dsn, UNCOMPILED), autocommit=True, prepare_threshold=None
+                conninfo(dsn, options), autocommit=True, prepare_threshold=None
             )
         except psycopg.OperationalError as error:
             if not _takes_no_options(error):
@@ -77,7 +83,9 @@ def open_connection(dsn: str) -> psycopg.Connection[Any]:
         raise translated(error) from error
 
 
-async def open_async_connection(dsn: str) -> psycopg.AsyncConnection[Any]:
+async def open_async_connection(
+    dsn: str, options: str = UNCOMPILED
+) -> psycopg.AsyncConnection[Any]:
     """The same, without blocking the running event loop."""
     import psycopg
 
@@ -85,7 +93,7 @@ async def open_async_connection(dsn: str) -> psycopg.AsyncConnection[Any]:
     try:
         try:
             return await psycopg.AsyncConnection.connect(
-                conninfo(dsn, UNCOMPILED), autocommit=True, prepare_threshold=None
+                conninfo(dsn, options), autocommit=True, prepare_threshold=None
             )
         except psycopg.OperationalError as error:
             if not _takes_no_options(error):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgjobs.adapters.callers import carrying
 from pgjobs.adapters.postgres import connect
@@ -23,6 +23,8 @@ from pgjobs.rules.options import whole
 from pgjobs.rules.signatures import checks_options
 
 if TYPE_CHECKING:
+    import psycopg
+
     from pgjobs.ports import Session
 
 T = TypeVar("T")
@@ -47,6 +49,7 @@ class PostgresStore:
         self._dsn = dsn
         self._names = Names(schema)
         self._preparing = Preparing()
+        self._options = connect.UNCOMPILED
         self.pool_size = whole(pool_size, "pool_size", 1, 1_000)
         self._pool = Pool(self.pool_size, self._preparing)
         weakref.finalize(self, self._pool.close)
@@ -83,7 +86,9 @@ class PostgresStore:
             return made.answer(())
         import psycopg
 
-        line = await self._pool.take_async(lambda: connect.open_async_connection(self.dsn))
+        line = await self._pool.take_async(
+            lambda: connect.open_async_connection(self.dsn, self._options)
+        )
         try:
             rows = await line.rows_async(made)
         except psycopg.Error as error:
@@ -103,9 +108,7 @@ class PostgresStore:
     def session(self, name: str) -> Session:
         from pgjobs.adapters.postgres.session import PostgresSession
 
-        return PostgresSession(
-            name, self._names, self._preparing, lambda: connect.open_connection(self.dsn)
-        )
+        return PostgresSession(name, self._names, self._preparing, self._connected)
 
     def server_now(self) -> datetime | None:
         """The server's clock; None when it cannot be reached."""
@@ -121,8 +124,10 @@ class PostgresStore:
         return migrating.migrate(self.dsn, self.schema)
 
     def prepare_all(self) -> None:
-        """Prepare every statement from its first use on: a test run repeats few, on small tables."""
+        """Prepare every statement from its first use on, and plan it once: a test run repeats few, on
+        small tables. Connections that are there already go on as they were opened."""
         self._preparing.every = True
+        self._options = connect.PLANNED_ONCE
 
     def query(self, sql: str, *parameters: str | None) -> list[Row]:
         """The rows of any one statement, with its own transaction; for diagnosis and tests."""
@@ -131,12 +136,15 @@ class PostgresStore:
     def close(self) -> None:
         self._pool.close()
 
+    def _connected(self) -> psycopg.Connection[Any]:
+        return connect.open_connection(self.dsn, self._options)
+
     def _carry_out(self, made: Plan[T]) -> T:
         if not made.statements:
             return made.answer(())
         import psycopg
 
-        line = self._pool.take(lambda: connect.open_connection(self.dsn))
+        line = self._pool.take(self._connected)
         try:
             rows = line.rows(made)
         except psycopg.Error as error:
