@@ -32,8 +32,8 @@ UNCOMPILED = "-c jit=off"
 as it thinks of all that a LIMIT could be: 35 ms for a claim and 60 for a poll, each time."""
 
 PLANNED_ONCE = f"{UNCOMPILED} -c plan_cache_mode=force_generic_plan"
-"""Besides, a prepared statement keeps its first plan. For as long as it hopes for a better one the server plans
-some anew at each use, which on a table of few rows takes three times as long as to carry out a poll."""
+"""Besides, a prepared statement keeps its first plan. Otherwise the server plans some anew at each use,
+in the hope of a better one: on a table of few rows that takes three times as long as to carry out a poll."""
 
 
 def conninfo(dsn: str, options: str = "") -> str:

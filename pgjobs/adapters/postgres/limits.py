@@ -15,9 +15,19 @@ from pgjobs import effects
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row, job_columns
 from pgjobs.adapters.postgres.statement import Plan, Statement, Steps, single, stepwise
-from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.adapters.postgres.values import Parameters, json_text
 from pgjobs.adapters.postgres.where import NEVER, at_head
-from pgjobs.adapters.postgres.writing import chosen, claim, claiming, in_claim_order
+from pgjobs.adapters.postgres.writing import (
+    TAKING,
+    Written,
+    a_claim,
+    chosen,
+    claim,
+    claiming,
+    in_claim_order,
+    once_for,
+    taking,
+)
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.limits import Turn
 from pgjobs.rules.ratelimit import Window
@@ -62,11 +72,15 @@ def _by_queue(rows: list[Row]) -> dict[str, Window]:
 
 def _locked(effect: effects.ClaimWithin, names: Names) -> Statement:
     """The queue's turn, until the end of the transaction; no row where the queue has none yet."""
+    return Statement(_turn_of("", names), (str(STALLED_MS), effect.queue), often=True)
+
+
+@lru_cache(maxsize=64)
+def _turn_of(queue: str, names: Names) -> str:
     given = Parameters()
-    sql = f"""
+    return f"""
 SELECT starts::text, {_impatient(given)} FROM {names.queues}
-WHERE queue = {given.text(effect.queue)} FOR UPDATE"""
-    return Statement(sql, given.values, often=True)
+WHERE queue = {given.text(queue)} FOR UPDATE"""
 
 
 def _made(effect: effects.ClaimWithin, names: Names) -> Statement:
@@ -88,14 +102,21 @@ def _impatient(given: Parameters) -> str:
 
 def _counted(effect: effects.ClaimWithin, limit: int, names: Names) -> Statement:
     """How many jobs of the queue execute, on whichever node; no further than it matters."""
+    sql, chosen_by = _executing(effect.queue, names)
+    return Statement(sql, (*chosen_by, str(limit)), often=True)
+
+
+@lru_cache(maxsize=256)
+def _executing(queue: str, names: Names) -> tuple[str, tuple[str | None, ...]]:
+    """The SQL that counts them, and its parameters but for the limit, which is the last."""
     given = Parameters()
-    executing = Selection((OneOf("state", (JobState.EXECUTING,)), OneOf("queue", (effect.queue,))))
+    executing = Selection((OneOf("state", (JobState.EXECUTING,)), OneOf("queue", (queue,))))
     condition, order = at_head(executing, names, given) or (NEVER, "id")
     sql = f"""
 SELECT count(*) FROM (
-  SELECT FROM {names.jobs} WHERE {condition} ORDER BY {order} LIMIT {given.number(limit)}
+  SELECT FROM {names.jobs} WHERE {condition} ORDER BY {order} LIMIT {given.number(0)}
 ) AS executing"""
-    return Statement(sql, given.values, often=True)
+    return sql, given.values[:-1]
 
 
 def _claimed(effect: effects.ClaimWithin, turn: Turn, names: Names) -> Statement:
@@ -104,20 +125,28 @@ def _claimed(effect: effects.ClaimWithin, turn: Turn, names: Names) -> Statement
     if effect.limits.rate is None:
         (statement,) = claim(within, names).statements
         return statement
-    given = Parameters()
     *before, (at, first) = turn.after(1)
-    last = f"{given.number(at)}, {given.number(first - 1)} + count(*)"
+    sql, chosen_by = once_for(_noted_claim_from, within, names)
+    last, window = (str(at), str(first - 1)), json_text(before)
+    return Statement(sql, (*last, *chosen_by, *taking(within), window, effect.queue), often=True)
+
+
+@lru_cache(maxsize=256)
+def _noted_claim_from(chosen_from: Selection, names: Names, alone: bool) -> Written:
+    given = Parameters()
+    within = a_claim(chosen_from, alone)
+    last = f"{given.number(0)}, {given.number(0)} + count(*)"
     sql = f"""
 WITH {chosen(within, names, given)}, claimed AS (
 {claiming(within, names, given)}
 RETURNING job.*
 ), noted AS (
-  UPDATE {names.queues} SET starts = {given.json(before)} || taken.starts
+  UPDATE {names.queues} SET starts = {given.json([])} || taken.starts
   FROM (SELECT jsonb_build_array(jsonb_build_array({last})) AS starts, count(*) FROM claimed) AS taken
-  WHERE queue = {given.text(effect.queue)} AND taken.count > 0
+  WHERE queue = {given.text("")} AND taken.count > 0
 )
 SELECT {job_columns("claimed")} FROM claimed"""
-    return Statement(sql, given.values, often=True)
+    return sql, given.values[2 : -TAKING - 2]
 
 
 @lru_cache(maxsize=8)

@@ -7,16 +7,18 @@ yet to the other parts, so their queues count as ready, and the next due moment 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 from pgjobs.adapters.postgres import changes
 from pgjobs.adapters.postgres.controlling import SET_BY_HAND, by_queue
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row
-from pgjobs.adapters.postgres.statement import Plan, arrival, single, told
-from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.adapters.postgres.statement import Plan, Statement, arrival, told
+from pgjobs.adapters.postgres.values import Parameters, array_text, instant_text, numbers_text
 from pgjobs.adapters.postgres.where import up_to, where
 from pgjobs.effects import Poll, Polled
-from pgjobs.rules.lifecycle import Event, sources
+from pgjobs.rules.lifecycle import Event, sources, stage
+from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs.rules.selection import OneOf, Selection, due
 
 
@@ -29,22 +31,38 @@ def poll(effect: Poll, names: Names) -> Plan[Polled]:
       for it.
     - A held claim is looked up by id, one by one.
     """
+    assert effect.stage.event is Event.STAGE
+    now = instant_text(effect.stage.at)
+    sql, channel = _sql(names)
+    values = (
+        now,
+        str(effect.limit),
+        array_text(effect.queues),
+        numbers_text([job_id for job_id, _ in effect.held]),
+        array_text([token for _, token in effect.held]),
+        now,
+        channel,
+    )
+    return Plan((Statement(sql, values, often=True),), lambda results: _polled(results[0]))
+
+
+@lru_cache(maxsize=64)
+def _sql(names: Names) -> tuple[str, str | None]:
+    """The SQL of a poll, and the last of its parameters: the others differ from poll to poll."""
     given = Parameters()
-    now = given.instant(effect.stage.at)
-    limit = given.number(effect.limit)
-    queues = given.texts(effect.queues)
-    held = f"{given.numbers(i for i, _ in effect.held)}, {given.texts([t for _, t in effect.held])}"
+    now, limit = given.instant(LAST_INSTANT), given.number(0)
+    queues, held = given.texts(()), f"{given.numbers(())}, {given.texts(())}"
     waiting = where(Selection((OneOf("state", sources(Event.STAGE)),)), names, given)
     arrivals = (arrival(names, "q.queue"), "FROM (SELECT DISTINCT queue FROM staged) AS q")
     sql = f"""
 WITH chosen AS MATERIALIZED (
   SELECT id FROM {names.jobs}
-  WHERE {where(due(effect.stage.at), names, given)}
+  WHERE {where(due(LAST_INSTANT), names, given)}
   ORDER BY scheduled_at, id
   LIMIT {up_to(limit)}
   FOR UPDATE SKIP LOCKED
 ), staged AS (
-  UPDATE {names.jobs} AS job SET {changes.one(effect.stage, names, given)}
+  UPDATE {names.jobs} AS job SET {changes.one(stage(LAST_INSTANT), names, given)}
   WHERE job.id = ANY (ARRAY(SELECT id FROM chosen))
   RETURNING job.id, job.queue, job.scheduled_at
 ), seen AS MATERIALIZED (
@@ -78,7 +96,7 @@ SELECT
     WHERE {SET_BY_HAND}),
   told.sent
 FROM ({told(given, [arrivals])}) AS told"""
-    return single(sql, given, _polled, often=True)
+    return sql, given.values[-1]
 
 
 def _polled(rows: list[Row]) -> Polled:

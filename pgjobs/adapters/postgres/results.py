@@ -21,6 +21,8 @@ _BINARY_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 def rows_of(result: pq.abc.PGresult) -> list[Row]:
     """The rows of a result in binary format, with instants in UTC."""
+    if not result.ntuples:
+        return []
     transformer = _reader.plain
     try:
         return _loaded(transformer, result)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import is_
 from typing import Generic, TypeVar
 
 from pgjobs.adapters.postgres.names import Names
@@ -61,35 +62,62 @@ def single(
 
 
 def stepwise(begin: Callable[[], Steps[T]]) -> Plan[T]:
-    """A plan whose statements depend on the rows of earlier ones.
-
-    The steps are begun anew for each question, so that the plan stays a value without a state.
-    """
+    """A plan whose statements depend on the rows of earlier ones."""
+    walk = _Walk(begin)
 
     def then(found: Sequence[list[Row]]) -> Statement | None:
-        following, _ = _after(begin(), found)
+        following, _ = walk.after(found)
         return following[0] if following else None
 
     def answer(found: Sequence[list[Row]]) -> T:
-        following, answers = _after(begin(), found)
+        following, answers = walk.after(found)
         assert not following, "a plan ends when its steps do"
         return answers[0]
 
-    return Plan(next(begin()), answer, then)
+    first, _ = walk.after(())
+    return Plan(first, answer, then)
 
 
-def _after(
-    steps: Steps[T], found: Sequence[list[Row]]
-) -> tuple[tuple[Statement, ...], tuple[T, ...]]:
-    """The statements that follow those whose rows were found, or none and the answer."""
-    try:
-        following = next(steps)
-        while len(found) >= len(following):
-            rows, found = found[: len(following)], found[len(following) :]
-            following = steps.send(rows)
-    except StopIteration as end:
-        return (), (end.value,)
-    return following[len(found) :], ()
+class _Walk(Generic[T]):
+    """Steps, and how far they have gone: they are begun anew for other rows, as of a second attempt.
+
+    So the plan stays a value: what it says depends on the rows alone that it is asked about.
+    """
+
+    def __init__(self, begin: Callable[[], Steps[T]]) -> None:
+        self._begin_steps = begin
+        self._begin()
+
+    def after(self, found: Sequence[list[Row]]) -> tuple[tuple[Statement, ...], tuple[T, ...]]:
+        """The statements that follow those whose rows were found, or none and the answer."""
+        if not self._leads_to(found):
+            self._begin()
+        try:
+            while not self._answers and len(found) - len(self._passed) >= len(self._following):
+                self._step(found)
+        except BaseException:
+            self._begin()
+            raise
+        return self._following[len(found) - len(self._passed) :], self._answers
+
+    def _begin(self) -> None:
+        self._steps = self._begin_steps()
+        self._passed: list[list[Row]] = []
+        self._answers: tuple[T, ...] = ()
+        self._following = next(self._steps)
+
+    def _leads_to(self, found: Sequence[list[Row]]) -> bool:
+        """Whether these rows begin with those that were passed, which are the same lists then."""
+        passed = self._passed
+        return len(passed) <= len(found) and all(map(is_, passed, found))
+
+    def _step(self, found: Sequence[list[Row]]) -> None:
+        rows = found[len(self._passed) :][: len(self._following)]
+        try:
+            self._following = self._steps.send(rows)
+        except StopIteration as end:
+            self._following, self._answers = (), (end.value,)
+        self._passed += rows
 
 
 @dataclass(frozen=True, slots=True)

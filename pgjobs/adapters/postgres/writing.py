@@ -9,7 +9,7 @@ the worst: docs/reference/plans.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -173,34 +173,56 @@ WHERE ({told(given, notes(rows, now, names, given))}) >= 0"""
 
 def claim(effect: effects.Claim, names: Names) -> Plan[list[Job]]:
     """A node asks the same of a queue each time, but for who claims, how many and when."""
-    chosen_from, change = effect.selection, effect.change
+    sql, chosen_by = once_for(_claim_from, effect, names)
+    values = (*chosen_by, *taking(effect))
+    return Plan((Statement(sql, values, often=True),), lambda results: in_claim_order(results[0]))
+
+
+Written = tuple[str, tuple[str | None, ...]]
+"""The SQL of a claim, and those of its parameters that say what to choose."""
+
+
+def once_for(
+    write: Callable[[Selection, Names, bool], Written], effect: effects.Claim, names: Names
+) -> Written:
+    """What ``write``, a cached function, makes of what is claimed, of the names, and of whether one is."""
+    chosen_from = effect.selection
+    if any(type(condition) is Contains for condition in chosen_from.conditions):
+        write = write.__wrapped__  # type: ignore[attr-defined]  # JSON has no hash
+    return write(chosen_from, names, effect.demand == 1)
+
+
+def taking(effect: effects.Claim) -> tuple[str, ...]:
+    """The parameters that follow those."""
+    change = effect.change
     assert change.event is Event.CLAIM
     assert change.attempted_by is not None
-    by_json = any(type(condition) is Contains for condition in chosen_from.conditions)
-    made = _claim_from.__wrapped__ if by_json else _claim_from  # JSON has no hash
-    sql, chosen_by = made(chosen_from, names, effect.demand == 1)
-    values = (
-        *chosen_by,
+    return (
         str(effect.demand),
         str(change.attempt_by),
         array_text(change.attempted_by),
         instant_text(change.at),
     )
-    return Plan((Statement(sql, values, often=True),), lambda results: in_claim_order(results[0]))
+
+
+TAKING = 4
+"""How many these are."""
+
+
+def a_claim(chosen_from: Selection, alone: bool) -> effects.Claim:
+    """Any claim of these jobs: its SQL is that of all."""
+    return effects.Claim(chosen_from, 1 if alone else 0, lifecycle.claim("", "", LAST_INSTANT))
 
 
 @lru_cache(maxsize=256)
-def _claim_from(
-    chosen_from: Selection, names: Names, alone: bool
-) -> tuple[str, tuple[str | None, ...]]:
-    """The SQL of a claim, and those of its parameters that say what to choose; four follow them."""
+def _claim_from(chosen_from: Selection, names: Names, alone: bool) -> Written:
     given = Parameters()
-    effect = effects.Claim(chosen_from, 1 if alone else 0, lifecycle.claim("", "", LAST_INSTANT))
+    effect = a_claim(chosen_from, alone)
     sql = f"""
 WITH {chosen(effect, names, given)}
 {claiming(effect, names, given)}
 RETURNING {job_columns("job")}"""
-    return sql, given.values[:-4]
+    return sql, given.values[:-TAKING]
 
 
 def chosen(effect: effects.Claim, names: Names, given: Parameters) -> str:

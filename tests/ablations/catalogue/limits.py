@@ -136,13 +136,13 @@ LIMITS = (
         (
             Edit(
                 "adapters/postgres/limits.py",
-                "{given.number(first - 1)} + count(*)",
-                "{given.number(first - 1)} + greatest(count(*), 1)",
+                "{given.number(0)} + count(*)",
+                "{given.number(0)} + greatest(count(*), 1)",
             ),
             Edit(
                 "adapters/postgres/limits.py",
-                "WHERE queue = {given.text(effect.queue)} AND taken.count > 0",
-                "WHERE queue = {given.text(effect.queue)}",
+                'WHERE queue = {given.text("")} AND taken.count > 0',
+                'WHERE queue = {given.text("")}',
             ),
         ),
         ("test_a_claim_that_finds_nothing_uses_nothing_up",),
@@ -186,8 +186,8 @@ LIMITS = (
         (
             Edit(
                 "adapters/postgres/limits.py",
-                "WHERE queue = {given.text(effect.queue)} FOR UPDATE",
-                "WHERE queue = {given.text(effect.queue)}",
+                "WHERE queue = {given.text(queue)} FOR UPDATE",
+                "WHERE queue = {given.text(queue)}",
             ),
         ),
         (

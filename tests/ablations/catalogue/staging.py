@@ -10,8 +10,8 @@ STAGING = (
         (
             Edit(
                 "adapters/postgres/polling.py",
-                "  WHERE {where(due(effect.stage.at), names, given)}\n  ORDER BY scheduled_at, id\n",
-                "  WHERE state IN ('scheduled', 'retryable')\n"
+                "  WHERE {where(due(LAST_INSTANT), names, given)}\n  ORDER BY scheduled_at, id\n",
+                "  WHERE state IN ('scheduled', 'retryable') AND {given.instant(LAST_INSTANT)} IS NOT NULL\n"
                 "    AND scheduled_at <= (now() AT TIME ZONE 'utc')\n"
                 "  ORDER BY scheduled_at, id\n",
             ),
@@ -106,8 +106,8 @@ STAGING = (
         (
             Edit(
                 "adapters/postgres/polling.py",
-                "  WHERE {where(due(effect.stage.at), names, given)}\n  ORDER BY scheduled_at, id\n",
-                "  WHERE {where(due(effect.stage.at), names, given)}\n"
+                "  WHERE {where(due(LAST_INSTANT), names, given)}\n  ORDER BY scheduled_at, id\n",
+                "  WHERE {where(due(LAST_INSTANT), names, given)}\n"
                 "    AND NOT EXISTS (SELECT FROM {names.jobs} AS twin WHERE twin.state = 'available'\n"
                 "      AND twin.meta ->> 'pgjobs_unique' = {names.jobs}.meta ->> 'pgjobs_unique')\n"
                 "  ORDER BY scheduled_at, id\n",
