@@ -96,13 +96,14 @@ class PostgresSource:
     """Databases of this process, made when first needed; each is emptied before a test.
 
     ``prefix`` tells the databases of one worker of xdist from those of the others. psycopg is imported
-    at once: first imported under freezegun, it would break for the whole run.
+    at once: first imported under freezegun, it would break for the whole run. ``near``: an embedded server is
+    reached over its socket, where nobody asks for the store's DSN to connect by another library.
     """
 
-    def __init__(self, supply: Supply, prefix: str = "") -> None:
+    def __init__(self, supply: Supply, prefix: str = "", *, near: bool = False) -> None:
         import psycopg  # noqa: F401 - see above
 
-        self._supply, self._prefix = supply, prefix
+        self._supply, self._prefix, self._near = supply, prefix, near
         self._stores: dict[int, LocalPostgres] = {}
         self._process = os.getpid()
 
@@ -127,6 +128,10 @@ class PostgresSource:
         from pgjobs.adapters.postgres.store import PostgresStore
 
         dsn = self._supply.database(f"{self._prefix}db{n}")
+        if self._near:
+            from pgjobs_testing.servers.embedded import near
+
+            dsn = near(dsn)
         own_databases.add(dsn)
         store = PostgresStore(dsn)
         store.migrate()

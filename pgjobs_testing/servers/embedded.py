@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pgjobs_testing.servers.server import Server, ServerError
+from pgjobs_testing.servers.sidecar.places import HOME_PREFIX
 
 SIDECAR = Path(__file__).with_name("sidecar")
 ANSWER_TIMEOUT_S = 90
@@ -93,6 +94,25 @@ class EmbeddedServer(Server):
         if "error" in answer:
             raise ServerError(f"embedded PostgreSQL: {answer['error']}")
         return answer
+
+
+def near(dsn: str) -> str:
+    """The same database over the socket of an embedded server on this machine; `dsn` where there is none.
+
+    An empty statement takes both ends a third less CPU than over TCP.
+    """
+    import psycopg
+    from psycopg.conninfo import make_conninfo
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        try:
+            asked = connection.execute("SELECT current_setting('unix_socket_directories')")
+            ((directory,),) = asked.fetchall()
+        except psycopg.errors.InsufficientPrivilege:  # a server of somebody's own
+            return dsn
+    path = Path(directory)
+    ours = path.parent.name.startswith(HOME_PREFIX) and os.access(path, os.X_OK)
+    return make_conninfo(dsn, host=directory) if ours else dsn
 
 
 def find_binaries() -> Path:

@@ -239,4 +239,5 @@ def _postgres(setup: Setup, name: str) -> PostgresSource:
     from pgjobs_testing.servers.supply import OwnServer, SharedServer, Supply
 
     own: Supply = OwnServer(lambda: choose(setup.postgres, setup.image, os.environ))
-    return PostgresSource(own if setup.desk is None else SharedServer(setup.desk, own), f"{name}_")
+    supply = own if setup.desk is None else SharedServer(setup.desk, own)
+    return PostgresSource(supply, f"{name}_", near=True)

@@ -71,7 +71,7 @@ def _claiming(limits: Limits | None, heads: int) -> Case:
     counted = EXECUTING if limits is not None and limits.concurrency is not None else 0
     place = f"engine/queue.py:_claim:{'Claim' if limits is None else 'ClaimWithin'}"
     rows = 2 * BATCH + counted
-    file, function = ("writing", "_claim_from") if limits is None else ("limits", "_claimed")
+    file, function = ("writing", "a_claim") if limits is None else ("limits", "_claimed")
     more = (f"adapters/postgres/{file}.py:{function}:Claim",)
     pages = 25 * BATCH + counted
     return Case(effect, (STATES, KEY), rows, pages, heads, places=(place, *more))

@@ -18,7 +18,8 @@ import psycopg
 import pytest
 
 from pgjobs_testing.servers import ServerError, embedded
-from pgjobs_testing.servers.embedded import EmbeddedServer
+from pgjobs_testing.servers.embedded import EmbeddedServer, near
+from pgjobs_testing.servers.sidecar.places import sockets_in
 
 ROOT = Path(__file__).parents[2]
 # For the system's Python of this version, too: without the standard library of ours.
@@ -334,3 +335,20 @@ QUERY_IN_PARALLEL = """
         print(connection.execute("SELECT count(*) FROM t AS a JOIN t AS b USING (x) "
             "WHERE a.y = b.y").fetchone())
 """
+
+
+def test_its_socket_leads_to_the_same_database_as_its_port() -> None:
+    place = "SELECT current_database(), pg_postmaster_start_time(), inet_server_port()"
+    with EmbeddedServer() as server:
+        dsn = server.create_database("one")
+        with psycopg.connect(dsn) as far, psycopg.connect(near(dsn)) as close:
+            *there, port = far.execute(place).fetchone() or ()
+            *here, none = close.execute(place).fetchone() or ()
+    assert there == here
+    assert (True, None) == (isinstance(port, int), none)
+
+
+def test_a_path_that_a_setting_cannot_hold_as_it_is_has_no_sockets() -> None:
+    assert "/dev/shm/pgjobs-pg-x1/sockets" == sockets_in(Path("/dev/shm/pgjobs-pg-x1/sockets"))
+    for path in ("/tmp/a b/sockets", '/tmp/a"b/sockets', "/tmp/a,b", "/tmp/é", "/" + "x" * 86):
+        assert "" == sockets_in(Path(path))

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import stat
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 HOME_PREFIX = "pgjobs-pg-"
 CACHE_PREFIX = "pgjobs-postgres-"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  only ever used through mkdtemp
+SOCKETS_PATH_BYTES = 85  # with a socket's own name within what macOS allows
 ROOM_BYTES = 1 << 29  # data and WAL of a busy test session
 NEEDED = (
     "bin/postgres",
@@ -98,6 +100,13 @@ def free_bytes(directory: Path) -> int:
     except OSError:
         return 0
     return about.f_bavail * about.f_frsize
+
+
+def sockets_in(directory: Path) -> str:
+    """The setting by which sockets are there; for none where a path would need quotes or be too long."""
+    text = str(directory)
+    plain = re.fullmatch(r"[\w./-]+", text, re.ASCII) is not None
+    return text if plain and len(text) <= SOCKETS_PATH_BYTES else ""
 
 
 def _copy(install: Path, cache: Path) -> None:

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pgjobs_testing.servers.sidecar.places import SHARED_MEMORY, Failed, free_bytes
+    from pgjobs_testing.servers.sidecar.places import (
+        SHARED_MEMORY,
+        Failed,
+        free_bytes,
+        sockets_in,
+    )
 else:
-    from places import SHARED_MEMORY, Failed, free_bytes
+    from places import SHARED_MEMORY, Failed, free_bytes, sockets_in
 
 POLL_S, POLLS = 0.005, 12_000  # a minute
 QUIT_TIMEOUT_S = 8  # PostgreSQL itself gives its children 5 s
@@ -29,7 +34,6 @@ ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 # must be there after an outage.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
     "fsync": "off",
     "full_page_writes": "off",
     "shared_buffers": "32MB",
@@ -51,6 +55,7 @@ class Postgres:
         self._binaries = binaries
         self._data = home / "data"
         self._log = home / "log"
+        self._sockets = home / "sockets"
         self._password_file = home / "password"
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,10 +68,13 @@ class Postgres:
     def initialise(self, password: str, wait: Callable[[float], None]) -> None:
         """Makes the data directory: UTF-8, C locale, UTC. Raises Failed after a minute."""
         self._data.mkdir(mode=0o700)
+        self._sockets.mkdir()
+        self._sockets.chmod(0o755)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(password)
         if self._user:
             os.chown(self._data, self._user.pw_uid, self._user.pw_gid)
+            os.chown(self._sockets, self._user.pw_uid, self._user.pw_gid)
             os.chown(self._password_file, self._user.pw_uid, self._user.pw_gid)
         room = free_bytes(SHARED_MEMORY) >= SEGMENTS_BYTES
         initdb = self._spawn(
@@ -114,7 +122,8 @@ class Postgres:
         connected to is too early. Raises Failed after a minute."""
         if self._process:
             raise Failed("the server is running already: interrupt it first")
-        options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        settings = SETTINGS | {"unix_socket_directories": sockets_in(self._sockets)}
+        options = [f"--{name}={value}" for name, value in settings.items()]
         self._process = self._spawn(
             "postgres", "-D", str(self._data), f"--port={self.port}", *options
         )
