@@ -299,7 +299,8 @@ def _result(pgconn: pq.abc.PGconn) -> Exchange:
 
 def _received(pgconn: pq.abc.PGconn) -> Exchange:
     """Send what is waiting to be sent, and receive one result, which may be an error."""
-    yield from _flushed(pgconn)
+    if pgconn.flush():
+        yield from _flushed(pgconn)
     results = []
     while True:
         while pgconn.is_busy():

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+
 from pgjobs import leading
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row
-from pgjobs.adapters.postgres.statement import Plan, single
-from pgjobs.adapters.postgres.values import Parameters
+from pgjobs.adapters.postgres.statement import Plan, Statement, single
+from pgjobs.adapters.postgres.values import Parameters, instant_text, span_text
 from pgjobs.leading import Fence, Heartbeat, Lease
 from pgjobs.rules.errors import LeaseLostError
+from pgjobs.rules.schedule import LAST_INSTANT
+
+NO_TIME = timedelta(0)
 
 
 def beat(effect: leading.Beat, names: Names) -> Plan[None]:
     """One that commits long after its node gave it up makes no node older than it is."""
+    values = (
+        effect.node,
+        instant_text(effect.started_at),
+        instant_text(effect.now),
+        span_text(effect.every),
+    )
+    return Plan((Statement(_beat(names), values, often=True),), lambda _: None)
+
+
+@lru_cache(maxsize=64)
+def _beat(names: Names) -> str:
     given = Parameters()
-    sql = f"""
+    return f"""
 INSERT INTO {names.nodes} AS node (name, started_at, beat_at, every)
-VALUES ({given.text(effect.node)}, {given.instant(effect.started_at)},
-  {given.instant(effect.now)}, {given.span(effect.every)})
+VALUES ({given.text("")}, {given.instant(LAST_INSTANT)},
+  {given.instant(LAST_INSTANT)}, {given.span(NO_TIME)})
 ON CONFLICT (name) DO UPDATE SET started_at = excluded.started_at,
   beat_at = greatest(node.beat_at, excluded.beat_at), every = excluded.every"""
-    return single(sql, given, lambda _: None, often=True)
 
 
 def leave(effect: leading.Leave, names: Names) -> Plan[None]:
@@ -41,12 +58,25 @@ def heartbeats(_: leading.Heartbeats, names: Names) -> Plan[list[Heartbeat]]:
 
 def lead(effect: leading.Lead, names: Names) -> Plan[Lease]:
     """Where another node holds it, the row is read as it was before: a hint when to ask again."""
+
+    def answer(results: Sequence[list[Row]]) -> Lease:
+        (rows,) = results
+        if not rows:  # somebody took it first, in this very moment
+            return Lease("", 0, effect.now)
+        return Lease(*rows[0])
+
+    values = (effect.name, instant_text(effect.now), effect.node, span_text(effect.span))
+    return Plan((Statement(_lead(names), values, often=True),), answer)
+
+
+@lru_cache(maxsize=64)
+def _lead(names: Names) -> str:
     given = Parameters()
-    name, now = given.text(effect.name), given.instant(effect.now)
-    sql = f"""
+    name, now = given.text(""), given.instant(LAST_INSTANT)
+    return f"""
 WITH taken AS (
   INSERT INTO {names.leases} AS held (name, node, token, until)
-  VALUES ({name}, {given.text(effect.node)}, 1, {now} + {given.span(effect.span)})
+  VALUES ({name}, {given.text("")}, 1, {now} + {given.span(NO_TIME)})
   ON CONFLICT (name) DO UPDATE SET node = excluded.node, until = CASE
       WHEN held.node = excluded.node THEN greatest(held.until, excluded.until) ELSE excluded.until END,
     token = held.token + CASE WHEN held.node = excluded.node THEN 0 ELSE 1 END
@@ -57,13 +87,6 @@ SELECT node, token, until FROM taken
 UNION ALL
 SELECT node, token, until FROM {names.leases}
 WHERE name = {name} AND NOT EXISTS (SELECT FROM taken)"""
-
-    def answer(rows: list[Row]) -> Lease:
-        if not rows:  # somebody took it first, in this very moment
-            return Lease("", 0, effect.now)
-        return Lease(*rows[0])
-
-    return single(sql, given, answer, often=True)
 
 
 def leases(_: leading.Leases, names: Names) -> Plan[dict[str, Lease]]:

@@ -15,10 +15,12 @@ import psycopg
 from psycopg import OperationalError, pq
 
 from pgjobs.adapters.postgres.waiting import READ, WRITE
+from pgjobs.rules.swift import swift
 
 _OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A statement as it is sent; under ``name`` it was prepared, or is so now where it ``prepares``."""

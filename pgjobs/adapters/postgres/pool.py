@@ -130,7 +130,7 @@ class Pool:
 
     def _pass_on(self, line: Line | None) -> None:
         with self._lock:
-            turn = self._next()
+            turn = self._next() if self._waiting else None
             if turn is None:
                 self._taken -= 1
                 if line is not None:

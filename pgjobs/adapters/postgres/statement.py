@@ -15,10 +15,12 @@ from typing import Generic, TypeVar
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.values import Parameters, json_text
+from pgjobs.rules.swift import swift
 
 T = TypeVar("T")
 
 
+@swift
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL statement with numbered parameters (``$1``).

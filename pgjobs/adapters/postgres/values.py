@@ -59,6 +59,11 @@ LONGEST_SPAN = 10**17
 """Microseconds, three thousand years: sums of instants and spans stay within what PostgreSQL holds."""
 
 
+def span_text(value: timedelta) -> str:
+    """A span as whole microseconds."""
+    return str(min(value // timedelta(microseconds=1), LONGEST_SPAN))
+
+
 class Parameters:
     """The parameters of one statement, numbered as they are added; each method gives the SQL for it."""
 
@@ -104,8 +109,7 @@ class Parameters:
         return f"{self.text(array_text([shown[at] for at in values]))}::timestamp[]"
 
     def span(self, value: timedelta) -> str:
-        micros = min(value // timedelta(microseconds=1), LONGEST_SPAN)
-        return f"({self.text(str(micros))}::bigint * interval '1 microsecond')"
+        return f"({self.text(span_text(value))}::bigint * interval '1 microsecond')"
 
     def json(self, value: Any) -> str:
         return f"{self.text(json_text(value))}::jsonb"
