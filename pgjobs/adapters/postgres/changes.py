@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pgjobs.adapters.postgres.names import Names, literal
-from pgjobs.adapters.postgres.values import Parameters, json_text
+from pgjobs.adapters.postgres.values import (
+    Parameters,
+    array_text,
+    instants_text,
+    json_text,
+    numbers_text,
+)
 from pgjobs.rules.job import FINAL, MAX_ATTEMPTS, JobState
 from pgjobs.rules.lifecycle import Change, Settlement
 
@@ -52,21 +58,8 @@ def each(
     own, so that the planner does not count its rows: it would rather read a table that it takes for
     empty than look up so many ids in it.
     """
-    changes = [settlement.change for settlement in settlements]
-    assert all(change.attempted_by is None and not change.revive for change in changes)
-    assert all(change.state is not JobState.EXECUTING for change in changes)
-    columns = {
-        "id": parameters.numbers(settlement.id for settlement in settlements),
-        "token": parameters.texts([settlement.token for settlement in settlements]),
-        "state": parameters.texts([change.state.value for change in changes]),
-        "at": parameters.instants([change.at for change in changes]),
-        "attempt_by": f"{parameters.texts(_attempts(changes))}::bigint[]",
-        "scheduled_at": parameters.instants([change.scheduled_at for change in changes]),
-        "error": parameters.texts([change.error for change in changes]),
-        "meta": parameters.jsons(
-            [json_text(dict(change.meta)) if change.meta else None for change in changes]
-        ),
-    }
+    texts = zip(_COLUMNS.items(), columns_of(settlements), strict=True)
+    columns = {name: f"{parameters.text(text)}::{kind}" for (name, kind), text in texts}
     stamps = ", ".join(
         f"{state.value}_at = CASE given.state WHEN {literal(state.value)} THEN given.at "
         f"ELSE job.{state.value}_at END"
@@ -85,6 +78,35 @@ def each(
     arrays = ", ".join(f"(SELECT {values})" for values in columns.values())
     rows = f"unnest({arrays}) WITH ORDINALITY AS given({', '.join(columns)}, n)"
     return assignments, rows
+
+
+_COLUMNS = {
+    "id": "bigint[]",
+    "token": "text[]",
+    "state": "text[]",
+    "at": "timestamp[]",
+    "attempt_by": "text[]::bigint[]",
+    "scheduled_at": "timestamp[]",
+    "error": "text[]",
+    "meta": "jsonb[]",
+}
+
+
+def columns_of(settlements: Sequence[Settlement]) -> tuple[str, ...]:
+    """The parameters of ``each``: the columns of ``given`` as arrays, but for ``n``."""
+    changes = [settlement.change for settlement in settlements]
+    assert all(change.attempted_by is None and not change.revive for change in changes)
+    assert all(change.state is not JobState.EXECUTING for change in changes)
+    return (
+        numbers_text(settlement.id for settlement in settlements),
+        array_text([settlement.token for settlement in settlements]),
+        array_text([change.state.value for change in changes]),
+        instants_text([change.at for change in changes]),
+        array_text(_attempts(changes)),
+        instants_text([change.scheduled_at for change in changes]),
+        array_text([change.error for change in changes]),
+        array_text([json_text(dict(change.meta)) if change.meta else None for change in changes]),
+    )
 
 
 def cancelled(given: str, names: Names) -> str:

@@ -59,6 +59,16 @@ LONGEST_SPAN = 10**17
 """Microseconds, three thousand years: sums of instants and spans stay within what PostgreSQL holds."""
 
 
+def instants_text(values: Sequence[datetime | None]) -> str:
+    """An array of instants, of which most are equal."""
+    shown: dict[datetime | None, str | None] = {None: None}
+    for at in values:
+        if at not in shown:
+            assert at is not None
+            shown[at] = instant_text(at)
+    return array_text([shown[at] for at in values])
+
+
 def span_text(value: timedelta) -> str:
     """A span as whole microseconds."""
     return str(min(value // timedelta(microseconds=1), LONGEST_SPAN))
@@ -101,12 +111,7 @@ class Parameters:
         return f"{self.text(instant_text(at))}::timestamp"
 
     def instants(self, values: Sequence[datetime | None]) -> str:
-        shown: dict[datetime | None, str | None] = {None: None}
-        for at in values:
-            if at not in shown:
-                assert at is not None
-                shown[at] = instant_text(at)
-        return f"{self.text(array_text([shown[at] for at in values]))}::timestamp[]"
+        return f"{self.text(instants_text(values))}::timestamp[]"
 
     def span(self, value: timedelta) -> str:
         return f"({self.text(span_text(value))}::bigint * interval '1 microsecond')"

@@ -187,8 +187,10 @@ def once_for(
 ) -> Written:
     """What ``write``, a cached function, makes of what is claimed, of the names, and of whether one is."""
     chosen_from = effect.selection
-    if any(type(condition) is Contains for condition in chosen_from.conditions):
-        write = write.__wrapped__  # type: ignore[attr-defined]  # JSON has no hash
+    for condition in chosen_from.conditions:
+        if type(condition) is Contains:
+            write = write.__wrapped__  # type: ignore[attr-defined]  # JSON has no hash
+            break
     return write(chosen_from, names, effect.demand == 1)
 
 
@@ -288,15 +290,18 @@ def settle(effect: effects.Settle, names: Names) -> Plan[list[bool]]:
 
 
 def _settle(settlements: Sequence[Settlement], names: Names) -> Statement:
-    given = Parameters()
-    assignments, rows = changes.each(settlements, names, given)
-    sql = f"""
+    return Statement(_settle_each(names), changes.columns_of(settlements), often=True)
+
+
+@lru_cache(maxsize=64)
+def _settle_each(names: Names) -> str:
+    assignments, rows = changes.each((), names, Parameters())
+    return f"""
 UPDATE {names.jobs} AS job SET {assignments}
 FROM {rows}
 WHERE {by_id("given.id")} AND job.state::text = 'executing'
   AND coalesce(job.attempted_by[2], '') = given.token
 RETURNING given.n"""
-    return Statement(sql, given.values, often=True)
 
 
 def _one_completion(settlements: Sequence[Settlement]) -> Change | None:
