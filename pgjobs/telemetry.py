@@ -143,9 +143,9 @@ class Telemetry:
         for id_, handler in self._by_event.get(event, ()):
             try:
                 handler(event, measurements, metadata)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # SystemExit too: a handler never ends the engine's thread
+            except BaseException as error:  # SystemExit too: a handler never ends the engine's thread
+                if _is_a_persons(error):
+                    raise
                 self.detach(id_)
                 _log.exception("telemetry handler %r raised at %s and is detached", id_, event)
 
@@ -155,6 +155,12 @@ class Telemetry:
             for name in names:
                 by_event[name] = (*by_event.get(name, ()), (id_, handler))
         self._by_event = by_event
+
+
+def _is_a_persons(error: BaseException) -> bool:
+    """Whether it is a Ctrl-C, which only the main thread hears."""
+    main = threading.current_thread() is threading.main_thread()
+    return main and isinstance(error, KeyboardInterrupt)
 
 
 PROCESS = Telemetry()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from pgjobs import (
     PgJobs,
     PgJobsError,
     Queue,
+    StoreUnavailableError,
     Unique,
     client,
     effects,
@@ -556,6 +558,17 @@ def test_a_function_that_gives_no_dsn_is_named():
     given: Any = lambda: None  # noqa: E731 - on purpose no function that gives a text
     with pytest.raises(ConfigurationError, match=r"given as dsn returns a text .* not NoneType"):
         _ = PostgresStore(given).dsn
+
+
+def test_a_dsn_whose_function_exits_is_told_as_a_store_that_cannot_be_reached():
+    from pgjobs.adapters.postgres.store import PostgresStore
+
+    def dsn() -> str:
+        sys.exit("vault down")
+
+    with pytest.raises(StoreUnavailableError, match=r"given as dsn exits .*: vault down"):
+        _ = PostgresStore(dsn).dsn
+
 
 
 def test_without_queues_the_default_one_is_served():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -51,6 +52,29 @@ def test_a_handler_that_raises_is_detached_and_the_others_are_told(
     assert [1, 1] == told
     assert 1 == len(caplog.records)
     assert "'broken' raised at pgjobs.job.stop and is detached" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_handler_that_would_end_a_thread_is_detached_unless_a_person_may_have_ended_it(
+    error: type[BaseException],
+):
+    hub, ended = Telemetry(), []
+
+    def ends(*_: object) -> None:
+        raise error
+
+    def told() -> None:
+        hub.attach("ends", EVENTS, ends)
+        hub.emit("pgjobs.job.stop", {}, {})
+        ended.append(hub.detach("ends"))
+
+    elsewhere = threading.Thread(target=told)
+    elsewhere.start()
+    elsewhere.join()
+    assert [False] == ended
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            told()
 
 
 def test_a_handler_may_detach_itself():

@@ -69,7 +69,12 @@ class PostgresStore:
         """The DSN that the next connection is opened with."""
         if isinstance(self._dsn, str):
             return self._dsn
-        given: object = self._dsn()
+        try:
+            given: object = self._dsn()
+        except SystemExit as error:  # it would end a thread, and nobody would say so
+            raise StoreUnavailableError(
+                f"the function given as dsn exits instead of returning a text: {error}"
+            ) from error
         if not isinstance(given, str):
             raise ConfigurationError(
                 "the function given as dsn returns a text such as 'postgresql://...', not "
