@@ -143,7 +143,7 @@ class Telemetry:
         for id_, handler in self._by_event.get(event, ()):
             try:
                 handler(event, measurements, metadata)
-            except BaseException as error:  # SystemExit too: a handler never ends the engine's thread
+            except BaseException as error:  # a handler never ends the engine's thread
                 if _is_a_persons(error):
                     raise
                 self.detach(id_)

@@ -570,7 +570,6 @@ def test_a_dsn_whose_function_exits_is_told_as_a_store_that_cannot_be_reached():
         _ = PostgresStore(dsn).dsn
 
 
-
 def test_without_queues_the_default_one_is_served():
     assert {"default": Queue(10)} == still()[0].queues == still(queues=None)[0].queues
     assert {} == still(queues=False)[0].queues
