@@ -375,8 +375,8 @@ SETTLING = (
         (
             Edit(
                 "adapters/memory/rows.py",
-                "        return unshared(job)\n",
-                "        return job\n",
+                "    read = staticmethod(unshared)\n",
+                "    read = staticmethod(lambda job: job)\n",
             ),
         ),
         (
@@ -384,5 +384,38 @@ SETTLING = (
             "test_a_reader_may_change_what_it_read_without_changing_the_store",
         ),
         invariants=("same_args",),
+    ),
+    Ablation(
+        "an outcome waits out its pause when an outage is over",
+        None,
+        "What ended in an outage stays unsaved for up to 45 s after it, and is lost with its node.",
+        (
+            Edit(
+                "engine/duty.py",
+                "            each.cut_short()\n",
+                "            each.allows\n",
+            ),
+        ),
+        (
+            "test_what_waits_in_an_outage_is_asked_when_the_store_answers_anything",
+            "test_a_node_that_stops_tries_once_more_to_save_what_waits",
+            "database-down.yaml",
+        ),
+    ),
+    Ablation(
+        "a store that is not ready refuses outcomes",
+        None,
+        "A right that is taken away for a moment makes failures of runs that succeeded.",
+        (
+            Edit(
+                "engine/settler.py",
+                "        unready = isinstance(error, StoreNotReadyError)\n",
+                "        unready = False\n",
+            ),
+        ),
+        (
+            "test_an_outcome_for_which_the_store_is_not_ready_is_saved_as_it_is_when_it_is",
+            "test_outcomes_of_jobs_whose_table_was_away_are_saved_when_it_is_back",
+        ),
     ),
 )
