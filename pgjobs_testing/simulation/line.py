@@ -169,7 +169,7 @@ class Line(LocalSession):
 
     def empty(self, queue: str) -> bool:
         """Whether the queue has certainly no available job, and this node could learn that now."""
-        return self.changes() is not None and self._exchange.inside.empty(queue)
+        return not self.traps and self.changes() is not None and self._exchange.inside.empty(queue)
 
     def check(self) -> None:
         """``CutOffError`` where a run on this node could not reach the store now."""
@@ -180,10 +180,10 @@ class Line(LocalSession):
 
     def _lets_through(self, effect: Effect[Any]) -> bool:
         """Whether nothing befalls the effect on its way. Polls and claims are taken in turn while anything
-        befalls the node for which nobody leaves out any."""
+        at all befalls the node, so that they find what they would find if none were left out."""
         if not (self.traps or self.cut or self.slow or self._exchange.inside.troubled):
             return True  # one that is down refuses it at once
-        if self.changes() is None and (self.cut or self.slow or NAMES.get(type(effect)) in COUNTED):
+        if self.cut or self.slow or NAMES.get(type(effect)) in COUNTED:
             return False
         for trap in self.traps:  # noqa: SIM110 - any() over a generator takes twice as long
             if trap.takes(effect):
