@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import sys
 import unicodedata
@@ -29,6 +30,20 @@ class Refused(click.ClickException):
     """One line for what can never work as it was asked for."""
 
     exit_code = CANNOT
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds, within the bounds given."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):  # nan is within any bounds
+            self.fail(f"a number of seconds is taken, not {seconds}", param, ctx)
+        return seconds
 
 
 def takes_database(command: F) -> F:

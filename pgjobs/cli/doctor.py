@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -18,10 +18,20 @@ from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
 from pgjobs.cli import checks
 from pgjobs.cli.checks import Finding, Level
-from pgjobs.cli.common import CANNOT, counted, echo_json, opened, table, takes_database, takes_json
+from pgjobs.cli.common import (
+    CANNOT,
+    Seconds,
+    counted,
+    echo_json,
+    opened,
+    table,
+    takes_database,
+    takes_json,
+)
 from pgjobs.rules.control import effective
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import WAITING, Job, JobState
+from pgjobs.rules.schedule import duration, earlier
 from pgjobs.rules.selection import AtMost, OneOf, Selection
 from pgjobs.rules.stalled import RESCUE_AFTER, gone
 
@@ -63,13 +73,13 @@ class Depths(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 )
 @click.option(
     "--max-running",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     metavar="SECONDS",
     help="Warn of jobs that execute for longer. Without it, what takes an hour is noted.",
 )
 @click.option(
     "--max-offset",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -176,7 +186,7 @@ class Examination:
             yield from checks.pool(self._concurrency(), store.pool_size, server, limited=limited)
 
     def _old(self, now: datetime) -> list[Job]:
-        long_ago = now - timedelta(seconds=self._running_s)
+        long_ago = earlier(now, duration(self._running_s, "--max-running"))
         chosen = (OneOf("state", (JobState.EXECUTING,)), AtMost("attempted_at", long_ago))
         return self._jobs.store.run(effects.Find(Selection(chosen), "attempted_at", OLDEST))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import threading
@@ -12,7 +11,7 @@ import click
 
 from pgjobs import guard, telemetry
 from pgjobs.app import PgJobs
-from pgjobs.cli.common import in_one_line, instance
+from pgjobs.cli.common import Seconds, in_one_line, instance
 from pgjobs.rules.errors import CapturedStoreError, nearest
 
 NOT_STOPPED = 70
@@ -25,7 +24,7 @@ LEFT = "what still runs stays executing until it is rescued, or cancelled"
 @click.argument("target", metavar="MODULE:JOBS")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=15.0,
     show_default=True,
     help="Seconds that running jobs get after SIGTERM or Ctrl-C.",
@@ -44,8 +43,6 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
     after a second grace the process exits with code 70, and the job stays executing until it is
     rescued, or cancelled. A second signal does that at once.
     """
-    if not math.isfinite(grace):
-        raise click.UsageError(f"--grace takes a number of seconds, not {grace}")
     level = logging.getLevelNamesMapping().get(log_level.upper())
     if level is None:
         known = logging.getLevelNamesMapping()
@@ -73,7 +70,7 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
     click.echo("stopping")
     ending = threading.Thread(target=jobs.stop, args=(grace,), daemon=True)
     ending.start()
-    ending.join(2 * grace + 1)
+    ending.join(min(2 * grace + 1, threading.TIMEOUT_MAX))
     if ending.is_alive():
         click.echo(f"a job did not end in time; {LEFT}", err=True)
         os._exit(NOT_STOPPED)

@@ -132,6 +132,18 @@ def test_a_depth_that_is_none_is_refused(shell, given):
     assert message in shell.refusal("doctor", f"--max-depth={given}", code=2)
 
 
+@pytest.mark.parametrize("option", ["--max-running", "--max-offset"])
+@pytest.mark.parametrize("given", ["nan", "inf"])
+def test_seconds_that_are_no_number_are_refused(shell, option, given):
+    refused = shell.refusal("doctor", option, given, code=2)
+    assert f"Invalid value for '{option}': a number of seconds is taken, not {given}" == refused
+
+
+def test_nothing_has_been_executing_for_longer_than_time_is_told(stored):
+    found = examined(stored, "--max-running", "1e300", code=0)
+    assert "no job has been executing for more than 1e+300 s" == found["running"]["text"]
+
+
 def test_a_job_that_executes_for_long_is_noted_and_alerts_when_asked(stored):
     found = examined(stored, code=0)
     assert ("note", [5]) == (found["running"]["level"], found["running"]["details"]["ids"])

@@ -135,6 +135,12 @@ def test_a_job_that_outlives_its_grace_is_given_back_and_run_by_the_next_node(
     shell.wait_until("(SELECT state FROM oban_jobs) = 'completed'")
 
 
+def test_a_grace_that_outlasts_time_is_one(shell: Shell) -> None:
+    process = shell.serve("counting:jobs", "--grace", "1e300")
+    printed = shell.stop(process)
+    assert (0, True) == (process.returncode, printed.endswith("stopped\n")), printed
+
+
 def test_a_cancel_from_another_process_ends_a_running_job_within_a_second(
     shell: Shell, tmp_path: Path
 ) -> None:
