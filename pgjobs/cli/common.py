@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import os
-import sys
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from pgjobs.app import DSN_VARIABLE, PgJobs
+from pgjobs.cli.importing import instance
 from pgjobs.rules.errors import ConfigurationError, InvalidJobError, PgJobsError
 from pgjobs.telemetry_log import printable
 
@@ -108,26 +106,6 @@ def dsn_of(dsn: str | None) -> str:
     if not dsn:
         raise click.UsageError(f"name the database: --dsn postgresql://..., or set {DSN_VARIABLE}")
     return dsn
-
-
-def instance(target: str) -> PgJobs:
-    """The instance that ``module:attribute`` names, imported from the working directory or the path."""
-    module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute or module_name.startswith("."):
-        raise click.UsageError(
-            f"name a module and its PgJobs, as in shop.queue:jobs, not {target!r}"
-        )
-    sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, PgJobsError) as error:
-        raise click.UsageError(f"the module {module_name!r} cannot be imported: {error}") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, PgJobs):
-        known = [name for name, value in vars(module).items() if isinstance(value, PgJobs)]
-        hint = f"; it has {', '.join(sorted(known))}" if known else "; it has none"
-        raise click.UsageError(f"{attribute!r} of {module_name} is no PgJobs{hint}")
-    return found
 
 
 def echo_json(value: Any) -> None:

@@ -6,7 +6,6 @@ read, the rest is left out.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from pgjobs.cli.common import (
     takes_database,
     takes_json,
 )
+from pgjobs.cli.importing import import_workers
 from pgjobs.rules.control import effective
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import WAITING, Job, JobState
@@ -176,7 +176,7 @@ class Examination:
         yield checks.running(self._old(now), alive, self._running_s, self._alert)
         yield checks.neighbours(found)
         if self._app is not None and self._jobs.queues:
-            _import_workers(self._jobs)
+            import_workers(self._jobs)
             queues = [*self._jobs.queues]
             waiting = self._jobs.count_jobs(by="worker", state=WAITING, queue=queues)
             yield checks.workers(waiting, self._jobs.runtime().registry.by_name)
@@ -194,17 +194,6 @@ class Examination:
         controls = self._jobs.store.run(effects.Controls())
         served = [effective(name, queue, controls) for name, queue in self._jobs.queues.items()]
         return sum(queue.concurrency for queue in served)
-
-
-def _import_workers(jobs: PgJobs) -> None:
-    """What ``start`` imports."""
-    for module in jobs.workers:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise click.UsageError(
-                f"workers names the module {module!r}, which cannot be imported: {error}"
-            ) from error
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -18,6 +18,7 @@ from pgjobs.cli.common import (
     takes_database,
     takes_json,
 )
+from pgjobs.cli.importing import import_workers
 from pgjobs.rules.errors import JobNotFoundError
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Event, sources
@@ -151,6 +152,7 @@ def explain(id_: int, app: str | None, dsn: str | None, schema: str | None, as_j
     without it only what the database tells.
     """
     with opened(dsn, schema, app) as client:
+        import_workers(client)
         told = client.explain(id_)
     if as_json:
         echo_json(showing.told(told))

@@ -11,7 +11,8 @@ import click
 
 from pgjobs import guard, telemetry
 from pgjobs.app import PgJobs
-from pgjobs.cli.common import Seconds, in_one_line, instance
+from pgjobs.cli.common import Seconds, in_one_line
+from pgjobs.cli.importing import import_workers, instance
 from pgjobs.rules.errors import CapturedStoreError, nearest
 
 NOT_STOPPED = 70
@@ -50,6 +51,7 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
     jobs = instance(target)
     with in_one_line():
         _refuse_captured(jobs)
+    import_workers(jobs)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if log_jobs:
         telemetry.log()
