@@ -27,12 +27,12 @@ _PLACE: Plan[Row] = single(
 
 def refuse_another(store: PostgresStore, connection: object) -> None:
     """``CapturedStoreError`` where ``connection`` leads to another database than ``store``."""
-    _compare(store, carrying.carry_out(_PLACE, connection))
+    _compare(store, carrying.carry_out(_PLACE, connection, store.schema))
 
 
 async def refuse_another_async(store: PostgresStore, connection: object) -> None:
     """The same for an asynchronous connection."""
-    _compare(store, await carrying.carry_out_async(_PLACE, connection))
+    _compare(store, await carrying.carry_out_async(_PLACE, connection, store.schema))
 
 
 def _compare(store: PostgresStore, found: Row) -> None:

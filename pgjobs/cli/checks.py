@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any
 
 from pgjobs.adapters.postgres.inspecting import SESSION_LINES, Neighbour, Server, Tables
+from pgjobs.adapters.postgres.names import migrate_command
 from pgjobs.cli.common import counted
 from pgjobs.leading import Heartbeat, Lease
 from pgjobs.rules import stalled
@@ -58,7 +59,7 @@ def version(server: Server, schema: str) -> Finding:
     return Finding("server", Level.OK, where, details)
 
 
-def migration(tables: Tables) -> Finding:
+def migration(tables: Tables, schema: str) -> Finding:
     """Every migration of this version has run."""
     applied = tables.applied or ()
     pending = [version for version in tables.known if version not in applied]
@@ -66,7 +67,7 @@ def migration(tables: Tables) -> Finding:
     details = {"applied": [*applied], "pending": pending}
     if pending:
         which = ", ".join(map(str, pending))
-        text = f"not applied: {which}. Run `pgjobs migrate`"
+        text = f"not applied: {which}. Run `{migrate_command(schema)}`"
         return Finding("migrations", Level.ERROR, text, details)
     if newer:
         text = f"{newer[-1]} was applied by a newer pgjobs; this one knows {tables.known[-1]}"
@@ -74,10 +75,11 @@ def migration(tables: Tables) -> Finding:
     return Finding("migrations", Level.OK, f"all {len(applied)} applied", details)
 
 
-def shape(tables: Tables) -> Finding:
+def shape(tables: Tables, schema: str) -> Finding:
     """``oban_jobs`` is there, and which Oban's it is."""
     if not tables.columns:
-        return Finding("table", Level.ERROR, "there is no table oban_jobs. Run `pgjobs migrate`")
+        text = f"there is no table oban_jobs. Run `{migrate_command(schema)}`"
+        return Finding("table", Level.ERROR, text)
     missing = [name for name in COLUMNS if name not in tables.columns]
     lacking = [state.value for state in JobState if state.value not in tables.states]
     errors = tables.columns.get("errors")

@@ -155,8 +155,8 @@ class Examination:
         tables = inspecting.tables(store)
         first = [
             checks.version(server, store.schema),
-            checks.migration(tables),
-            checks.shape(tables),
+            checks.migration(tables, store.schema),
+            checks.shape(tables, store.schema),
         ]
         yield from first
         clock = SystemClock(store.server_now)

@@ -64,6 +64,19 @@ def test_a_database_without_the_tables_cannot_be_run_on(empty_shell):
     assert "there is no table oban_jobs. Run `pgjobs migrate`" == found["table"]["text"]
 
 
+@pytest.mark.parametrize("options", [(), ("--schema", "jobs")])
+def test_the_remedy_names_the_schema_and_is_one(empty_shell, shop, options):
+    app = shop("import os\njobs = PgJobs(os.environ['PGJOBS_DSN'], schema='jobs')")
+    found = examined(empty_shell, *options, *(() if options else (app,)), code=2)
+    remedy = "pgjobs migrate --schema jobs"
+    assert (
+        "there is no table oban_jobs. Run `pgjobs migrate --schema jobs`" == found["table"]["text"]
+    )
+    assert found["migrations"]["text"].endswith(f"Run `{remedy}`")
+    empty_shell.said(*remedy.split()[1:])
+    assert "table" in examined(empty_shell, "--schema", "jobs", code=0)
+
+
 def test_a_pending_migration_is_an_error_and_a_newer_one_is_noted(shell):
     shell.query("INSERT INTO pgjobs_migrations (version) VALUES (9000)")
     found = examined(shell, code=0)
@@ -291,7 +304,7 @@ def test_a_table_of_no_known_shape_is_an_error():
     states = tuple(state.value for state in JobState)
     tables = Tables(frozenset(), (1,), (1,), columns, states, None)
     assert "the column errors of oban_jobs is text; jsonb or jsonb[] is needed" == (
-        checks.shape(tables).text
+        checks.shape(tables, "public").text
     )
 
 

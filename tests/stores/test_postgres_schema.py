@@ -7,8 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pgjobs import PgJobs
 from pgjobs.adapters.postgres.migrations import migrate, migration_sql, migrations
-from pgjobs.adapters.postgres.names import Names, quoted
+from pgjobs.adapters.postgres.names import Names, migrate_command, quoted
 from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.effects import Find, Insert
 from pgjobs.rules.errors import ConfigurationError, StoreError
@@ -221,9 +222,32 @@ def test_no_number_of_ours_is_narrower_than_eight_bytes(dsn, connection):
 def test_a_store_without_tables_names_the_remedy(dsn):
     store = PostgresStore(dsn, schema="elsewhere")
     for effect in (Find(Selection()), Insert((new(),), NOW)):
-        with pytest.raises(StoreError, match="pgjobs migrate"):
+        with pytest.raises(StoreError, match=r"Run `pgjobs migrate --schema elsewhere`$"):
             store.run(effect)
     store.close()
+
+
+@pytest.mark.parametrize(
+    "schema, command",
+    [
+        ("public", "pgjobs migrate"),
+        ("jobs", "pgjobs migrate --schema jobs"),
+        ("my 'jobs'", """pgjobs migrate --schema 'my '"'"'jobs'"'"''"""),
+    ],
+)
+def test_the_remedy_is_a_command_for_the_schema_as_a_shell_takes_it(schema, command):
+    assert command == migrate_command(schema)
+
+
+async def test_every_way_into_a_store_names_the_schema_to_migrate(dsn):
+    store = PostgresStore(dsn, schema="elsewhere")
+    with pytest.raises(StoreError, match=r"Run `pgjobs migrate --schema elsewhere`$"):
+        await store.run_async(Find(Selection()))
+    store.close()
+    jobs = PgJobs(store=PostgresStore(dsn, schema="elsewhere"))
+    with pytest.raises(StoreError, match=r"Run `pgjobs migrate --schema elsewhere`$"):
+        await jobs.start_async()
+    jobs.store.close()
 
 
 @pytest.mark.parametrize("schema", ["", "x" * 64, "ä" * 32, "a\x00b", "\ud800", None, 3])

@@ -226,7 +226,7 @@ class Within:
     def test_tables_that_are_missing_are_named_with_the_remedy(self, dsn, caller):
         with (
             closing(PostgresStore(dsn, schema="elsewhere")) as store,
-            pytest.raises(StoreError, match="Run `pgjobs migrate`"),
+            pytest.raises(StoreError, match=r"Run `pgjobs migrate --schema elsewhere`$"),
         ):
             caller.run_within(store, Insert((new(),), NOW))
 

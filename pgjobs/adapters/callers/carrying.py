@@ -21,22 +21,22 @@ T = TypeVar("T")
 Rows = list[list[Row]]
 
 
-def carry_out(plan: Plan[T], connection: object) -> T:
-    """The answer of ``plan``.
+def carry_out(plan: Plan[T], connection: object, schema: str) -> T:
+    """The answer of ``plan``, whose tables are in ``schema``.
 
     ``ConfigurationError`` for a connection that cannot be used, ``StoreError`` from the driver's own
     exception when the server refused; the caller's transaction is then as its library leaves it.
     """
     kind = checked(connection, awaits=False)
     with _encoding():
-        return plan.answer(_BLOCKING[kind.library](kind, connection, plan.statements))
+        return plan.answer(_BLOCKING[kind.library](kind, connection, plan.statements, schema))
 
 
-async def carry_out_async(plan: Plan[T], connection: object) -> T:
+async def carry_out_async(plan: Plan[T], connection: object, schema: str) -> T:
     """The same over an asynchronous connection."""
     kind = checked(connection, awaits=True)
     with _encoding():
-        return plan.answer(await _AWAITING[kind.library](kind, connection, plan.statements))
+        return plan.answer(await _AWAITING[kind.library](kind, connection, plan.statements, schema))
 
 
 @contextmanager
@@ -50,12 +50,12 @@ def _encoding() -> Iterator[None]:
         ) from error
 
 
-_BLOCKING: dict[Library, Callable[[Kind, Any, Sequence[Statement]], Rows]] = {
+_BLOCKING: dict[Library, Callable[[Kind, Any, Sequence[Statement], str], Rows]] = {
     Library.PSYCOPG: over_psycopg.carry_out,
     Library.SQLALCHEMY: over_sqlalchemy.carry_out,
     Library.DJANGO: over_django.carry_out,
 }
-_AWAITING: dict[Library, Callable[[Kind, Any, Sequence[Statement]], Awaitable[Rows]]] = {
+_AWAITING: dict[Library, Callable[[Kind, Any, Sequence[Statement], str], Awaitable[Rows]]] = {
     Library.PSYCOPG: over_psycopg.carry_out_async,
     Library.SQLALCHEMY: over_sqlalchemy.carry_out_async,
 }

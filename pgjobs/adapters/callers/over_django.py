@@ -18,7 +18,9 @@ from pgjobs.adapters.postgres.statement import Statement
 from pgjobs.rules.errors import ConfigurationError
 
 
-def carry_out(_: Kind, connection: Any, statements: Sequence[Statement]) -> list[list[Row]]:
+def carry_out(
+    _: Kind, connection: Any, statements: Sequence[Statement], schema: str
+) -> list[list[Row]]:
     from django.db.utils import Error
 
     vendor = getattr(connection, "vendor", None)
@@ -36,7 +38,7 @@ def carry_out(_: Kind, connection: Any, statements: Sequence[Statement]) -> list
     except Error as error:
         below = error.__cause__
         cause = below if isinstance(below, Exception) else error
-        raise translated(cause) from cause
+        raise translated(cause, schema) from cause
 
 
 def _in_autocommit(connection: Any) -> bool:

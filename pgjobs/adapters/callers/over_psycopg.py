@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(
-    kind: Kind, connection: psycopg.Connection[Any], statements: Sequence[Statement]
+    kind: Kind, connection: psycopg.Connection[Any], statements: Sequence[Statement], schema: str
 ) -> list[list[Row]]:
     import psycopg
 
@@ -32,11 +32,14 @@ def carry_out(
                 return [_executed(connection, statement) for statement in statements]
         return [_executed(connection, statement) for statement in statements]
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translated(error, schema) from error
 
 
 async def carry_out_async(
-    kind: Kind, connection: psycopg.AsyncConnection[Any], statements: Sequence[Statement]
+    kind: Kind,
+    connection: psycopg.AsyncConnection[Any],
+    statements: Sequence[Statement],
+    schema: str,
 ) -> list[list[Row]]:
     import psycopg
 
@@ -48,7 +51,7 @@ async def carry_out_async(
                 return [await _executed_async(connection, each) for each in statements]
         return [await _executed_async(connection, each) for each in statements]
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translated(error, schema) from error
 
 
 def _executed(connection: psycopg.Connection[Any], statement: Statement) -> list[Row]:

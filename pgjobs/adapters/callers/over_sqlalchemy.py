@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(
-    kind: Kind, given: Connection | Session, statements: Sequence[Statement]
+    kind: Kind, given: Connection | Session, statements: Sequence[Statement], schema: str
 ) -> list[list[Row]]:
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,16 +38,18 @@ def carry_out(
         return [_executed(connection, statement) for statement in statements]
     except SQLAlchemyError as error:
         cause = _cause(error)
-        raise _translated(cause) from cause
+        raise _translated(cause, schema) from cause
     except OSError as error:  # asyncpg's, when a session opens its connection now
         raise StoreUnavailableError(f"no connection could be opened: {error}") from error
 
 
 async def carry_out_async(
-    kind: Kind, given: Any, statements: Sequence[Statement]
+    kind: Kind, given: Any, statements: Sequence[Statement], schema: str
 ) -> list[list[Row]]:
     opened = async_connection(kind, given)
-    rows: list[list[Row]] = await opened.run_sync(lambda inner: carry_out(kind, inner, statements))
+    rows: list[list[Row]] = await opened.run_sync(
+        lambda inner: carry_out(kind, inner, statements, schema)
+    )
     return rows
 
 
@@ -94,9 +96,9 @@ def _cause(error: Exception) -> Exception:
     return below if isinstance(below, Exception) else found
 
 
-def _translated(error: Exception) -> StoreError:
+def _translated(error: Exception, schema: str) -> StoreError:
     from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 
     if isinstance(error, NoConnectionInTime):
         return StoreUnavailableError(str(error))
-    return translated(error)
+    return translated(error, schema)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.adapters.postgres.names import migrate_command
 from pgjobs.rules.errors import StoreError, StoreNotReadyError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ def misplaced(error: psycopg.Error) -> bool:
     return error.sqlstate == "25006"
 
 
-def translated(error: Any) -> StoreError:
-    """The error of ours for one of psycopg's, psycopg2's or asyncpg's. Raise it from that."""
+def translated(error: Any, schema: str = "public") -> StoreError:
+    """The error of ours for one of psycopg's, psycopg2's or asyncpg's. Raise it from that.
+
+    ``schema`` is where the tables should be, for the remedy when they are not.
+    """
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     primary = getattr(getattr(error, "diag", error), "message_primary", None)
     shown = primary or getattr(error, "message", None) or str(error)  # the rest may show a row
@@ -51,6 +55,6 @@ def translated(error: Any) -> StoreError:
     if state in _NOT_MIGRATED:
         return StoreNotReadyError(
             f"{text}: the tables of pgjobs are missing or older than this version. "
-            "Run `pgjobs migrate`, with the schema that the store names"
+            f"Run `{migrate_command(schema)}`"
         )
     return StoreError(text)

@@ -197,7 +197,7 @@ class Lane:
             self._end(answered(effect, made, found))
         else:
             self._misplaced = self._misplaced or misplaced(found)
-            self._end(Done(effect, error=translated(found)))
+            self._end(Done(effect, error=translated(found, self._names.schema)))
 
     def _idle(self) -> bool:
         connection = self._connection

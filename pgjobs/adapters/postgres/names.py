@@ -69,6 +69,13 @@ class Names:
         return tuple(channel for channel in found if channel is not None)
 
 
+def migrate_command(schema: str) -> str:
+    """What a shell takes to make or bring up to date the tables of ``schema``."""
+    import shlex  # for messages alone
+
+    return "pgjobs migrate" + (f" --schema {shlex.quote(schema)}" if schema != "public" else "")
+
+
 def quoted(name: str) -> str:
     """An identifier as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'

@@ -99,16 +99,16 @@ class PostgresStore:
         except psycopg.Error as error:
             if misplaced(error):
                 line.close()
-            raise translated(error) from error
+            raise translated(error, self.schema) from error
         finally:
             self._pool.give(line)
         return made.answer(rows)
 
     def run_within(self, effect: Effect[T], connection: object) -> T:
-        return carrying.carry_out(plan(effect, self._names), connection)
+        return carrying.carry_out(plan(effect, self._names), connection, self.schema)
 
     async def run_within_async(self, effect: Effect[T], connection: object) -> T:
-        return await carrying.carry_out_async(plan(effect, self._names), connection)
+        return await carrying.carry_out_async(plan(effect, self._names), connection, self.schema)
 
     def session(self, name: str) -> Session:
         from pgjobs.adapters.postgres.session import PostgresSession
@@ -155,7 +155,7 @@ class PostgresStore:
         except psycopg.Error as error:
             if misplaced(error):
                 line.close()
-            raise translated(error) from error
+            raise translated(error, self.schema) from error
         finally:
             self._pool.give(line)
         return made.answer(rows)
