@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any
 
 from pgjobs.adapters.postgres.inspecting import SESSION_LINES, Neighbour, Server, Tables
+from pgjobs.adapters.postgres.migrations import TABLE_REMEDY
 from pgjobs.adapters.postgres.names import migrate_command
 from pgjobs.cli.common import counted
 from pgjobs.leading import Heartbeat, Lease
@@ -86,7 +87,9 @@ def shape(tables: Tables, schema: str) -> Finding:
     details = {"errors": errors, "missing_columns": missing, "missing_states": lacking}
     if missing or lacking:
         which = ", ".join(missing + [f"the state {state}" for state in lacking])
-        text = f"oban_jobs lacks {which}. Bring it up to date with its own migrations first"
+        text = f"oban_jobs lacks {which}: {TABLE_REMEDY}"
+        if (missing, lacking) == ([], ["suspended"]) and not tables.applied:
+            text = f"oban_jobs lacks {which}. Run `{migrate_command(schema)}`, which adds it"
         return Finding("table", Level.ERROR, text, details)
     if errors == "jsonb":
         text = "oban_jobs is as Oban for Python makes it, and pgjobs"

@@ -14,6 +14,7 @@ from pgjobs.rules.job import COLUMNS, JobState
 
 pytestmark = pytest.mark.pgjobs(mode="live")
 
+ELIXIR = Path(__file__).parents[1] / "stores" / "elixir.sql"
 HEALTHY = """
 LEVEL  CHECK       FOUND
 ok     server      PostgreSQL VERSION, database DATABASE, schema public
@@ -107,12 +108,28 @@ def test_no_database_at_all_is_a_usage_error(shell):
 
 
 def test_the_table_of_oban_for_elixir_is_recognised(empty_shell):
-    elixir = Path(__file__).parents[1] / "stores" / "elixir.sql"
-    empty_shell.query(elixir.read_text())
+    empty_shell.query(ELIXIR.read_text())
     empty_shell.said("migrate")
     found = examined(empty_shell, code=0)
     text = "oban_jobs is as Oban for Elixir makes it, at its migration 12"
     assert text == found["table"]["text"]
+
+
+def test_a_table_of_oban_for_elixir_needs_a_migration_and_no_other_remedy(empty_shell):
+    empty_shell.query(ELIXIR.read_text())
+    found = examined(empty_shell, code=2)
+    remedy = "oban_jobs lacks the state suspended. Run `pgjobs migrate`, which adds it"
+    assert remedy == found["table"]["text"]
+    assert ["suspended"] == found["table"]["details"]["missing_states"]
+    empty_shell.said("migrate")
+    assert "ok" == examined(empty_shell, code=0)["table"]["level"]
+
+
+def test_a_table_of_another_is_no_table_to_migrate(empty_shell):
+    empty_shell.query("CREATE TABLE oban_jobs (id bigint, queue text)")
+    found = examined(empty_shell, code=2)["table"]
+    assert found["text"].startswith("oban_jobs lacks state, worker, args")
+    assert found["text"].endswith("or where it is not Oban's choose another schema")
 
 
 def test_a_table_that_lacks_a_column_cannot_be_run_on(shell):

@@ -194,6 +194,29 @@ def test_a_table_of_oban_for_elixir_is_adopted_with_its_rows(dsn, connection):
     store.close()
 
 
+def test_a_table_of_another_is_told_from_obans_and_left_alone(dsn, connection):
+    connection.execute("CREATE SCHEMA weird; CREATE TABLE weird.oban_jobs (id bigint, queue text)")
+    with pytest.raises(StoreError) as raised:
+        migrate(dsn, "weird")
+    said = str(raised.value)
+    assert said.startswith(
+        "the schema weird has a table oban_jobs already, which lacks state, worker, args, "
+    )
+    assert said.endswith("or where it is not Oban's choose another schema")
+    left = "SELECT relname FROM pg_class WHERE relnamespace = 'weird'::regnamespace"
+    assert [("oban_jobs",)] == connection.execute(left).fetchall()
+
+
+def test_a_migration_that_fails_does_not_say_to_migrate(dsn, connection):
+    connection.execute("CREATE SCHEMA weird; CREATE TABLE weird.pgjobs_migrations (id bigint)")
+    with pytest.raises(StoreError) as raised:
+        migrate(dsn, "weird")
+    assert str(raised.value) == (
+        'column "version" does not exist: something in the schema weird has the name of a table, '
+        "type or function of Oban or pgjobs and is none. Rename it, or choose another schema"
+    )
+
+
 def test_columns_of_an_adopted_table_that_are_empty_are_filtered_as_they_are_read(dsn, connection):
     from pgjobs.rules.selection import filtered
 

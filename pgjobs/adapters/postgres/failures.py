@@ -40,10 +40,7 @@ def translated(error: Any, schema: str = "public") -> StoreError:
 
     ``schema`` is where the tables should be, for the remedy when they are not.
     """
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    primary = getattr(getattr(error, "diag", error), "message_primary", None)
-    shown = primary or getattr(error, "message", None) or str(error)  # the rest may show a row
-    text = " ".join(shown.split()) or type(error).__name__
+    state, text = _state(error), text_of(error)
     if state is None:
         names = (made.__name__ for made in type(error).__mro__)
         lost = next((name for name in names if name in _NAMES), None) in _LOST
@@ -52,9 +49,25 @@ def translated(error: Any, schema: str = "public") -> StoreError:
         return StoreUnavailableError(text)
     if state == _NO_PRIVILEGE:
         return StoreNotReadyError(text)
-    if state in _NOT_MIGRATED:
+    if unmigrated(error):
         return StoreNotReadyError(
             f"{text}: the tables of pgjobs are missing or older than this version. "
             f"Run `{migrate_command(schema)}`"
         )
     return StoreError(text)
+
+
+def unmigrated(error: Any) -> bool:
+    """Whether a table, a column or a function is not there."""
+    return _state(error) in _NOT_MIGRATED
+
+
+def text_of(error: Any) -> str:
+    """What the server, or the driver, says in its first sentence."""
+    primary = getattr(getattr(error, "diag", error), "message_primary", None)
+    shown = primary or getattr(error, "message", None) or str(error)  # the rest may show a row
+    return " ".join(shown.split()) or type(error).__name__
+
+
+def _state(error: Any) -> str | None:
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)

@@ -14,9 +14,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.adapters.postgres.failures import translated
+from pgjobs.adapters.postgres.failures import text_of, translated, unmigrated
 from pgjobs.adapters.postgres.names import Names, literal, quoted
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, StoreError
+from pgjobs.rules.job import COLUMNS
 
 if TYPE_CHECKING:
     import psycopg
@@ -26,6 +27,13 @@ PROBE = "SELECT clock_timestamp()"
 
 TABLES = ("oban_jobs", "pgjobs_queues", "pgjobs_nodes", "pgjobs_leases", "pgjobs_ticks")
 """The tables that hold what users stored."""
+
+
+TABLE_REMEDY = (
+    "bring it up to date with Oban's own migrations first, or where it is not Oban's choose another "
+    "schema"
+)
+"""What to do about a table ``oban_jobs`` that lacks columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ def migrate(target: str | psycopg.Connection[Any], schema: str = "public") -> li
         with target.transaction(), target.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
             return _applied(cursor, names)
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise _refused(error, names) from error
 
 
 def migration_sql(schema: str = "public") -> str:
@@ -120,6 +128,8 @@ def _applied(cursor: psycopg.Cursor[Any], names: Names) -> list[int]:
         cursor.execute(f"SELECT version FROM {_versions(names)}")
         done = {version for (version,) in cursor.fetchall()}
     missing = [migration for migration in migrations() if migration.version not in done]
+    if missing:
+        _refuse_another(cursor, names)
     for migration in missing:
         cursor.execute(migration.sql(names.schema).encode())
         cursor.execute(_own_table(names))
@@ -131,6 +141,32 @@ def _applied(cursor: psycopg.Cursor[Any], names: Names) -> list[int]:
             (migration.version, now),
         )
     return [migration.version for migration in missing]
+
+
+def _refused(error: psycopg.Error, names: Names) -> StoreError:
+    """The error for one of a migration, where to migrate is no advice."""
+    if not unmigrated(error):
+        return translated(error)
+    return StoreError(
+        f"{text_of(error)}: something in the schema {names.schema} has the name of a table, type or "
+        "function of Oban or pgjobs and is none. Rename it, or choose another schema"
+    )
+
+
+def _refuse_another(cursor: psycopg.Cursor[Any], names: Names) -> None:
+    """``StoreError`` where ``oban_jobs`` is there and is not Oban's, or older than what is adopted."""
+    cursor.execute(
+        "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        f"WHERE c.relname = 'oban_jobs' AND n.nspname = {literal(names.schema)} "
+        "AND a.attnum > 0 AND NOT a.attisdropped"
+    )
+    found = {name for (name,) in cursor.fetchall()}
+    if found and (lacking := [column for column in COLUMNS if column not in found]):
+        raise StoreError(
+            f"the schema {names.schema} has a table oban_jobs already, which lacks "
+            f"{', '.join(lacking)}: {TABLE_REMEDY}"
+        )
 
 
 def _versions(names: Names) -> str:
