@@ -15,6 +15,7 @@ from typing import Any
 from pgjobs.adapters.postgres.inspecting import SESSION_LINES, Neighbour, Server, Tables
 from pgjobs.adapters.postgres.migrations import TABLE_REMEDY
 from pgjobs.adapters.postgres.names import migrate_command
+from pgjobs.adapters.postgres.privileges import SCHEMA, Privileges
 from pgjobs.cli.common import counted
 from pgjobs.leading import Heartbeat, Lease
 from pgjobs.rules import stalled
@@ -58,6 +59,23 @@ def version(server: Server, schema: str) -> Finding:
         text = f"{where}: {OLDEST_SERVER} or newer is needed"
         return Finding("server", Level.ERROR, text, details)
     return Finding("server", Level.OK, where, details)
+
+
+def privileges(found: Privileges, *, serves: bool) -> Finding:
+    """The role may do what a node does; where none is to serve, it is only noted what it may not."""
+    lacking = found.lacking
+    details = {
+        "role": found.role,
+        "lacking": {name: [*which] for name, which in lacking.items()},
+        "unreadable": SCHEMA in lacking or "SELECT" in lacking.get("pgjobs_migrations", ()),
+    }
+    if not lacking:
+        text = f"the role {found.role} may do what a node does"
+        return Finding("privileges", Level.OK, text, details)
+    what = "; ".join(f"{', '.join(which)} on {name}" for name, which in lacking.items())
+    text = f"the role {found.role} lacks what a node needs: {what}. GRANT it, or use another role"
+    bad = serves or details["unreadable"]
+    return Finding("privileges", Level.ERROR if bad else Level.NOTE, text, details)
 
 
 def migration(tables: Tables, schema: str) -> Finding:

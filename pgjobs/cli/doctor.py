@@ -150,11 +150,19 @@ class Examination:
 
     def _of_database(self, store: PostgresStore) -> Iterator[Finding]:
         from pgjobs.adapters.postgres import inspecting
+        from pgjobs.adapters.postgres.privileges import privileges
 
         server = inspecting.server(store)
+        yield checks.version(server, store.schema)
+        allowed = checks.privileges(
+            privileges(store), serves=bool(self._jobs.queues or not self._app)
+        )
+        if allowed.details["unreadable"]:
+            yield allowed
+            return
         tables = inspecting.tables(store)
         first = [
-            checks.version(server, store.schema),
+            *([allowed] if tables.columns else []),
             checks.migration(tables, store.schema),
             checks.shape(tables, store.schema),
         ]

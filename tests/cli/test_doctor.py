@@ -18,6 +18,7 @@ ELIXIR = Path(__file__).parents[1] / "stores" / "elixir.sql"
 HEALTHY = """
 LEVEL  CHECK       FOUND
 ok     server      PostgreSQL VERSION, database DATABASE, schema public
+ok     privileges  the role ROLE may do what a node does
 ok     migrations  all COUNT applied
 ok     table       oban_jobs is as Oban for Python makes it, and pgjobs
 ok     clock       within 60 s of the server's
@@ -50,11 +51,13 @@ def shop(tmp_path, monkeypatch):
 
 
 def test_a_healthy_database_is_fine(shell):
-    ((version, database, count),) = shell.query(
+    ((version, database, role, count),) = shell.query(
         "SELECT split_part(current_setting('server_version'), ' ', 1), current_database(),"
+        " current_user::text,"
         " (SELECT count(*) FROM pgjobs_migrations)"
     )
     expected = HEALTHY.lstrip().replace("VERSION", version).replace("DATABASE", database)
+    expected = expected.replace("ROLE", role)
     assert expected.replace("COUNT", str(count)) == shell.said("doctor", "--max-offset", "60")
 
 

@@ -36,7 +36,8 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """``applied`` is None where no migration has run; ``columns`` (name: type) are of ``oban_jobs``."""
+    """``names`` are those that may be read; ``applied`` is None where no migration has run;
+    ``columns`` (name: type) are of ``oban_jobs``."""
 
     names: frozenset[str]
     applied: tuple[int, ...] | None
@@ -72,7 +73,8 @@ def tables(store: PostgresStore) -> Tables:
         name
         for (name,) in store.query(
             "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p', 'v', 'f')",
+            " WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p', 'v', 'f')"
+            " AND has_table_privilege(c.oid, 'SELECT')",
             schema,
         )
     )
@@ -116,7 +118,7 @@ def executing(store: PostgresStore) -> dict[str, int]:
 
 
 def neighbours(store: PostgresStore, found: Tables, now: datetime) -> list[Neighbour]:
-    """The Obans of this schema that were heard of lately."""
+    """The Obans of this schema that were heard of lately, in the tables that may be read."""
     lately = []
     for table, queue, instant, since in (
         ("oban_producers", "queue", "updated_at", now - FRESH),
