@@ -102,8 +102,8 @@ class Telemetry:
         *,
         replacing: bool,
     ) -> None:
-        names = (events,) if isinstance(events, str) else tuple(events)
-        reject_unknown(names, EVENTS, "event")
+        _check_id(id)
+        names = _names(events)
         if not callable(handler):
             raise ConfigurationError(f"a handler is a callable, not {handler!r}")
         with self._lock:
@@ -116,6 +116,7 @@ class Telemetry:
 
     def detach(self, id: str) -> bool:  # noqa: A002 - the contract's name
         """Stop calling the handler attached as ``id``; return whether there was one."""
+        _check_id(id)
         with self._lock:
             found = self._by_id.pop(id, None) is not None
             self._index()
@@ -161,6 +162,23 @@ def _is_a_persons(error: BaseException) -> bool:
     """Whether it is a Ctrl-C, which only the main thread hears."""
     main = threading.current_thread() is threading.main_thread()
     return main and isinstance(error, KeyboardInterrupt)
+
+
+def _names(events: object) -> tuple[str, ...]:
+    if not isinstance(events, Iterable):
+        raise ConfigurationError(
+            f'events takes the names of events, such as ["pgjobs.job.stop"], not {events!r}'
+        )
+    names = (events,) if isinstance(events, str) else tuple(events)
+    reject_unknown(names, EVENTS, "event")
+    return names
+
+
+def _check_id(given: object) -> None:
+    try:
+        hash(given)
+    except TypeError:
+        raise ConfigurationError(f"id takes a text, not {given!r}") from None
 
 
 PROCESS = Telemetry()

@@ -90,12 +90,37 @@ def test_a_handler_may_detach_itself():
         (["pgjobs.job.stopp"], print, "unknown event 'pgjobs.job.stopp': did you mean"),
         ("job.stop", print, "unknown event 'job.stop'"),
         (["pgjobs.job.stop"], None, "a handler is a callable, not None"),
+        (
+            None,
+            print,
+            r"events takes the names of events, such as \[\"pgjobs.job.stop\"\], not None",
+        ),
+        (3, print, "events takes the names of events, .*, not 3"),
+        ([None], print, "unknown event None"),
     ],
 )
 def test_a_bad_attachment_is_refused(events: Any, handler: Any, message: str):
     with pytest.raises(ConfigurationError, match=message):
         telemetry.attach("bad", events, handler)
     assert not telemetry.detach("bad")
+
+
+def test_an_id_that_is_none_is_refused():
+    given: Any = []
+    for call in (
+        lambda: telemetry.attach(given, EVENTS, print),
+        lambda: telemetry.detach(given),
+        lambda: telemetry.log(id=given),
+    ):
+        with pytest.raises(ConfigurationError, match=r"id takes a text, not \[\]"):
+            call()
+
+
+def test_what_is_to_be_logged_is_checked_as_what_is_attached():
+    given: Any = None
+    with pytest.raises(ConfigurationError, match=r"events takes the names of events, .*, not None"):
+        telemetry.log(events=given)
+    assert not telemetry.detach("pgjobs.log")
 
 
 def test_an_id_is_given_once():
