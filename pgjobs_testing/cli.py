@@ -270,7 +270,7 @@ def _stores(store: str, postgres: str, image: str | None) -> Iterator[Stores]:
     from pgjobs_testing.servers import choose
     from pgjobs_testing.servers.supply import OwnServer
 
-    chosen = choose(postgres, image, os.environ)
+    chosen = choose(postgres, image, os.environ, prefix="--")
     source = PostgresSource(OwnServer(lambda: chosen))
     try:
         stores["postgres"] = lambda: source.store(0)

@@ -12,7 +12,7 @@ that of a Docker that hangs (2 s), or whose image registry does (another 5 s).
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pgjobs_testing.servers import docker_host, embedded
@@ -31,9 +31,15 @@ class Choice:
     reason: str
     dsn: str | None = field(default=None, repr=False)
     image: str | None = None
+    prefix: str = Server.prefix
 
     def server(self) -> Server:
         """The server chosen, not yet started."""
+        server = self._made()
+        server.prefix = self.prefix
+        return server
+
+    def _made(self) -> Server:
         if self.kind == "embedded":
             return embedded.EmbeddedServer()
         if self.kind == "dsn":
@@ -45,31 +51,38 @@ class Choice:
         return ContainerServer(self.image)
 
 
-def choose(option: str, image: str | None, environ: Mapping[str, str]) -> Choice:
-    """Chooses by `--pgjobs-postgres` (`option`) and `--pgjobs-image` (`image`).
+def choose(
+    option: str, image: str | None, environ: Mapping[str, str], prefix: str = Server.prefix
+) -> Choice:
+    """Chooses by `--pgjobs-postgres` (`option`) and `--pgjobs-image` (`image`), or what these are called
+    where options begin with `prefix`: `--` in a command.
 
     Raises ServerError where what was asked for by name cannot be had, or where `auto` finds
     nothing at all.
     """
     image = image or environ.get("PGJOBS_TEST_IMAGE") or DEFAULT_IMAGE
+    return replace(_chosen(option, image, environ, prefix), prefix=prefix)
+
+
+def _chosen(option: str, image: str, environ: Mapping[str, str], prefix: str) -> Choice:
     if option == "auto":
-        return _first_that_can_be_had(image, environ)
+        return _first_that_can_be_had(image, environ, prefix)
     if option == "embedded":
         return _embedded("as asked for")
     if option == "testcontainers":
         refusal = docker_host.no_docker(environ)
         if refusal is not None:
             raise ServerError(
-                f"--pgjobs-postgres testcontainers: {refusal}. {refusal.remedy}, "
-                "or use --pgjobs-postgres embedded"
+                f"{prefix}postgres testcontainers: {refusal}. {refusal.remedy}, "
+                f"or use {prefix}postgres embedded"
             )
         return _container(image, "as asked for")
     if is_dsn(option):
         return Choice("dsn", f"PostgreSQL at {place(option)} (as asked for)", dsn=option)
-    raise ServerError(_unknown(option))
+    raise ServerError(_unknown(option, prefix))
 
 
-def _first_that_can_be_had(image: str, environ: Mapping[str, str]) -> Choice:
+def _first_that_can_be_had(image: str, environ: Mapping[str, str], prefix: str) -> Choice:
     dsn = environ.get("PGJOBS_TEST_DSN")
     if dsn:
         if not is_dsn(dsn):
@@ -87,7 +100,7 @@ def _first_that_can_be_had(image: str, environ: Mapping[str, str]) -> Choice:
     except ServerError as error:
         raise ServerError(
             f"no PostgreSQL for the tests: {no_dsn}; {refusal}; {error}. {refusal.remedy}, or "
-            "name a server: --pgjobs-postgres postgresql://user@host/database"
+            f"name a server: {prefix}postgres postgresql://user@host/database"
         ) from None
 
 
@@ -100,13 +113,13 @@ def _embedded(why: str) -> Choice:
     return Choice("embedded", f"embedded PostgreSQL {embedded.version()} ({why})")
 
 
-def _unknown(option: str) -> str:
+def _unknown(option: str, prefix: str) -> str:
     if "://" in option:
         scheme = option.partition("://")[0]
-        return f"--pgjobs-postgres {scheme}://...: expected a DSN that starts with postgresql://"
+        return f"{prefix}postgres {scheme}://...: expected a DSN that starts with postgresql://"
     nearest = difflib.get_close_matches(option, NAMED, n=1)
     hint = f": did you mean {nearest[0]!r}?" if nearest else ""
     return (
-        f"unknown --pgjobs-postgres {option!r}{hint or '.'} "
+        f"unknown {prefix}postgres {option!r}{hint or '.'} "
         "It is auto, embedded, testcontainers or a DSN (postgresql://user@host/database)"
     )

@@ -65,7 +65,7 @@ class ContainerServer(Server):
             raise ServerError(
                 f"no PostgreSQL in a container of {self._image}: {type(error).__name__}: {error}"
                 f"{self._last_words()}. Try `docker run {self._image}`, name another image "
-                "(--pgjobs-image), or use --pgjobs-postgres embedded"
+                f"({self.prefix}image), or use {self.prefix}postgres embedded"
             ) from error
 
     def _stop(self) -> None:

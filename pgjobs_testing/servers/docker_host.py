@@ -71,7 +71,7 @@ def no_image(image: str, environ: Mapping[str, str]) -> Refusal | None:
     except Exception:  # as above: whatever it is, the image is out of reach
         return Refusal(
             f"Docker has no image {image} and reaches no registry that has",
-            f"Pull it (docker pull {image}), name another (--pgjobs-image)",
+            f"Pull it (docker pull {image}), name another image",
         )
     finally:
         client.close()

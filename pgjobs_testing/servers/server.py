@@ -27,6 +27,9 @@ class Server(abc.ABC):
     The process that starts it owns it: `stop()` in a forked child does nothing.
     """
 
+    prefix = "--pgjobs-"
+    """How the options begin by which somebody asked for it: the plugin's, or a command's ``--``."""
+
     def __init__(self) -> None:
         self._token = os.urandom(4).hex()
         self._owner_pid: int | None = None
@@ -115,14 +118,12 @@ class Server(abc.ABC):
     def interrupt(self) -> None:
         """Stops the server as a crash would, keeping its port and data for `restart()`."""
         raise ServerError(
-            "this server cannot be interrupted by tests: outages need --pgjobs-postgres embedded"
+            "this server cannot be interrupted by tests: outages need the embedded one"
         )
 
     def restart(self) -> None:
         """Starts the server again after `interrupt()`: same port, same data, same DSN."""
-        raise ServerError(
-            "this server cannot be restarted by tests: outages need --pgjobs-postgres embedded"
-        )
+        raise ServerError("this server cannot be restarted by tests: outages need the embedded one")
 
     @abc.abstractmethod
     def _start(self) -> str:
@@ -150,7 +151,7 @@ class Server(abc.ABC):
         except psycopg.Error as error:
             raise ServerError(
                 f"cannot connect to PostgreSQL at {place(self.dsn)}: {_one_line(error)}. Check "
-                "--pgjobs-postgres and PGJOBS_TEST_DSN"
+                f"{self.prefix}postgres and PGJOBS_TEST_DSN"
             ) from error
 
     def _execute(self, statement: LiteralString, database: str) -> None:
@@ -167,7 +168,7 @@ class Server(abc.ABC):
                 raise ServerError(
                     f"user {user!r} may not do this on PostgreSQL at {place(self.dsn)}: "
                     f"{_one_line(error)}. Each test session needs databases of its own: "
-                    f'ALTER ROLE "{user}" CREATEDB, or use --pgjobs-postgres embedded'
+                    f'ALTER ROLE "{user}" CREATEDB, or use {self.prefix}postgres embedded'
                 ) from error
             except psycopg.Error as error:
                 raise ServerError(

@@ -45,7 +45,7 @@ class Setup:
 
     ``options.store`` may be ``both``. ``desk`` is where processes of the controller's machine ask for
     databases; without it, or on another machine, a process has a server of its own, that ``postgres``
-    and ``image`` mean as for the plugin's options.
+    and ``image`` mean as for the plugin's options, which begin with ``prefix``; a command's with ``--``.
     """
 
     options: Options
@@ -53,6 +53,7 @@ class Setup:
     postgres: str = "embedded"
     image: str | None = None
     desk: str | None = None
+    prefix: str = "--pgjobs-"
 
 
 class Player:
@@ -238,6 +239,6 @@ def _postgres(setup: Setup, name: str) -> PostgresSource:
     from pgjobs_testing.servers import choose
     from pgjobs_testing.servers.supply import OwnServer, SharedServer, Supply
 
-    own: Supply = OwnServer(lambda: choose(setup.postgres, setup.image, os.environ))
+    own: Supply = OwnServer(lambda: choose(setup.postgres, setup.image, os.environ, setup.prefix))
     supply = own if setup.desk is None else SharedServer(setup.desk, own)
     return PostgresSource(supply, f"{name}_", near=True)

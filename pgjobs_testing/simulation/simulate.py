@@ -166,7 +166,7 @@ def simulate(
             options = options_of(nodes, jobs, hours, faults, store, shrink=shrink, twice=twice)
         except ConfigurationError as error:
             raise click.UsageError(str(error)) from None
-        setup = Setup(options, world or STANDARD, postgres, image)
+        setup = Setup(options, world or STANDARD, postgres, image, prefix="--")
         try:
             with databases_closed():
                 status = _conduct(
@@ -305,7 +305,7 @@ def _desk(setup: Setup) -> Iterator[str | None]:
     from pgjobs_testing.servers import choose
     from pgjobs_testing.servers.supply import Desk, OwnServer
 
-    chosen = choose(setup.postgres, setup.image, os.environ)
+    chosen = choose(setup.postgres, setup.image, os.environ, setup.prefix)
     server = OwnServer(lambda: chosen)
     desk = Desk(server)
     try:

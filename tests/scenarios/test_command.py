@@ -201,6 +201,8 @@ def test_a_server_that_cannot_be_had_exits_with_2_and_the_remedy(here, given):
     result = CliRunner().invoke(main, ["replay", "--postgres", given, "good.yaml"])
     assert 2 == result.exit_code
     assert "postgresql://" in result.stderr
+    assert "--postgres " in result.stderr
+    assert "--pgjobs-postgres" not in result.stderr
 
 
 @pytest.mark.parametrize(

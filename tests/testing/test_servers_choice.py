@@ -108,6 +108,23 @@ def test_an_unknown_option_is_refused_with_what_there_is(option, said):
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("option", ["embeded", "mysql://h/d", "testcontainers"])
+def test_a_refusal_names_the_option_as_the_command_that_asks_has_it(option):
+    for prefix in ("--pgjobs-", "--"):
+        with pytest.raises(ServerError) as caught:
+            choose(option, None, NO_DOCKER, prefix)
+        assert f"{prefix}postgres " in str(caught.value)
+        assert ("--pgjobs-" == prefix) == ("--pgjobs-" in str(caught.value))
+
+
+@pytest.mark.parametrize("prefix", ["--pgjobs-", "--"])
+def test_a_server_that_does_not_answer_names_the_option_that_named_it(prefix):
+    chosen = choose("postgresql://nobody@127.0.0.1:1/shop", None, {}, prefix)
+    with pytest.raises(ServerError) as caught:
+        chosen.server().start()
+    assert f"Check {prefix}postgres and PGJOBS_TEST_DSN" in str(caught.value)
+
+
 def test_an_environment_that_holds_no_dsn_is_refused_without_showing_it():
     with pytest.raises(ServerError, match="PGJOBS_TEST_DSN is not a DSN") as caught:
         choose("auto", None, {"PGJOBS_TEST_DSN": "mysql://u:hush@h/d"})
