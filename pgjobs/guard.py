@@ -14,10 +14,14 @@ from pgjobs.rules.errors import CapturedStoreError
 ENVIRONMENT_MARK = "PGJOBS_CAPTURED_BY"
 """Set by a test run to its process id, so that its child processes refuse to open databases."""
 
-REMEDY = (
-    'mark the test with @pytest.mark.pgjobs(mode="live") to let it use its real database, or '
-    'mode="postgres" to run it on a test server'
+LIVE = 'mark the test with @pytest.mark.pgjobs(mode="live") to let it use its real database'
+REMEDY = f'{LIVE}, or mode="postgres" to run it on a test server'
+
+CHILDS_REMEDY = (
+    'do what it does in the test\'s own process, which in mode="postgres" has a test server, or '
+    f"{LIVE}, in its child processes as well"
 )
+"""A child process has no test, and so no server of one: whatever its parent's mode, but for live."""
 
 Guard = Callable[[str], None]
 _guard: Guard | None = None
@@ -38,5 +42,5 @@ def check(dsn: str) -> None:
     if parent is not None:
         raise CapturedStoreError(
             "this process is a child of a test run that keeps real databases closed (pytest -p "
-            f"pgjobs_testing, process {parent}), so no connection is opened: {REMEDY}"
+            f"pgjobs_testing, process {parent}), so no connection is opened: {CHILDS_REMEDY}"
         )

@@ -23,11 +23,14 @@ from pgjobs_testing.freezing import freeze
 from pgjobs_testing.settings import Settings, shown_start
 from pgjobs_testing.stores import StoreSource, own_databases
 
+ON_A_SERVER = (
+    'in mode="postgres" the test\'s own database alone is open: connect to jobs.store.postgres.dsn, or '
+    f"{guard.LIVE}"
+)
+
 
 class Capture:
-    """What stands in for production during one test. ``remedy`` is told to who opens a database."""
-
-    remedy = guard.REMEDY
+    """What stands in for production during one test."""
 
     def __init__(self, settings: Settings, source: StoreSource) -> None:
         self.conditions = Conditions(settings)
@@ -49,6 +52,11 @@ class Capture:
     def mode(self) -> str:
         """The mode of the block that was entered last, in whichever thread; else the test's."""
         return self.conditions.mode
+
+    @property
+    def remedy(self) -> str:
+        """What is told to who opens a database."""
+        return ON_A_SERVER if self.mode == "postgres" else guard.REMEDY
 
     @property
     def repeated_by(self) -> str:

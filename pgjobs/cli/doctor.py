@@ -140,7 +140,7 @@ class Examination:
         if not isinstance(store, PostgresStore):
             text = f"{self._app or 'this'} has no database: {store!r}"
             if self._jobs.runtime().captor is not None:
-                text = f"a test run stands in for the database: {guard.REMEDY}"
+                text = f"a test run stands in for the database: {guard.LIVE}"
             yield Finding("server", Level.ERROR, text)
             return
         try:

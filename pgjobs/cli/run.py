@@ -84,5 +84,5 @@ def _refuse_captured(jobs: PgJobs) -> None:
     if jobs.runtime().captor is not None:
         raise CapturedStoreError(
             "a test run stands in for production here, so no queue is served: let its jobs run with "
-            f"jobs.drain_queue() or jobs.advance(60), or {guard.REMEDY}"
+            f"jobs.drain_queue() or jobs.advance(60), or {guard.LIVE}"
         )

@@ -67,6 +67,37 @@ def test_whoever_opens_a_store_by_hand_is_refused(run):
     ).assert_outcomes(passed=3)
 
 
+def test_in_mode_postgres_nobody_is_told_to_take_mode_postgres(run):
+    """A store opened by hand is sent to the test's own database, a child process to the test's process."""
+    run(
+        """
+        import subprocess
+        import sys
+        import pytest
+        import app
+        from pgjobs import CapturedStoreError, PostgresStore
+
+        pytestmark = pytest.mark.pgjobs(mode="postgres")
+
+        def test_a_store(jobs):
+            with pytest.raises(CapturedStoreError) as refused:
+                PostgresStore(app.DSN).migrate()
+            assert "own database alone is open: connect to jobs.store.postgres.dsn" in str(refused.value)
+            PostgresStore(jobs.store.postgres.dsn).migrate()
+
+        def test_a_program(jobs):
+            command = [sys.executable, "-m", "pgjobs.cli", "migrate", "--dsn", jobs.store.postgres.dsn]
+            child = subprocess.run(command, capture_output=True, text=True)
+            assert child.returncode != 0
+            assert 'mode="live"' in child.stderr
+            assert "do what it does in the test's own process" in child.stderr
+            assert 'or mode="postgres"' not in child.stderr
+        """,
+        "--pgjobs-postgres",
+        "embedded",
+    ).assert_outcomes(passed=2)
+
+
 def test_children_of_every_kind_are_refused(run):
     run(
         """
