@@ -61,10 +61,22 @@ def given(item: pytest.Item) -> dict[str, Any]:
         from pgjobs.rules.errors import ConfigurationError
 
         raise ConfigurationError(
-            f"mode={found['mode']!r}: a list of modes is for a test function, marked where it is "
-            "defined, or on its class or module (pytestmark): name one mode here"
+            f"mode={found['mode']!r}: {_why_no_list(item)}: name one mode here"
         )
     return found
+
+
+def _why_no_list(item: pytest.Item) -> str:
+    """Why this test cannot run once in each mode of a list."""
+    from unittest import TestCase
+
+    cls = getattr(item, "cls", None)
+    if isinstance(cls, type) and issubclass(cls, TestCase):
+        return "pytest runs a method of a unittest.TestCase once, so it takes no list of modes"
+    return (
+        "a list of modes is for a test function, marked where it is defined, or on its class or module "
+        "(pytestmark)"
+    )
 
 
 def _listed(mode: object) -> list[str]:

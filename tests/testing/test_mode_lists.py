@@ -224,7 +224,7 @@ def test_a_list_where_nothing_can_be_repeated_is_an_error_with_the_remedy(run):
     result.assert_outcomes(errors=4)
     result.stdout.fnmatch_lines_random(
         [
-            "*::test_method: mode=[[]'manual', 'inline']: a list of modes is for a test function*",
+            "*::test_method: mode=[[]'manual', 'inline']: pytest runs a method of a unittest.TestCase once*",
             "*::test_of_a_parameter[[]1]: mode=[[]'manual', 'inline']: a list of modes is for*",
             "*: the test runs once in each mode of a list, and one of its parameters names a mode*",
         ]
