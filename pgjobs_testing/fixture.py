@@ -293,7 +293,10 @@ class _Block(ContextDecorator):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None and (complaint := strictness.complaint(self._made)) is not None:
+            if (
+                kind is None
+                and (complaint := strictness.complaint(self._made, "block")) is not None
+            ):
                 raise AssertionError(complaint)
         finally:
             captures.pop(self._made)

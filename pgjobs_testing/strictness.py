@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pgjobs.effects import Find
 from pgjobs.rules.job import WAITING, Job, JobState
@@ -26,11 +26,14 @@ ARGS_CHARACTERS = 60
 REMEDY = """\
 To look at a job, get it (jobs.get_job, jobs.all_jobs), match it with an assertion, count it, or read the
 result of the drain that ran it. Or let what waits run (jobs.drain_queue(), jobs.advance(60)), cancel what is
-not meant to (jobs.cancel_job({id})), or leave this test be: @pytest.mark.pgjobs(strict=False)"""
+not meant to (jobs.cancel_job({id})), or leave this {what} be: {switch}"""
+
+SWITCHES = {"test": "@pytest.mark.pgjobs(strict=False)", "block": "harness(strict=False)"}
+"""What is strict, and how it is let be."""
 
 
-def complaint(capture: Capture) -> str | None:
-    """What is wrong at the end of a strict test; None where nothing is, and in others."""
+def complaint(capture: Capture, what: Literal["test", "block"] = "test") -> str | None:
+    """What is wrong at the end of a strict test, or block; None where nothing is, and in others."""
     if not capture.settings.strict or capture.mode == "live":
         return None
     found = [(engine, job) for engine in capture.engines() for job in _unlooked(engine)]
@@ -38,11 +41,11 @@ def complaint(capture: Capture) -> str | None:
         return None
     many = "one job" if len(found) == 1 else f"{len(found)} jobs"
     verb = "was" if len(found) == 1 else "were"
-    lines = [f"pgjobs, strict: the test never looked at {many} that failed or {verb} left over"]
+    lines = [f"pgjobs, strict: the {what} never looked at {many} that failed or {verb} left over"]
     lines += [f"  {_line(engine, job)}" for engine, job in found[:LISTED]]
     if len(found) > LISTED:
         lines.append(f"  ... and {len(found) - LISTED} more")
-    return "\n".join((*lines, REMEDY.format(id=found[0][1].id)))
+    return "\n".join((*lines, REMEDY.format(id=found[0][1].id, what=what, switch=SWITCHES[what])))
 
 
 def _unlooked(engine: Engine) -> list[Job]:

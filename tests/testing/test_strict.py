@@ -126,11 +126,11 @@ def strict(request):
 def test_what_nobody_looked_at_is_named_with_what_happened_and_the_remedy(strict, app, leave, said):
     text = complaint(lambda jobs: leave(jobs, app), strict)
     assert text.startswith(
-        "pgjobs, strict: the test never looked at one job that failed or was left"
+        "pgjobs, strict: the block never looked at one job that failed or was left"
     )
     assert said.replace("'", '"') in text.replace("'", '"')
     assert "jobs.cancel_job(" in text
-    assert "@pytest.mark.pgjobs(strict=False)" in text
+    assert text.endswith("or leave this block be: harness(strict=False)")
 
 
 # Each looks at the one job, which failed and waits, in another way.
