@@ -44,8 +44,12 @@ def test_workers_of_code_are_not_listed_but_inserted(workers):
     [
         (None, "found the worker 'Work' with None; expected what a scripted one does"),
         ({"runs": "ok"}, "workers.Work.runs: found 'ok'; accepted: a list"),
-        ({"runs": []}, "workers.Work.runs: .* accepted: a list with something in it"),
+        (
+            {"runs": []},
+            "workers.Work.runs: found an empty list; accepted: a list with something in it",
+        ),
         ({"runs": [{"for": 20}]}, r"workers.Work.runs\[0\].for: found 20; .* as in 20s"),
+        ({"runs": [{"fro": "1s"}]}, r"unknown key 'fro' in workers.Work.runs\[0\]; .*'for'\?"),
         ({"runs": [{"error": "x", "snooze": "2s"}]}, "found error and snooze; accepted: one end"),
         ({"runs": [{"insert": {"worker": "Wrk"}}]}, "no worker is named 'Wrk'; .*'Work'"),
         ({"runs": [{"raise": ValueError}]}, "expected data, .* here its name: 'ValueError'"),
