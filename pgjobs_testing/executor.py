@@ -11,7 +11,7 @@ import contextvars
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -46,6 +46,8 @@ ALONE = (
     "I/O can bring that. Bring it before, give the worker a time limit (timeout=), or let it run beside "
     "what it waits for: insert in mode manual, and advance"
 )
+EXITS_OF_ONE_LOOP = 10
+"""So often tasks may answer with ``SystemExit`` when they are cancelled before their loop is closed."""
 SLEEPS_OF_A_CLEANUP = 100
 """So often a job may sleep that was cancelled as it came to no end; then it is left."""
 
@@ -74,7 +76,15 @@ class Loops:
         """Run a coroutine to its end on the private loop; refused inside a running one."""
         loop = self._outside(coroutine, call)
         context = contextvars.copy_context()
-        result = loop.run_until_complete(loop.create_task(coroutine, context=context))
+        task = loop.create_task(coroutine, context=context)
+        try:
+            result = loop.run_until_complete(task)
+        except (
+            SystemExit,
+            KeyboardInterrupt,
+        ):  # of any task: asyncio stops at it, with the rest undone
+            _end_of(task, loop)
+            raise
         adopt(context)
         return result
 
@@ -190,12 +200,40 @@ class Loops:
             return
         try:
             if lent:
-                loop.run_until_complete(time.close())
+                _through_exits(loop, time.close)
             time.detach()
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             time.detach()
             loop.close()
+
+
+def _end_of(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel a task, and let it end, beside which another has exited."""
+
+    async def ended() -> None:
+        task.cancel()
+        await asyncio.wait((task,))
+
+    if not task.done():
+        _through_exits(loop, ended)
+
+
+def _through_exits(
+    loop: asyncio.AbstractEventLoop, wind_up: Callable[[], Coroutine[Any, Any, object]]
+) -> None:
+    """Run ``wind_up`` anew as often as a task that it cancels answers with an exit, which stops the loop.
+
+    What exits once more after so many is let go: the loop is closed over it.
+    """
+    for _ in range(EXITS_OF_ONE_LOOP):
+        last = loop.create_task(wind_up())
+        with suppress(SystemExit):
+            loop.run_until_complete(last)
+            return
+        last.cancel()  # its turn comes when the loop runs again, or never
+    with suppress(SystemExit):
+        loop.run_until_complete(asyncio.sleep(0))  # noqa: TID251 - one pass of the loop
 
 
 class VirtualHere(Here):

@@ -14,6 +14,7 @@ import os
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -95,7 +96,8 @@ def perform(worker: Worker[..., Any], job: Job, loops: Loops, clock: Clock) -> A
     _check_signature(worker)
     with _kept(worker, job):
         if worker.is_async:
-            return _judged(loops.run(_async_run(worker, job, loops), "perform_job"))
+            ran = loops.run(_async_run(worker, job, loops), "perform_job")
+            return _judged(_passed_on(ran))
         return _judged(_sync_run(worker, job, clock))
 
 
@@ -104,7 +106,7 @@ async def perform_async(worker: Worker[..., Any], job: Job, loops: Loops, clock:
     _check_signature(worker)
     with _kept(worker, job):
         if worker.is_async:
-            return _judged(await _async_run(worker, job, loops))
+            return _judged(_passed_on(await _async_run(worker, job, loops)))
         return _judged(_sync_run(worker, job, clock))
 
 
@@ -158,7 +160,10 @@ async def _within_limit(worker: Worker[..., Any], job: Job, loops: Loops, left: 
     scope = asyncio.timeout(None if limit is None else limit.total_seconds())
     try:
         async with scope:
-            value = await worker.bound()(job)
+            try:
+                value = await worker.bound()(job)
+            except (SystemExit, KeyboardInterrupt) as error:
+                return _Exit(error)
     except TimeoutError as error:
         if scope.expired():
             raise JobTimeoutError(f"the run took longer than its limit of {limit}") from error
@@ -167,6 +172,20 @@ async def _within_limit(worker: Worker[..., Any], job: Job, loops: Loops, left: 
         if (place := _own_code(task)) is not None:
             left.append(place)
             task.cancel()
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Exit:
+    """What an async worker raised that would end the loop as well, were it raised in a task."""
+
+    error: SystemExit | KeyboardInterrupt
+
+
+def _passed_on(value: Any) -> Any:
+    """What an async worker returned; an exit of it is raised, now that no task is between."""
+    if isinstance(value, _Exit):
+        raise value.error
     return value
 
 
