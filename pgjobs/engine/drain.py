@@ -100,7 +100,14 @@ class DrainPorts:
     delay_s: Callable[[Run], float]
 
 
-Program = Generator[Effect[Any] | Run, Any, DrainResult]
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What a worker raised ended the drain; a generator cannot raise it, were it ``StopIteration``."""
+
+    error: BaseException
+
+
+Program = Generator[Effect[Any] | Run, Any, DrainResult | Raised]
 
 
 class Performer(Protocol):
@@ -128,14 +135,19 @@ def drive(program: Program, store: Store, here: Performer) -> DrainResult:
             else:
                 request = program.send(ended)
     except StopIteration as stop:
-        result: DrainResult = stop.value
-        return result
+        came_to: DrainResult | Raised = stop.value
     finally:
         here.close()
+    if isinstance(came_to, Raised):
+        raise came_to.error
+    return came_to
 
 
 async def drive_async(program: Program, store: Store, here: Performer) -> DrainResult:
-    """Run a drain to its end on the running event loop."""
+    """Run a drain to its end on the running event loop.
+
+    A worker's ``StopIteration`` leaves it, as it would any coroutine, as the cause of a ``RuntimeError``.
+    """
     try:
         request = next(program)
         while True:
@@ -149,10 +161,12 @@ async def drive_async(program: Program, store: Store, here: Performer) -> DrainR
             else:
                 request = program.send(ended)
     except StopIteration as stop:
-        result: DrainResult = stop.value
-        return result
+        came_to: DrainResult | Raised = stop.value
     finally:
         here.close()
+    if isinstance(came_to, Raised):
+        raise came_to.error
+    return came_to
 
 
 def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
@@ -184,7 +198,7 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
         done.append(after)
         if ended.raised and not plan.safety:
             assert ended.exception is not None
-            raise ended.exception
+            return Raised(ended.exception)
     return DrainResult(done)
 
 
