@@ -122,6 +122,10 @@ class Performer(Protocol):
 
 def drive(program: Program, store: Store, here: Performer) -> DrainResult:
     """Run a drain to its end, blocking."""
+    return _result(_driven(program, store, here))
+
+
+def _driven(program: Program, store: Store, here: Performer) -> DrainResult | Raised:
     try:
         request = next(program)
         while True:
@@ -136,11 +140,9 @@ def drive(program: Program, store: Store, here: Performer) -> DrainResult:
                 request = program.send(ended)
     except StopIteration as stop:
         came_to: DrainResult | Raised = stop.value
+        return came_to
     finally:
         here.close()
-    if isinstance(came_to, Raised):
-        raise came_to.error
-    return came_to
 
 
 async def drive_async(program: Program, store: Store, here: Performer) -> DrainResult:
@@ -148,6 +150,10 @@ async def drive_async(program: Program, store: Store, here: Performer) -> DrainR
 
     A worker's ``StopIteration`` leaves it, as it would any coroutine, as the cause of a ``RuntimeError``.
     """
+    return _result(await _driven_async(program, store, here))
+
+
+async def _driven_async(program: Program, store: Store, here: Performer) -> DrainResult | Raised:
     try:
         request = next(program)
         while True:
@@ -162,8 +168,12 @@ async def drive_async(program: Program, store: Store, here: Performer) -> DrainR
                 request = program.send(ended)
     except StopIteration as stop:
         came_to: DrainResult | Raised = stop.value
+        return came_to
     finally:
         here.close()
+
+
+def _result(came_to: DrainResult | Raised) -> DrainResult:
     if isinstance(came_to, Raised):
         raise came_to.error
     return came_to
