@@ -26,6 +26,7 @@ from pgjobs.rules.errors import (
 from pgjobs.rules.job import Job, NewJob, made_new, revised
 from pgjobs.rules.jsonb import copied, normal_object
 from pgjobs.rules.jsonb import merged as with_meta
+from pgjobs.rules.performing import refusal
 from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.unique import META_KEY, Unique
@@ -62,6 +63,11 @@ class Worker(Generic[P, R]):
         chosen_name = given.get("name")
         if chosen_name is None:
             chosen_name = _default_name(wrapped)
+            if not chosen_name:
+                raise ConfigurationError(
+                    f"{shown(wrapped)} has no name to call a worker by: give one, as in "
+                    'worker(name="shop.send")'
+                )
         self.name: str = options.name(chosen_name, "a worker's name")
         chosen = {key: given[key] for key in options.WORKER_OPTIONS if key in given}
         self.defaults: dict[str, Any] = options.job_options(chosen)
@@ -74,6 +80,8 @@ class Worker(Generic[P, R]):
             raise ConfigurationError(
                 f"worker {self.name}: a worker class has a method perform(self, job)"
             )
+        if (reason := refusal(wrapped)) is not None:
+            raise ConfigurationError(f"worker {self.name} {reason}")
         self.is_async = inspect.iscoroutinefunction(perform)
         self.module: str = getattr(wrapped, "__module__", None) or "__main__"
         self.executor = self._checked_executor(given.get("executor"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import os
 import sysconfig
 from collections.abc import Iterator
@@ -93,7 +92,6 @@ def built(worker: Worker[..., Any], args: Any, given: dict[str, Any], now: datet
 
 def perform(worker: Worker[..., Any], job: Job, loops: Loops, clock: Clock) -> Any:
     """Run ``worker`` once in this thread, async ones on the private loop; what it returned."""
-    _check_signature(worker)
     with _kept(worker, job):
         if worker.is_async:
             ran = loops.run(_async_run(worker, job, loops), "perform_job")
@@ -103,7 +101,6 @@ def perform(worker: Worker[..., Any], job: Job, loops: Loops, clock: Clock) -> A
 
 async def perform_async(worker: Worker[..., Any], job: Job, loops: Loops, clock: Clock) -> Any:
     """``perform`` on the running loop."""
-    _check_signature(worker)
     with _kept(worker, job):
         if worker.is_async:
             return _judged(_passed_on(await _async_run(worker, job, loops)))
@@ -196,37 +193,6 @@ def _own_code(task: asyncio.Task[Any]) -> str | None:
     if code is None or code.co_filename.startswith(_LIBRARIES):
         return None
     return f"{code.co_qualname} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
-
-
-def _check_signature(worker: Worker[..., Any]) -> None:
-    """``ConfigurationError`` for a function that cannot be called with one job.
-
-    A decorator is taken at its own signature, not at that of what it wraps: it is what is called.
-    """
-    wrapped: Any = worker.wrapped
-    called, given = wrapped, ["job"]
-    if worker.is_class:
-        if (reason := _cannot_bind(wrapped, [])) is not None:
-            raise ConfigurationError(
-                f"worker {worker.name} is made anew for each run, without arguments: {reason}"
-            )
-        called = wrapped.perform
-        if inspect.isfunction(inspect.getattr_static(wrapped, "perform")):
-            given = ["self", "job"]
-    if (reason := _cannot_bind(called, given)) is not None:
-        takes = "perform(self, job)" if worker.is_class else "one argument, the job"
-        raise ConfigurationError(f"worker {worker.name} must take {takes}: {reason}")
-
-
-def _cannot_bind(called: Any, given: list[str]) -> str | None:
-    """Why it cannot be called with these arguments; None where it can, or does not tell."""
-    try:
-        inspect.signature(called, follow_wrapped=inspect.isclass(called)).bind(*given)
-    except TypeError as error:
-        return str(error)
-    except ValueError:  # a callable written in C need not have a signature
-        return None
-    return None
 
 
 def _judged(value: object) -> object:

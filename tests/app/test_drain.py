@@ -401,13 +401,13 @@ async def test_a_cancelled_drain_gives_its_job_back_and_ends():
     assert "available" == jobs.get_job(stored).state
 
 
-def test_a_generator_function_is_a_mistake_that_fails_its_job(drain):
+def test_a_generator_that_is_returned_is_a_mistake_that_fails_its_job(drain):
     @worker
-    def yielding(job):
-        yield
+    def generating(job):
+        return (n for n in range(3))
 
     jobs, _ = still()
-    jobs.insert(yielding.new())
+    jobs.insert(generating.new())
     result = drain(jobs)
     assert result == {"retryable": 1}
     assert "generator function" in result.jobs[0].last_error

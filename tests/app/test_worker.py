@@ -101,10 +101,20 @@ def test_what_cannot_be_called_is_no_worker(bad: Any):
         worker(bad)
 
 
+class Unnamed:
+    def __call__(self, job): ...
+
+    def __repr__(self):
+        raise ValueError
+
+
 def test_a_callable_without_a_name_needs_one():
     partial = functools.partial(lambda job, n: n, n=1)
-    with pytest.raises(ConfigurationError, match="a worker's name is a text"):
+    message = r'functools.partial\(.*\) has no name .*: give one, as in worker\(name="shop.send"\)$'
+    with pytest.raises(ConfigurationError, match=message):
         worker(partial)
+    with pytest.raises(ConfigurationError, match="an unprintable Unnamed has no name"):
+        worker(Unnamed())
     assert 1 == worker(name="shop.partial")(partial).bound()(job())
 
 

@@ -29,17 +29,6 @@ def note(job: Job) -> None:
 
 
 @worker
-def takes_nothing() -> None:
-    """A worker that forgot its job."""
-
-
-@worker
-class TakesNothing:
-    def perform(self) -> None:
-        """A worker that forgot its job."""
-
-
-@worker
 class Static:
     @staticmethod
     def perform(job: Job) -> int:
@@ -98,12 +87,6 @@ def test_a_harness_cannot_be_live():
 def test_a_job_is_built_of_what_a_row_could_hold(jobs: Harness, given: dict[str, Any]):
     with pytest.raises(ConfigurationError, match=next(iter(given))):
         jobs.build_job(note, {}, **given)
-
-
-@pytest.mark.parametrize("forgetful", [takes_nothing, TakesNothing])
-def test_a_worker_that_takes_no_job_is_named(jobs: Harness, forgetful: Any):
-    with pytest.raises(ConfigurationError, match=f"{forgetful.name} must take .*job"):
-        jobs.perform_job(forgetful)
 
 
 def test_a_static_perform_takes_the_job_alone(jobs: Harness):

@@ -103,32 +103,6 @@ def test_anything_that_can_be_called_with_a_job_may_be_a_worker(
     assert jobs.perform_job(worker(name="any.callable")(wrapped)) == answer
 
 
-def by_keyword(*, job: Job) -> None: ...
-
-
-def needs_more(job: Job, *, database: str) -> None: ...
-
-
-class NeedsArguments:
-    def __init__(self, database: str) -> None: ...
-
-    def perform(self, job: Job) -> None: ...
-
-
-@pytest.mark.parametrize(
-    "wrapped, message",
-    [
-        (by_keyword, "must take one argument, the job"),
-        (needs_more, "must take one argument, the job"),
-        (functools.partial(two, "a", "b"), "must take one argument, the job"),
-        (NeedsArguments, "is made anew for each run, without arguments"),
-    ],
-)
-def test_what_cannot_be_called_with_a_job_is_refused(jobs: Harness, wrapped: Any, message: str):
-    with pytest.raises(ConfigurationError, match=message):
-        jobs.perform_job(worker(name="no.callable")(wrapped))
-
-
 # Results
 
 
