@@ -59,7 +59,8 @@ class PgJobs(Calls):
 
     ``dsn`` is a connection string, a function that gives one, or None for the environment's
     ``PGJOBS_DSN``; ``store=`` takes its place (``MemoryStore()``, ``PostgresStore(...)``). No
-    connection is opened before one is needed.
+    connection is opened before one is needed. The tables are in ``schema``, by default ``"public"``; a
+    store names its own.
 
     ``queues`` maps the queues that ``start`` serves to a concurrency or a ``Queue``; False makes a
     client only. ``plugins`` lists what the leader of the nodes does (``Pruner``, ``Stalled``,
@@ -84,7 +85,7 @@ class PgJobs(Calls):
         clock: Clock | None = None,
         executor: ExecutorFactory | None = None,
         rng: Rng | None = None,
-        schema: str = "public",
+        schema: str | None = None,
         poll_interval: float | timedelta = POLL_INTERVAL,
     ) -> None:
         if dsn is not None and store is not None:
@@ -106,7 +107,7 @@ class PgJobs(Calls):
         self.queues = options.queues({"default": 10} if queues in (None, True) else queues)
         self.plugins = checked_plugins(plugins)
         self.workers = _module_names(workers)
-        self.schema = options.name(schema, "schema")
+        self.schema = _schema(schema, store)
         self._poll_interval = duration(poll_interval, "poll_interval", least_s=0.01)
         self._dsn, self._given_store = dsn, store
         self._given_clock, self._given_rng, self._executor = clock, rng, executor
@@ -425,6 +426,18 @@ def next_at(wall: str, tz: str | tzinfo = "Etc/UTC", *, clock: Clock | None = No
     """
     chosen = clock or captured_clock() or SystemClock()
     return next_wall_time(wall, time_zone(tz), chosen.now())
+
+
+def _schema(given: str | None, store: Store | None) -> str:
+    """The schema of the tables: the store's, where there is one."""
+    own: str = getattr(store, "schema", "public")
+    if given is None:
+        return own
+    if store is not None and given != own:
+        raise ConfigurationError(
+            f"schema belongs to the store that is given: PostgresStore(dsn, schema={given!r})"
+        )
+    return options.name(given, "schema")
 
 
 def _check_port(given: object, name: str, *methods: str) -> None:

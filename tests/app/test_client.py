@@ -30,6 +30,7 @@ from pgjobs import (
     next_at,
     worker,
 )
+from pgjobs.adapters.postgres.store import PostgresStore
 from pgjobs.client import Client, Program
 from pgjobs.effects import Effect
 from pgjobs.rules import lifecycle
@@ -527,6 +528,13 @@ def test_what_clients_do_is_told(call: Caller):
     assert ("default", 3) == (heard.all[-1][2]["queue"], heard.all[-1][2]["concurrency"])
 
 
+def test_a_schema_is_that_of_the_store():
+    store = PostgresStore("postgresql://x", schema="aa")
+    assert "aa" == PgJobs(store=store).schema == PgJobs(store=store, schema="aa").schema
+    assert "public" == PgJobs(store=MemoryStore()).schema == PgJobs("postgresql://x").schema
+    assert "bb" == PgJobs("postgresql://x", schema="bb").schema
+
+
 @pytest.mark.parametrize(
     "given, message",
     [
@@ -543,6 +551,15 @@ def test_what_clients_do_is_told(call: Caller):
         ({"store": "memory"}, "store takes"),
         ({"workers": [5]}, "a module of workers is a text"),
         ({"schema": ""}, "schema is a text"),
+        (
+            {"store": PostgresStore("postgresql://x", schema="aa"), "schema": "bb"},
+            r"schema belongs to the store that is given: PostgresStore\(dsn, schema='bb'\)",
+        ),
+        (
+            {"store": PostgresStore("postgresql://x", schema="aa"), "schema": "public"},
+            "schema belongs to the store",
+        ),
+        ({"store": MemoryStore(), "schema": "bb"}, "schema belongs to the store"),
         ({"poll_interval": 0}, "poll_interval must be 0.01 s or more"),
         ({"poll_interval": "1s"}, "poll_interval takes seconds"),
     ],

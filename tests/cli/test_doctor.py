@@ -81,6 +81,16 @@ def test_the_remedy_names_the_schema_and_is_one(empty_shell, shop, options):
     assert "table" in examined(empty_shell, "--schema", "jobs", code=0)
 
 
+def test_the_schema_of_an_applications_store_holds_for_another_database_too(shell, shop):
+    app = shop(
+        "from pgjobs import PostgresStore\n"
+        "jobs = PgJobs(store=PostgresStore('postgresql://x', schema='jobs'))"
+    )
+    shell.said("migrate", "--schema", "jobs")
+    told = examined(shell, app, "--dsn", shell.dsn, code=0)
+    assert "jobs" == told["server"]["details"]["schema"]
+
+
 def test_a_pending_migration_is_an_error_and_a_newer_one_is_noted(shell):
     shell.query("INSERT INTO pgjobs_migrations (version) VALUES (9000)")
     found = examined(shell, code=0)
