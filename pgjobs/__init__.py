@@ -33,7 +33,7 @@ from pgjobs.worker import Worker, worker
 
 if TYPE_CHECKING:
     from pgjobs.adapters.memory import MemoryStore
-    from pgjobs.adapters.postgres.store import PostgresStore as PostgresStore
+    from pgjobs.adapters.postgres.store import PostgresStore
     from pgjobs.engine.drain import DrainResult
     from pgjobs.preview import cron_preview
     from pgjobs.rules.explaining import Explanation
@@ -60,6 +60,7 @@ __all__ = [
     "NewJob",
     "PgJobs",
     "PgJobsError",
+    "PostgresStore",
     "ProcessDiedError",
     "Pruner",
     "Queue",
