@@ -1,5 +1,6 @@
 """Migrations make Oban's table or adopt it, once, in any schema, from any number of processes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -192,6 +193,53 @@ def test_a_table_of_oban_for_elixir_is_adopted_with_its_rows(dsn, connection):
     assert ({"error": "x"},) == job.errors
     assert [job.id] == [taken.id for taken in claim(store, now=job.scheduled_at)]
     store.close()
+
+
+BESIDE_OBAN = Path(__file__).parents[2] / "docs" / "how-to" / "beside-oban.md"
+
+
+def made_indexes(connection):
+    """The indexes of ``oban_jobs``: which they are, and what they hold."""
+    found = connection.execute(
+        "SELECT c.relname, (c.oid, c.relfilenode), pg_get_indexdef(c.oid) FROM pg_index i "
+        "JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = 'oban_jobs'::regclass"
+    ).fetchall()
+    return {name: file for name, file, _ in found}, {name: text for name, _, text in found}
+
+
+def test_indexes_that_were_made_before_as_the_docs_say_are_kept(dsn, connection, new_database):
+    elixir = Path(__file__).with_name("elixir.sql").read_text()
+    connection.execute(elixir)
+    before, _ = made_indexes(connection)
+    ((written,),) = [
+        re.findall(r"^```sql\n(.*?)^```$", BESIDE_OBAN.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+    for statement in written.split(";\n")[:-1]:
+        connection.execute(statement)
+    by_hand, held = made_indexes(connection)
+    migrate(dsn)
+    assert (by_hand, held) == made_indexes(connection)
+    with psycopg.connect(new_database(), autocommit=True) as other:
+        other.execute(elixir)
+        migrate(other)
+        added, expected = made_indexes(other)
+    assert expected == held
+    assert 5 == len(added) - len(before)
+
+
+def test_what_migrate_adds_to_a_table_of_oban_for_elixir_is_what_the_docs_say(dsn, connection):
+    connection.execute(Path(__file__).with_name("elixir.sql").read_text())
+    relations = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    before = {*connection.execute(f"{relations} AND relkind = 'r'").fetchall()}
+    migrate(dsn)
+    after = {*connection.execute(f"{relations} AND relkind = 'r'").fetchall()}
+    added = {name for (name,) in after - before if not name.startswith("pgjobs_")}
+    assert {"oban_leaders", "oban_producers"} == added
+    functions = connection.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    ).fetchall()
+    assert {"oban_count_estimate"} == {name for (name,) in functions if "pgjobs" not in name}
+    assert "suspended" == states(connection)[states(connection).index("scheduled") + 1]
 
 
 def test_a_table_of_another_is_told_from_obans_and_left_alone(dsn, connection):
