@@ -5,7 +5,7 @@ What the info string of a fenced block makes of it:
     python                            run on the harness, in order, in one namespace a page
     python title="test_x.py"          written to that file, and run by pytest
     python title="x.py"               written to that file, for what follows
-    python live                       run in a process of its own, on a real server
+    python live                       run as a script, in a process of its own, on a real server
     yaml title="x.scenario.yaml"      written, and run by pytest
     toml title="..."                  written
     text output                       each line stands, in this order, in what ran last; "..." is a gap
@@ -170,8 +170,9 @@ class Reader:
     def _run_live(self, block: Block) -> str:
         if block.language == "sh":
             return "".join(self._run_command(block, line) for line in block.text.splitlines())
-        code = "\n" * block.line + block.text
-        done = self._process(sys.executable, "-c", code)
+        script = self._folder / "live.py"  # a file, which a process that is spawned imports as well
+        script.write_text("\n" * block.line + block.text, encoding="utf-8")
+        done = self._process(sys.executable, str(script))
         assert done.returncode == 0, f"{place(block)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
