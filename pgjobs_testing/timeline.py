@@ -15,6 +15,7 @@ from itertools import starmap
 from typing import Any
 
 from pgjobs.plugins import Plugin
+from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.job import Job, JobState, NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.rules.swift import swift
@@ -130,13 +131,13 @@ class Trace:
         """The trace as a picture: one SVG file without scripts; equal traces give equal bytes."""
         from pgjobs_testing.pictures import svg
 
-        return svg(self, title)
+        return svg(self, _text(title, "title"))
 
     def to_html(self, title: str = "Timeline") -> str:
         """The trace as a page to zoom and search: one HTML file that loads nothing."""
         from pgjobs_testing.pictures import html
 
-        return html(self, title)
+        return html(self, _text(title, "title"))
 
     def to_scenario(self, name: str = "what happened") -> str:
         """A scenario file (YAML) that replays it, job by job the same.
@@ -146,7 +147,7 @@ class Trace:
         """
         from pgjobs_testing.scenarios.writing import scenario_text
 
-        return scenario_text(self, name)
+        return scenario_text(self, _text(name, "name"))
 
     def of(self, event: str) -> list[Moment]:
         """The moments of one event, such as ``start``, ``completed``, ``retryable``."""
@@ -265,6 +266,12 @@ class Recorder(Telemetry):
             metadata.get("new"),
             metadata.get("duration"),
         )
+
+
+def _text(given: object, option: str) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(f"{option} takes a text, not {shown(given)}")
+    return given
 
 
 def line(moment: Moment, start: datetime) -> str:

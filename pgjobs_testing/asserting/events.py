@@ -157,7 +157,7 @@ def _event_name(given: object) -> str:
 
 def _wanted(event: str, details: Mapping[str, Any], scene: Scene) -> Iterator[Wanted]:
     own = DETAILS[event]
-    known = (*own, *(OF_THE_JOB if "job" in own else ()))
+    known = tuple(dict.fromkeys((*own, *(OF_THE_JOB if "job" in own else ()))))
     for name, value in details.items():
         if name not in known:
             raise ConfigurationError(

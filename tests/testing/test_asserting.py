@@ -231,6 +231,7 @@ def test_events_are_found_by_what_they_tell(jobs: Harness):
         ("pgjobs.job.start", {"atempt": 1}, "has no 'atempt': did you mean 'attempt'"),
         ("pgjobs.job.start", {"count": 1}, "asked by times="),
         ("pgjobs.job.start", {"duration": 1}, "has no 'duration'"),
+        ("pgjobs.job.start", {"foo": 1}, "args, attempt, id, .*, queue_time, state, tags, worker$"),
         ("pgjobs.job.start", {"attempt": "1"}, "a whole number"),
         ("pgjobs.job.start", {"queue_time": "1"}, "queue_time takes seconds"),
         ("pgjobs.job.start", {"worker": "male"}, "did you mean 'mail'"),
