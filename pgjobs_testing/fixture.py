@@ -300,6 +300,7 @@ class _Block(ContextDecorator):
                 raise AssertionError(complaint)
         finally:
             captures.pop(self._made)
+            session.block_ended(self._made)
 
     def _recreate_cm(self) -> _Block:
         """For each call of what it decorates, as ``contextlib`` asks for it."""

@@ -222,7 +222,7 @@ def pytest_runtest_makereport(
     if report.failed and (capture := _capture_of(item)) is not None:
         from pgjobs_testing.report import sections
 
-        report.sections += sections(capture, item)
+        report.sections += sections(capture, session.present().block, item)
     return report
 
 

@@ -30,19 +30,28 @@ WIDTH = 60
 """Characters of args, and of an error."""
 
 
-def sections(capture: Capture, item: pytest.Item) -> list[tuple[str, str]]:
-    """Title and text of each section, one for each engine to whose jobs something happened."""
+def sections(capture: Capture, block: Capture | None, item: pytest.Item) -> list[tuple[str, str]]:
+    """Title and text of each section, one for each engine to whose jobs something happened.
+
+    ``block`` is the ``harness()`` that ended last in the test: under ``@given`` that of the failing example.
+    """
     trace: Trace | None = getattr(item, "trace", None)
     if trace is not None:
         return [(TITLE, _guarded(lambda: _of_scenario(trace, item)))]
+    own = _of_engines(capture, TITLE, item)
+    if block is None:
+        return own
+    return own + _of_engines(block, f"{TITLE} of harness()" if own else TITLE, item)
+
+
+def _of_engines(capture: Capture, title: str, item: pytest.Item) -> list[tuple[str, str]]:
     used = [(name, each.recorder) for name, each in capture.named_engines() if len(each.recorder)]
-    return [
-        (
-            TITLE if len(used) == 1 else f"{TITLE} of {name or 'the harness'}",
-            _guarded(partial(_of_test, recorder, name, capture, item)),
-        )
-        for name, recorder in used
-    ]
+    told = []
+    for name, recorder in used:
+        whose = title if len(used) == 1 else f"{title} of {name or 'the harness'}"
+        text = _guarded(partial(_of_test, recorder, whose, capture, item))
+        told.append((whose, text))
+    return told
 
 
 def _guarded(made: Callable[[], str]) -> str:
@@ -52,7 +61,7 @@ def _guarded(made: Callable[[], str]) -> str:
         return f"not shown: {type(error).__name__}: {error}"
 
 
-def _of_test(recorder: Recorder, name: str | None, capture: Capture, item: pytest.Item) -> str:
+def _of_test(recorder: Recorder, title: str, capture: Capture, item: pytest.Item) -> str:
     trace = recorder.trace()
     now = elapsed(capture.clock.now() - trace.start)
     lines = [
@@ -62,7 +71,7 @@ def _of_test(recorder: Recorder, name: str | None, capture: Capture, item: pytes
         *_jobs(trace),
         f"again: pytest {shlex.quote(item.nodeid)} {capture.repeated_by}",
     ]
-    return "\n".join([*lines, "", _guarded(lambda: _scenario(trace, name, item))])
+    return "\n".join([*lines, "", _guarded(lambda: _scenario(trace, title, item))])
 
 
 def _of_scenario(trace: Trace, item: pytest.Item) -> str:
@@ -106,7 +115,7 @@ def _short(text: str) -> str:
     return text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
 
 
-def _scenario(trace: Trace, name: str | None, item: pytest.Item) -> str:
+def _scenario(trace: Trace, title: str, item: pytest.Item) -> str:
     """The scenario, or where it is."""
     text = trace.to_scenario(item.name)
     lines = text.rstrip("\n").split("\n")
@@ -114,7 +123,7 @@ def _scenario(trace: Trace, name: str | None, item: pytest.Item) -> str:
         return (
             f"scenario, to paste into a file such as it.scenario.yaml, which replays it:\n\n{text}"
         )
-    path = _directory(item) / _file_name(item.nodeid, name)
+    path = _directory(item) / _file_name(item.nodeid, title)
     path.write_text(text, encoding="utf-8")
     beginning = "\n".join(lines[:SCENARIO_LINES])
     left_out = len(lines) - SCENARIO_LINES
@@ -132,8 +141,8 @@ def _directory(item: pytest.Item) -> Path:
     return Path(cache.mkdir("pgjobs-scenarios"))
 
 
-def _file_name(nodeid: str, name: str | None) -> str:
-    """A name of its own for each test and engine."""
-    whole = f"{nodeid} {name}"
+def _file_name(nodeid: str, title: str) -> str:
+    """A name of its own for each test and section."""
+    whole = f"{nodeid} {title}"
     slug = re.sub(r"[^A-Za-z0-9]+", "-", nodeid.rpartition("/")[2]).strip("-")[:60]
     return f"{slug}-{blake2b(whole.encode(), digest_size=4).hexdigest()}.scenario.yaml"

@@ -41,6 +41,8 @@ class Session:
     worker: str | None = None
     desk_address: str | None = None
     arrival: Arrival | None = None
+    block: Capture | None = None
+    """Of the ``harness()`` that ended last in this test, and in which something happened."""
     _desk: Desk | None = None
     _item: pytest.Item | None = None
     _ending: ExitStack = field(default_factory=ExitStack)
@@ -60,7 +62,7 @@ class Session:
     def test(self, item: pytest.Item) -> Iterator[None]:
         """Within the block this test runs."""
         before = self._item, self._ending
-        self._item, self._ending = item, ExitStack()
+        self._item, self._ending, self.block = item, ExitStack(), None
         if self.outside is not None:
             from pgjobs_testing import isolation
 
@@ -70,6 +72,7 @@ class Session:
         finally:
             ending = self._ending
             self._item, self._ending = before
+            self.block = None
             ending.close()
 
     def beneath_tests(self, ending: ExitStack) -> Callable[[], int]:
@@ -178,3 +181,9 @@ def settings() -> Settings | None:
 def source(mode: str) -> StoreSource | None:
     """Where a store for ``mode`` comes from; None where the plugin is not on."""
     return None if _session is None else _session.source(mode)
+
+
+def block_ended(capture: Capture) -> None:
+    """Remember a block of ``harness()`` for the report of the test, should it fail."""
+    if _session is not None and capture.told():
+        _session.block = capture

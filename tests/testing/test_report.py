@@ -206,3 +206,75 @@ def test_a_failing_scenario_shows_its_timeline(run, pytester):
             "again: pgjobs-testing replay odd.scenario.yaml",
         ]
     )
+
+
+def test_a_harness_in_a_failing_test_is_shown_as_its_fixture_would_be(run):
+    """Under ``@given`` it is that of the failing example; of a machine, that of its last steps."""
+    ran = run(
+        """
+        from hypothesis import Phase, given, settings, strategies as st
+        from pgjobs_testing import JobsMachine, harness
+
+        def test_block():
+            with harness() as jobs:
+                jobs.insert(app.mail.new({"of": "the block"}))
+                assert jobs.drain_queue(with_safety=True) == {"completed": 1}
+
+        @settings(database=None)
+        @given(n=st.integers(0, 9))
+        def test_example(n):
+            with harness() as jobs:
+                jobs.insert(app.mail.new({"n": n}))
+                assert n < 4
+
+        def test_after_the_block():
+            with harness() as jobs:
+                jobs.insert(app.mail.new({"of": "the first"}))
+            with harness() as jobs:
+                jobs.insert(app.mail.new({"of": "the last"}))
+            with harness() as jobs:
+                pass
+            assert False
+
+        def test_beside(jobs):
+            jobs.insert(app.mail.new({"of": "the test"}))
+            with harness(seed=3) as inner:
+                inner.insert(app.mail.new({"of": "the block beside"}))
+                assert False
+
+        def test_none():
+            assert False
+
+        class Machine(JobsMachine):
+            workers = {app.mail: st.fixed_dictionaries({"of": st.just("the machine")})}
+
+            def check(self):
+                assert self.jobs.count_jobs() == 0
+
+        TestMachine = Machine.TestCase
+        TestMachine.settings = settings(max_examples=1, database=None, phases=[Phase.generate])
+        """,
+    )
+    ran.assert_outcomes(failed=6)
+    failures = re.findall(
+        r"\n_+ (\S+) _+\n(.*?)(?=\n_+ \S+ _+\n|\n=+ short)", ran.stdout.str(), re.DOTALL
+    )
+    told = {test: re.split(r"\n-+ (pgjobs timeline.*?) -+\n", text)[1:] for test, text in failures}
+    shown = ["pgjobs timeline"]
+    assert {test: sections[::2] for test, sections in told.items()} == {
+        "test_block": shown,
+        "test_example": shown,
+        "test_after_the_block": shown,
+        "test_beside": [*shown, "pgjobs timeline of harness()"],
+        "test_none": [],
+        "TestMachine.runTest": shown,
+    }
+    assert "attempt 1, 'ValueError: the server said: no'" in told["test_block"][1]
+    assert '{"n": 4}' in told["test_example"][1]
+    assert "attempt 0 of 20  {" in told["test_after_the_block"][1]
+    assert '"of": "the last"' in told["test_after_the_block"][1]
+    assert '"of": "the first"' not in told["test_after_the_block"][1]
+    assert '"of": "the test"' in told["test_beside"][1]
+    assert '"of": "the block beside"' in told["test_beside"][3]
+    assert '"of": "the machine"' in told["TestMachine.runTest"][1]
+    assert "not shown" not in str(told)
