@@ -122,7 +122,7 @@ def replay(
             status = _play_all(chosen, stores, imports, record, seed, chapters, quiet, verbose)
         sys.exit(status)
     except (FileNotFoundError, ServerError) as error:
-        click.echo(f"pgjobs-testing: {error}", err=True)
+        click.echo(f"Error: {error}", err=True)
         sys.exit(UNREADABLE)
 
 

@@ -173,7 +173,7 @@ def simulate(
                     interrupts, chosen, setup, lasting, processes, dask, write, max_alarms, quiet
                 )
         except (CampaignError, ServerError) as error:
-            click.echo(f"pgjobs-testing: {error}", err=True)
+            click.echo(f"Error: {error}", err=True)
             status = WRONG
         terminated = interrupts.first == signal.SIGTERM
         sys.exit(ENDED if terminated and status == HELD else status)

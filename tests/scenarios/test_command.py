@@ -77,7 +77,7 @@ def test_a_path_without_scenarios_exits_with_2(here, path):
     (here / "empty").mkdir()
     result = replay(path)
     assert 2 == result.exit_code
-    assert result.stderr.startswith(f"pgjobs-testing: {path}: no ")
+    assert result.stderr.startswith(f"Error: {path}: no ")
 
 
 def test_directories_are_searched_and_no_file_is_played_twice(here):
@@ -201,6 +201,7 @@ def test_a_server_that_cannot_be_had_exits_with_2_and_the_remedy(here, given):
     result = CliRunner().invoke(main, ["replay", "--postgres", given, "good.yaml"])
     assert 2 == result.exit_code
     assert "postgresql://" in result.stderr
+    assert result.stderr.startswith("Error: ")
     assert "--postgres " in result.stderr
     assert "--pgjobs-postgres" not in result.stderr
 

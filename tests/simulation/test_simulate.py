@@ -171,6 +171,7 @@ def test_wrong_use_exits_with_2_and_says_what_is_right(arguments, complaint):
     result = simulate("shop", *arguments)
     assert 2 == result.exit_code
     assert complaint in " ".join(result.stderr.split())
+    assert any(line.startswith("Error: ") for line in result.stderr.splitlines())
     assert "" == result.stdout
 
 
