@@ -271,8 +271,7 @@ class _Teller:
                 Step(moment.at, "scale", {"queue": queue, "concurrency": int(concurrency)})
             )
         elif event == "reset":
-            self._say(f"{moment.detail} was reset, for which there is no step: told as a resume")
-            steps.append(Step(moment.at, "resume", moment.detail))
+            steps.append(Step(moment.at, "reset", moment.detail))
         if moment.by:
             self._say(f"#{moment.by} did a {event} in its run, which is told as a step")
 

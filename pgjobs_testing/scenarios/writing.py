@@ -133,7 +133,7 @@ class _Writer:
         for step in self._told.steps:
             value = step.value
             name = value.get("queue") if isinstance(value, dict) else value
-            by_name = step.key in ("pause", "resume", "scale", "drain")
+            by_name = step.key in ("pause", "resume", "reset", "scale", "drain")
             if by_name and isinstance(name, str) and name not in known:
                 yield name
 

@@ -166,7 +166,7 @@ STEPS = st.lists(
             st.sampled_from([None, None, 2]),
         ),
         st.tuples(st.sampled_from(["cancel", "retry", "delete"]), ONE),
-        st.tuples(st.sampled_from(["pause", "resume"]), st.sampled_from(["sync", "slow"])),
+        st.tuples(st.sampled_from(["pause", "resume", "reset"]), st.sampled_from(["sync", "slow"])),
         st.tuples(st.sampled_from(["pause_all", "resume_all"])),
         st.tuples(st.just("scale"), st.integers(1, 3)),
         st.tuples(st.just("mode"), st.sampled_from(["manual", "inline"])),
@@ -195,7 +195,7 @@ def act(jobs, step, stored, blocks):
             assert not safety
         except LivelockError:
             reject()  # a snooze that the drain itself reaches: endless in any telling
-    elif what in ("pause", "resume"):
+    elif what in ("pause", "resume", "reset"):
         getattr(jobs, f"{what}_queue")(step[1])
     elif what in ("pause_all", "resume_all"):
         getattr(jobs, f"{what}_queues")()
@@ -233,7 +233,7 @@ def test_whatever_a_test_did_is_replayed_job_by_job_the_same(steps, mode, seed, 
         check(jobs.timeline)
 
 
-@pytest.mark.parametrize("resume", ["resume_all_queues", "resume_queue"])
+@pytest.mark.parametrize("resume", ["resume_all_queues", "resume_queue", "reset_queue"])
 def test_a_queue_that_no_node_serves_stays_so_whoever_resumes_it(resume):
     with harness(mode="inline", start=START, queues={"sync": 1}) as jobs:
         plain = made()["Plain"]
@@ -241,10 +241,21 @@ def test_a_queue_that_no_node_serves_stays_so_whoever_resumes_it(resume):
             plain.new({"does": [{"what": "ok", "text": "", "wait": 1}]}, queue="other")
         )
         jobs.insert(plain.new({"does": [{"what": "ok", "text": "", "wait": 1}]}, schedule_in=1))
-        getattr(jobs, resume)(*(["other"] if resume == "resume_queue" else []))
+        getattr(jobs, resume)(*([] if resume == "resume_all_queues" else ["other"]))
         jobs.advance(1)
         assert jobs.get_job(job).state == "available"
         check(jobs.timeline)
+
+
+def test_a_reset_is_written_as_one():
+    """Of the queue's scale it makes the configured one again, which a resume would not."""
+    with harness(start=START, queues={"sync": 1}) as jobs:
+        plain = made()["Plain"]
+        jobs.scale_queue("sync", concurrency=2)
+        jobs.reset_queue("sync")
+        jobs.insert_all([plain.new({"does": [{"what": "ok", "text": "", "wait": 1}]})] * 2)
+        jobs.advance(1)
+        assert "{at: 0s, reset: sync}" in check(jobs.timeline)
 
 
 @pytest.mark.parametrize("span", [16, 40])
