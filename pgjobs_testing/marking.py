@@ -1,7 +1,8 @@
 """What the markers of one test say: its options, and the modes it runs in, one after another.
 
 The nearest marker wins, option by option: a parameter's, then the function's, its class's, its
-module's. A list of modes makes the test run once in each, like a parameter that it need not take.
+module's. A list of modes makes the test run once in each, like a parameter that it need not take; a
+parameter's mode beside one is refused.
 """
 
 from __future__ import annotations
