@@ -98,7 +98,7 @@ def replay(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Replay scenario files, and every *.yaml below directories.
+    """Replay scenario files, and every *.yaml and *.yml below directories.
 
     Exit status: 0 all held, 1 an expectation or a comparison of the stores failed, 2 a file could
     not be read or written, or no PostgreSQL be had.

@@ -85,7 +85,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
     )
     parser.addini(
-        "pgjobs_scenarios", "directories whose *.yaml are scenarios", type="paths", default=[]
+        "pgjobs_scenarios",
+        "directories whose *.yaml and *.yml are scenarios",
+        type="paths",
+        default=[],
     )
 
 
@@ -99,6 +102,10 @@ def pytest_configure(config: pytest.Config) -> None:
         mode = check_mode(config.getoption("--pgjobs-mode") or config.getini("pgjobs_mode"))
     except ValueError as error:  # ConfigurationError is one
         raise pytest.UsageError(f"pgjobs_mode: {error}") from None
+    if config.getini("pgjobs_scenarios"):
+        from pgjobs_testing.scenarios.collect import check_ini
+
+        check_ini(config)
     start = config.getoption("--pgjobs-start")
     try:
         start = None if start is None else start_of(start)

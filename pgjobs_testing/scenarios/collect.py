@@ -1,4 +1,5 @@
-"""Scenario files as tests: ``*.scenario.yaml`` anywhere, ``*.yaml`` below the ini ``pgjobs_scenarios``.
+"""Scenario files as tests: ``*.scenario.yaml`` anywhere, ``*.yaml`` below the ini ``pgjobs_scenarios``,
+and ``.yml`` as well.
 
 What reads and plays them is imported with the first such file, and not before.
 """
@@ -16,15 +17,23 @@ if TYPE_CHECKING:
     from pgjobs_testing.scenarios.model import Scenario
     from pgjobs_testing.scenarios.source import Source
 
-SUFFIX = ".scenario.yaml"
+INI = "pgjobs_scenarios"
+SUFFIXES = (".scenario.yaml", ".scenario.yml")
+
+
+def check_ini(config: pytest.Config) -> None:
+    """A usage error where the ini names what is not there: its scenarios would be missed unseen."""
+    for place in config.getini(INI):
+        if not place.exists():
+            raise pytest.UsageError(
+                f"{INI}: there is no {_shown(place, config)}: name directories with scenarios"
+            )
 
 
 def collect_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """The collector of a scenario file; None for any other file."""
-    if path.suffix != ".yaml":
-        return None
-    below = any(path.is_relative_to(root) for root in parent.config.getini("pgjobs_scenarios"))
-    if not below and not path.name.endswith(SUFFIX):
+    below = any(path.is_relative_to(root) for root in parent.config.getini(INI))
+    if path.suffix not in (".yaml", ".yml") or not (below or path.name.endswith(SUFFIXES)):
         return None
     return ScenarioFile.from_parent(parent, path=path)
 

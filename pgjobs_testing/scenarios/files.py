@@ -92,15 +92,17 @@ def play(
 
 
 def found(paths: Iterable[Path]) -> Iterator[Path]:
-    """The scenario files that are meant: those named, and every ``*.yaml`` below directories.
+    """The scenario files that are meant: those named, and every ``*.yaml`` and ``*.yml`` below directories.
 
     ``FileNotFoundError`` says which path is no file, or holds none.
     """
     for path in paths:
         if path.is_dir():
-            below = sorted(each for each in path.rglob("*.yaml") if each.is_file())
+            below = sorted(
+                each for end in ("yaml", "yml") for each in path.rglob(f"*.{end}") if each.is_file()
+            )
             if not below:
-                raise FileNotFoundError(f"{path}: no *.yaml in this directory or below")
+                raise FileNotFoundError(f"{path}: no *.yaml or *.yml in this directory or below")
             yield from below
         elif path.exists():
             yield path

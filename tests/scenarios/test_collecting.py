@@ -37,6 +37,29 @@ def test_files_are_collected_by_suffix_and_by_directory_and_named_as_they_are(pr
     run(project).assert_outcomes(passed=2)
 
 
+def test_a_file_may_end_with_yml(project):
+    (project.path / "short.scenario.yml").write_text(HOLDS)
+    (project.path / "other.yml").write_text("not: a scenario\n")
+    (project.path / "timelines" / "short.yml").write_text(HOLDS)
+    result = run(project, "--collect-only", "-q")
+    assert [
+        "anywhere.scenario.yaml::A job is done",
+        "short.scenario.yml::A job is done",
+        "timelines/in_a_directory.yaml::A job is done",
+        "timelines/short.yml::A job is done",
+    ] == [line for line in result.outlines if "::" in line]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_a_directory_that_is_not_there_is_a_usage_error(project, workers):
+    """Mistyped, it would leave its scenarios untested, and say nothing."""
+    result = run(project, "-o", "pgjobs_scenarios=timelines timelinse", *workers)
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines(
+        ["ERROR: pgjobs_scenarios: there is no timelinse: name directories*"]
+    )
+
+
 def test_a_failing_scenario_reads_as_in_the_command(project):
     path = project.path / "anywhere.scenario.yaml"
     path.write_text(HOLDS.replace("state: completed", "state: discarded"))

@@ -84,11 +84,16 @@ def test_directories_are_searched_and_no_file_is_played_twice(here):
     (here / "deep" / "deeper").mkdir(parents=True)
     write(here / "deep", b=HOLDS, a=HOLDS)
     write(here / "deep" / "deeper", c=HOLDS)
+    (here / "deep" / "d.yml").write_text(HOLDS)
     (here / "deep" / "notes.txt").write_text("not a scenario")
     result = replay("deep", "deep/a.yaml")
-    assert ["deep/a.yaml", "deep/b.yaml", "deep/deeper/c.yaml", "3 scenarios on memory"] == [
-        line.split(":")[0] for line in result.stdout.splitlines()
-    ]
+    assert [
+        "deep/a.yaml",
+        "deep/b.yaml",
+        "deep/d.yml",
+        "deep/deeper/c.yaml",
+        "4 scenarios on memory",
+    ] == [line.split(":")[0] for line in result.stdout.splitlines()]
 
 
 def test_quiet_says_only_what_did_not_hold(here):
