@@ -345,13 +345,14 @@ class JobsMachine(RuleBasedStateMachine):
         now = self.jobs.clock.now()
         self._facts.tell(facts.Draining(now, queue, now + ahead, recursion))
         try:
-            result = self.jobs.drain_queue(
-                queue,
-                with_scheduled=ahead,
-                with_recursion=recursion,
-                with_safety=True,
-                limit=limit,
-            )
+            with self._facts.ending():
+                result = self.jobs.drain_queue(
+                    queue,
+                    with_scheduled=ahead,
+                    with_recursion=recursion,
+                    with_safety=True,
+                    limit=limit,
+                )
         except LivelockError:  # of a worker that snoozes until time passes, which it does not here
             self._facts.tell(facts.Drained(now, whole=False))
         else:

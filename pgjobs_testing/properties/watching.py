@@ -6,14 +6,18 @@ replaced in the registry by a copy that tells when its code is entered, and what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from pgjobs import telemetry
 from pgjobs.adapters.local import LocalStore
 from pgjobs.effects import Effect
+from pgjobs.rules.errors import LivelockError
 from pgjobs.rules.job import Job
 from pgjobs.worker import REGISTRY, Worker
 from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.executor import StuckWorkerError
 from pgjobs_testing.properties.facts import Answered, Began, Fact, facts_of
 
 
@@ -71,11 +75,34 @@ class Watching:
         while self._release:
             self._release.pop()()
 
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Every run of a drain comes to an end; else the block raises what says which did not, and where.
+
+        A drain with safety only stores it, and the model has no rule for it: it is a worker's mistake.
+        """
+        endless: list[Exception] = []
+
+        def heard(_event: str, _measured: object, metadata: Mapping[str, Any]) -> None:
+            if isinstance(error := metadata.get("exception"), StuckWorkerError | LivelockError):
+                endless.append(error)
+
+        telemetry.attach(_ENDING, "pgjobs.job.exception", heard)
+        try:
+            yield
+        finally:
+            telemetry.detach(_ENDING)
+        if endless:
+            raise endless[0]
+
     def began(self, job: Job) -> None:
         self.tell(Began(self._clock.now(), job))
 
     def answered(self, job: Job, value: Any, *, raised: bool) -> None:
         self.tell(Answered(self._clock.now(), job, value, raised))
+
+
+_ENDING = "pgjobs_testing.JobsMachine"
 
 
 class Watched(Worker[..., Any]):

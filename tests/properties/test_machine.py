@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import Phase
+from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from pgjobs import Worker
+from pgjobs import Worker, worker
 from pgjobs.adapters.memory import rows as memory_rows
 from pgjobs.engine import serving
 from pgjobs.rules import lifecycle, ratelimit, replacing
@@ -18,6 +20,8 @@ from pgjobs.rules.control import effective
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.lifecycle import Change, Event
 from pgjobs.rules.unique import UniqueRule
+from pgjobs_testing import JobsMachine
+from pgjobs_testing.executor import StuckWorkerError
 from pgjobs_testing.properties.machine import chosen_settings
 from pgjobs_testing.properties.model import ModelError
 from tests.properties.machines import Counting, Dense, InMemory, OnPostgres
@@ -137,3 +141,29 @@ def test_a_fault_of_the_engine_is_noticed(fault, monkeypatch):
     )
     with pytest.raises(ModelError):
         run_state_machine_as_test(Dense, settings=chosen)
+
+
+# What is a worker's own mistake
+
+
+@worker
+async def never(job: Job) -> None:
+    await asyncio.Event().wait()
+
+
+class Waiting(JobsMachine):
+    """A worker that hangs, which only a drain notices: elsewhere it may wait for ever."""
+
+    workers: ClassVar[Any] = {never: st.just({})}
+    queues: ClassVar[Any] = {"default": 1}
+    mode = "manual"
+
+
+def test_a_worker_that_hangs_is_told_with_its_line_and_no_fault_of_the_engine():
+    chosen = chosen_settings(
+        max_examples=20, derandomize=True, database=None, phases=[Phase.generate]
+    )
+    with pytest.raises(
+        StuckWorkerError, match=r"job \d+ of tests.*never waits in never at .*test_machine"
+    ):
+        run_state_machine_as_test(Waiting, settings=chosen)
