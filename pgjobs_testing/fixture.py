@@ -134,8 +134,8 @@ class Harness(Assertions):
         Checked are the args, by JSON and the worker's model, that the worker takes a job
         (``ConfigurationError``), its result (``InvalidResultError``), its time limit
         (``JobTimeoutError``: in virtual time for an ``async def`` worker, by the test's clock for
-        another), that the job is left as it was, and that no task of the project's own code is left
-        behind (``WorkerContractError``). Nothing is stored.
+        another), that the job is left as it was, and that no task is left behind that the project's own
+        code began or runs in (``WorkerContractError``). Nothing is stored.
         """
         chosen = performing.chosen(worker)
         return self._perform(chosen, performing.built(chosen, args, given, self.clock.now()))

@@ -2,15 +2,13 @@
 
 The args pass through JSON as they do on their way to a store, the function must take a job, its result
 must be an answer, the run must end within its limit, leave the job as it was, and leave no task of the
-project's own code behind. Threads are not judged: a pool that outlives a run is no mistake.
+project's own behind. Threads are not judged: a pool that outlives a run is no mistake.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import os
-import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.jsonb import normal_list
 from pgjobs.rules.schedule import instant, later
 from pgjobs.worker import REGISTRY, Worker, worker_name
+from pgjobs_testing import authors
 from pgjobs_testing.differing import differences
 from pgjobs_testing.engine import NODE
 from pgjobs_testing.executor import Loops
@@ -38,9 +37,6 @@ OWN = ("attempt", "id", "errors", "inserted_at")
 """What a job is built from beside the options of ``new``."""
 _BUILT_ATTEMPT = 1
 _MUTABLE = ("args", "meta", "errors")
-_LIBRARIES = tuple(
-    path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")
-)
 
 
 class WorkerContractError(PgJobsError, AssertionError):
@@ -151,7 +147,7 @@ async def _async_run(worker: Worker[..., Any], job: Job, loops: Loops) -> Any:
 async def _within_limit(worker: Worker[..., Any], job: Job, loops: Loops, left: list[str]) -> Any:
     """What an async worker returns, cancelled at its time limit by virtual time.
 
-    ``left`` is filled with the tasks of the project's own code that are not done then.
+    ``left`` is filled with the project's own tasks that are neither done nor cancelled then.
     """
     limit = worker.timeout_of(job)
     scope = asyncio.timeout(None if limit is None else limit.total_seconds())
@@ -165,9 +161,9 @@ async def _within_limit(worker: Worker[..., Any], job: Job, loops: Loops, left: 
         if scope.expired():
             raise JobTimeoutError(f"the run took longer than its limit of {limit}") from error
         raise
-    for task in loops.time.left_by(asyncio.current_task()):
-        if (place := _own_code(task)) is not None:
-            left.append(place)
+    for task, begun in loops.time.left_by(asyncio.current_task()):
+        if (told := authors.of_the_project(task, begun)) is not None:
+            left.append(told)
             task.cancel()
     return value
 
@@ -184,15 +180,6 @@ def _passed_on(value: Any) -> Any:
     if isinstance(value, _Exit):
         raise value.error
     return value
-
-
-def _own_code(task: asyncio.Task[Any]) -> str | None:
-    """Which code of the project a task runs; None for a library's, whose pools may live on."""
-    coroutine: Any = task.get_coro()
-    code = getattr(coroutine, "cr_code", None)
-    if code is None or code.co_filename.startswith(_LIBRARIES):
-        return None
-    return f"{code.co_qualname} ({os.path.basename(code.co_filename)}:{code.co_firstlineno})"
 
 
 def _judged(value: object) -> object:

@@ -27,6 +27,7 @@ from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pgjobs_testing.authors import Place, beginning
 from pgjobs_testing.virtual_hooks import check_loop, hooked, unhook
 from pgjobs_testing.virtual_jobs import RUN, Run, Task
 from pgjobs_testing.virtual_timers import Timers
@@ -134,12 +135,13 @@ class VirtualTime:
             self._work.forget_done()
         return not (self._work.tasks or self._work.calls or self._loop._ready)
 
-    def left_by(self, task: Task | None) -> list[Task]:
-        """The tasks of the job whose own task this is that are not done, itself left out."""
+    def left_by(self, task: Task | None) -> list[tuple[Task, Place | None]]:
+        """The tasks of the job whose own task this is that are neither done nor cancelled, itself left
+        out, and where they were begun."""
         return [
-            each
+            (each, self._work.beginnings.get(each))
             for each, run in self._work.tasks.items()
-            if run.task is task and each is not task and not each.done()
+            if run.task is task and each is not task and not (each.done() or each.cancelling())
         ]
 
     def spawn(
@@ -269,6 +271,8 @@ class VirtualTime:
         run = self._in_job(options.get("context"))
         if run is not None and not task.done():
             self._work.begun(task, run)
+            if (place := beginning()) is not None:
+                self._work.beginnings[task] = place
         return task
 
     def _run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Future:

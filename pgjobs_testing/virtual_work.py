@@ -9,6 +9,7 @@ from concurrent.futures import thread as thread_pools
 from functools import cached_property
 from typing import Any
 
+from pgjobs_testing.authors import Place
 from pgjobs_testing.virtual_jobs import RUN, Run, Task, meant
 from pgjobs_testing.virtual_waits import Future, Wait, wait_of
 
@@ -29,12 +30,18 @@ class Work:
         """What virtual sleeps wait for."""
         return weakref.WeakSet()
 
+    @cached_property
+    def beginnings(self) -> weakref.WeakKeyDictionary[Task, Place]:
+        """Where tasks that jobs began were begun."""
+        return weakref.WeakKeyDictionary()
+
     def clear(self) -> None:
         """Forget it all."""
         self.tasks.clear()
         self.calls.clear()
         self._threads.clear()
-        vars(self).pop("sleeping", None)
+        for made in ("sleeping", "beginnings"):
+            vars(self).pop(made, None)
 
     def begun(self, task: Task, run: Run) -> None:
         """A task of a job."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sysconfig
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pgjobs import (
     InvalidResultError,
     Job,
     JobTimeoutError,
+    PgJobs,
     Retry,
     Snooze,
     Unique,
@@ -214,6 +216,79 @@ def test_a_task_that_nobody_awaits_is_a_mistake(jobs: Harness, is_async: bool):
         WorkerContractError, match=r"left a task behind: _later \(test_performing.py"
     ):
         perform(wait=False)
+
+
+async def _endless() -> None:
+    await asyncio.sleep(100)
+
+
+class Library:
+    """Begins tasks in code of an installed package, as a pool does."""
+
+    def __init__(self) -> None:
+        source = "import asyncio\nasync def keep():\n    await asyncio.sleep(100)\n"
+        source += "def begin(coro=None):\n    return asyncio.create_task(coro or keep())\n"
+        path = sysconfig.get_path("purelib") + "/pool.py"
+        names: dict[str, Any] = {"__name__": "pool"}
+        exec(compile(source, path, "exec"), names)
+        self.keep, self.begin = names["keep"], names["begin"]
+
+
+library = Library()
+LEFT: dict[str, tuple[Callable[[PgJobs], Any], str]] = {
+    "an insert": (
+        lambda app: asyncio.create_task(app.insert_async(echo.new())),
+        r"Calls\.insert_async \(.*\), begun in .* at test_performing\.py:\d+",
+    ),
+    "a sleep": (
+        lambda _: asyncio.create_task(asyncio.sleep(100)),
+        r"sleep \(tasks\.py:\d+\), begun",
+    ),
+    "a wait": (lambda _: asyncio.ensure_future(asyncio.Event().wait()), r"Event\.wait \(locks\.py"),
+    "a gather": (lambda _: asyncio.gather(asyncio.sleep(100)), r"sleep \(tasks"),
+    "by the loop": (
+        lambda _: asyncio.get_running_loop().create_task(asyncio.sleep(100)),
+        r"sleep \(tasks",
+    ),
+    "a library's": (
+        lambda _: asyncio.create_task(library.keep()),
+        r"keep \(pool\.py:2\), begun in",
+    ),
+    "by a library": (
+        lambda _: library.begin(_endless()),
+        r"_endless \(test_performing\.py:\d+\)\.",
+    ),
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_who_begins_a_task_answers_for_it_whatever_runs_in_it(jobs: Harness, left: str):
+    begin, told = LEFT[left]
+    app = PgJobs("postgresql://db.example.invalid/production")
+
+    @worker
+    async def leaving(job: Job) -> None:
+        kept.append(begin(app))
+
+    kept: list[Any] = []
+    with pytest.raises(WorkerContractError, match=rf"left a task behind: {told}"):
+        jobs.perform_job(leaving)
+
+
+def test_a_task_of_a_library_is_no_mistake_and_none_is_one_that_was_cancelled(
+    jobs: Harness,
+):
+    kept: list[asyncio.Task[Any]] = []
+
+    @worker
+    async def pooling(job: Job) -> None:
+        kept.append(library.begin())
+        watchdog = asyncio.create_task(asyncio.sleep(100))
+        await asyncio.sleep(1)
+        watchdog.cancel()
+
+    assert jobs.perform_job(pooling) is None
+    assert [False] == [task.done() for task in kept]
 
 
 def test_a_thread_that_lives_on_is_none(jobs: Harness):
