@@ -12,7 +12,7 @@
     ├── ProcessDiedError       a worker's process ended before its job did (stored)
     ├── RemoteError            stands for what was raised in a worker's process (telemetry)
     ├── LivelockError          a drain that cannot end
-    ├── BlockingCallError      a synchronous call that would block a running event loop
+    ├── BlockingCallError      a synchronous call that would wait for workers in a running event loop
     └── StoreError             the store did not do what it was asked
         ├── StoreUnavailableError   it cannot be reached now; trying again may help
         ├── StoreNotReadyError      its tables are missing, or may not be used
@@ -77,7 +77,10 @@ class LivelockError(PgJobsError, RuntimeError):
 
 
 class BlockingCallError(PgJobsError, RuntimeError):
-    """A synchronous call would block the event loop that is running in this thread."""
+    """A synchronous call would wait for workers in the thread of a running event loop, or in one of them.
+
+    Calls that wait for the database alone do not raise it: they block the loop until it has answered.
+    """
 
 
 class StoreError(PgJobsError):

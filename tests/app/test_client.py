@@ -528,6 +528,15 @@ def test_what_clients_do_is_told(call: Caller):
     assert ("default", 3) == (heard.all[-1][2]["queue"], heard.all[-1][2]["concurrency"])
 
 
+@pytest.mark.pgjobs(mode="live")
+async def test_what_waits_for_the_database_alone_is_not_refused_in_an_event_loop():
+    jobs = PgJobs(store=MemoryStore())
+    stored = jobs.insert(bill.new())
+    assert ([stored], 1) == (jobs.all_jobs(), jobs.count_jobs())
+    jobs.start()
+    await jobs.stop_async()
+
+
 def test_a_schema_is_that_of_the_store():
     store = PostgresStore("postgresql://x", schema="aa")
     assert "aa" == PgJobs(store=store).schema == PgJobs(store=store, schema="aa").schema
