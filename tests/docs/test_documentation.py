@@ -252,6 +252,16 @@ def test_the_examples_of_a_page_do_what_it_says(page, tmp_path, dsns):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_says_where_the_fixture_comes_from_before_it_is_used(page):
+    """In snippets ``jobs`` is the fixture, which a ``PgJobs`` of that name is not."""
+    using = [each for each in blocks(page) if each.is_snippet and re.search(r"\bjobs\.", each.text)]
+    if using:
+        ahead = page.read_text(encoding="utf-8").splitlines()[: using[0].line]
+        assert re.search(r"\bfixture\b", _FENCE.sub("", "\n".join(ahead))), place(using[0])
+        assert not any(re.match("jobs = ", each.text) for each in blocks(page) if each.is_snippet)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_shell_commands_of_a_page_exist(page, pytestconfig):
     for block in blocks(page):
         if block.language != "sh":
