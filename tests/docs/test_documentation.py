@@ -28,6 +28,7 @@ from pathlib import Path
 import click
 import pytest
 
+import pgjobs.cli
 from pgjobs.adapters.postgres.migrations import migrate
 from pgjobs.rules import lifecycle
 from pgjobs_testing.servers import Server
@@ -273,6 +274,47 @@ def test_the_shell_commands_of_a_page_exist(page, pytestconfig):
             if words:
                 problem = missing(words, pytestconfig)
                 assert problem is None, f"{place(block)}: {line}: {problem}"
+
+
+CLI = ROOT / "docs" / "reference" / "cli.md"
+
+
+def commands(command: click.Command, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Each command that is no group, by its path."""
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from commands(below, *path, name)
+    else:
+        yield path, command
+
+
+def test_the_reference_lists_each_command():
+    rows = re.findall(r"^\| (`pgjobs .*?) \|", CLI.read_text(encoding="utf-8"), re.MULTILINE)
+    listed = set()
+    for row in rows:
+        first, *more = [name.split() for name in re.findall(r"`(?:pgjobs )?([^`]+)`", row)]
+        listed.add(" ".join(word for word in first if word.islower()))
+        listed |= {f"{first[0]} {name}" for (name,) in more}
+    assert {" ".join(path) for path, _ in commands(pgjobs.cli.main)} == listed
+
+
+@pytest.mark.parametrize("option", ["--dsn", "--app", "--json"])
+def test_the_reference_says_which_commands_take_an_option_that_is_shared(option):
+    (said,) = re.findall(
+        rf"^- `{option}\b[^`]*` \(for (.*?)\)", CLI.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    named = re.findall(r"`([^`]+)`", said)
+    taking = [
+        " ".join(path)
+        for path, command in commands(pgjobs.cli.main)
+        if option in [name for each in command.params for name in each.opts]
+    ]
+    covered = [
+        " ".join(path)
+        for path, _ in commands(pgjobs.cli.main)
+        if " ".join(path) in named or path[0] in named
+    ]
+    assert taking == covered
 
 
 def missing(words: list[str], config: pytest.Config) -> str | None:

@@ -141,6 +141,29 @@ def test_a_grace_that_outlasts_time_is_one(shell: Shell) -> None:
     assert (0, True) == (process.returncode, printed.endswith("stopped\n")), printed
 
 
+def test_a_second_signal_abandons_what_runs_at_once(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "waiting.py").write_text(
+        "import counting, threading\n"
+        "from pgjobs import PgJobs, worker\n"
+        "jobs = PgJobs()\n"
+        "@worker(name='wait')\n"
+        "def wait(job):\n"
+        "    counting.executed(job.id)\n"
+        "    threading.Event().wait()\n"
+    )
+    shell.environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    inserted = shell.run("-c", "import waiting; waiting.jobs.insert(waiting.wait.new({}))")
+    assert inserted.returncode == 0, inserted.stderr
+    process = shell.serve("waiting:jobs", "--grace", "600")
+    shell.wait_until("(SELECT count(*) FROM executions) = 1")
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    assert "stopping\n" in iter(process.stdout.readline, "")
+    printed = shell.stop(process, signal.SIGINT)
+    assert (process.returncode, "stopped by a second signal; " in printed) == (70, True), printed
+    assert shell.query("SELECT state::text, attempt FROM oban_jobs") == [("executing", 1)]
+
+
 def test_a_cancel_from_another_process_ends_a_running_job_within_a_second(
     shell: Shell, tmp_path: Path
 ) -> None:
