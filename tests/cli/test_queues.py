@@ -179,7 +179,7 @@ def test_what_is_set_with_an_application_yields_to_a_changed_configuration(store
         (("scale", "mail", "many"), 2, "'many' is not a valid integer"),
         (("scale", "mail"), 2, "Missing argument 'CONCURRENCY'"),
         (("list", "--app", "nowhere:jobs"), 2, "the module 'nowhere' cannot be imported"),
-        (("list", "--schema", "nowhere"), 1, "Run `pgjobs migrate`"),
+        (("list", "--schema", "nowhere"), 1, "Run `pgjobs migrate --schema nowhere`"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(shell, command, code, message):
