@@ -14,6 +14,7 @@ from typing import Any
 
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.app import PgJobs
+from pgjobs.engine.drain import Program
 from pgjobs.rules.errors import (
     BlockingCallError,
     ConfigurationError,
@@ -208,6 +209,11 @@ class Harness(Assertions):
         if inspect.isawaitable(value):
             value = await value
         return idempotence.seen(value, await self.all_jobs_async())
+
+    def _drain(self, runtime: Runtime, queue: str | None, *given: Any) -> Program:
+        if isinstance(queue, str):  # for both drains; the application's own are as in production
+            self._scene().refuse_misspelt(queue)
+        return super()._drain(runtime, queue, *given)
 
     def _perform(self, worker: Worker[..., Any], job: Job) -> Any:
         engine = self._engine

@@ -22,13 +22,12 @@ from pgjobs.rules.swift import swift
 from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs.worker import Worker
 from pgjobs_testing import doing
+from pgjobs_testing.naming import BEFALLS, NAMED_BY_STATE, check_word, word
 
 CLIENT = "-"
 """The node of what a client did."""
 
 INSERTS = ("pgjobs.job.insert", "pgjobs.job.replace")
-NAMED_BY_STATE = ("pgjobs.job.stop", "pgjobs.job.exception")
-
 SIMULATED = "simulation."
 """What is done to nodes from outside, which no telemetry tells: a crash, a suspension."""
 
@@ -150,8 +149,14 @@ class Trace:
         return scenario_text(self, _text(name, "name"))
 
     def of(self, event: str) -> list[Moment]:
-        """The moments of one event, such as ``start``, ``completed``, ``retryable``."""
-        return [moment for moment in self.moments if moment.event == event]
+        """The moments of one event, such as ``start``, ``completed``, ``retryable``.
+
+        ``ConfigurationError`` for what names no event.
+        """
+        found = [moment for moment in self.moments if moment.event == event]
+        if not found:
+            check_word(event)
+        return found
 
     def __str__(self) -> str:
         return self.text()
@@ -190,6 +195,7 @@ class Recorder(Telemetry):
         self, event: str, node: str = CLIENT, detail: str = "", job: Job | None = None
     ) -> None:
         """Record what no telemetry tells: done to a node from outside, to what all share, to ``job``."""
+        assert event in BEFALLS, event
         metadata = {"node": node, "detail": detail, "job": job}
         job_id = None if job is None else job.id
         self._moments.append((self._clock.now(), SIMULATED + event, metadata, None, job_id))
@@ -255,9 +261,7 @@ class Recorder(Telemetry):
         return Moment(
             at,
             self._shown.get(node, node),
-            event.rpartition(".")[2]
-            if job is None or event not in NAMED_BY_STATE
-            else str(job.state),
+            word(event, job),
             0 if job_id is None else self._ordinals[job_id],
             _detail(event, metadata, job, self.start),
             job,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from pgjobs.rules.errors import ConfigurationError, nearest
+from pgjobs.rules.errors import ConfigurationError, closest, nearest
 from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
 from pgjobs.rules.swift import swift
@@ -14,6 +14,8 @@ from pgjobs_testing.asserting.fields import Wanted
 from pgjobs_testing.asserting.kinds import Named
 from pgjobs_testing.asserting.times import Times
 from pgjobs_testing.timeline import Event, Recorder
+
+NO_QUEUE = "no queue named {!r} is served, no worker is of it, and no job is in it{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,24 @@ class Scene:
                 "system, give a function: lambda name: name == ..."
             )
 
+    def refuse_misspelt(self, queue: str) -> None:
+        """``ConfigurationError`` for a queue that is not served and holds nothing, beside one named alike.
+
+        Where every queue is served, and where no other has such a name, it may be meant.
+        """
+        known = self._queues()
+        if self.served() is None or queue in known or not closest(queue, known):
+            return
+        if all(job.queue != queue for job in self.jobs()):
+            raise ConfigurationError(NO_QUEUE.format(queue, nearest(queue, known)))
+
+    def _queues(self) -> set[str]:
+        """The queues that are served, and those of the workers."""
+        of_workers = {
+            str(each.defaults.get("queue", DEFAULT_QUEUE)) for each in REGISTRY.by_name.values()
+        }
+        return of_workers | set(self.served() or ())
+
     def _unknown(self, wanted: Wanted, jobs: Iterable[Job]) -> str:
         assert isinstance(wanted.pattern, Named)
         name = wanted.pattern.name
@@ -84,9 +104,8 @@ class Scene:
             known = set(REGISTRY.by_name)
             what = "no worker named {!r} is registered, and no job names it{}"
         else:
-            known = {str(w.defaults.get("queue", DEFAULT_QUEUE)) for w in REGISTRY.by_name.values()}
-            known |= set(self.served() or ())
-            what = "no queue named {!r} is served, no worker is of it, and no job is in it{}"
+            known = self._queues()
+            what = NO_QUEUE
         if not known or name in known:
             return ""
         near = nearest(name, known)
