@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pgjobs_testing.settings import MOST_SEED
 from pgjobs_testing.simulation.simulate import refuse_idle_server, simulate
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ main.add_command(simulate)
 )
 @click.option("--image", metavar="IMAGE", help="The image for testcontainers.")
 @click.option("--record", is_flag=True, help="Write the trace into each file that holds.")
-@click.option("--seed", type=click.IntRange(min=0), help="In place of each file's seed.")
+@click.option(
+    "--seed", type=click.IntRange(0, MOST_SEED), metavar="N", help="In place of each file's seed."
+)
 @click.option(
     "--allow-imports",
     is_flag=True,

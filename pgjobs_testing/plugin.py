@@ -21,7 +21,7 @@ from pgjobs_testing import marking, session
 from pgjobs_testing.arrival import PACKAGE as ENGINE
 from pgjobs_testing.arrival import Arrival
 from pgjobs_testing.session import MARK, Session
-from pgjobs_testing.settings import MODES, Settings, check_mode, shown_start, start_of
+from pgjobs_testing.settings import MODES, Settings, check_mode, check_seed, shown_start, start_of
 
 if TYPE_CHECKING:
     from pgjobs_testing.capture import Capture
@@ -107,11 +107,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
         check_ini(config)
     start = config.getoption("--pgjobs-start")
+    seed = config.getoption("--pgjobs-seed")
     try:
         start = None if start is None else start_of(start)
+        if seed is not None:
+            check_seed(seed, "--pgjobs-seed")
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    seed = config.getoption("--pgjobs-seed")
     given = getattr(config, "workerinput", {})
     if seed is None:
         handed = given.get("pgjobs_seed")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MODES = ("manual", "inline", "postgres", "live")
 
+MOST_SEED = 2**64 - 1
+"""The largest that a scenario file may have, so that each test's can be written into one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -40,6 +43,16 @@ def check_mode(mode: object) -> str:
     if not isinstance(mode, str):
         raise ConfigurationError(f"a mode is one of {', '.join(MODES)}, not {mode!r}")
     raise ConfigurationError(f"unknown mode {mode!r}{nearest(mode, MODES)}")
+
+
+def check_seed(seed: object, option: str) -> None:
+    """``ConfigurationError`` for what is no seed."""
+    from pgjobs.rules.errors import ConfigurationError, shown
+
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
+        raise ConfigurationError(
+            f"{option} takes a whole number from 0 to {MOST_SEED}, not {shown(seed)}"
+        )
 
 
 def start_of(text: str) -> datetime:
@@ -75,9 +88,7 @@ def settings_with(settings: Settings, given: Mapping[str, Any]) -> Settings:
     changes = dict(given)
     if "mode" in changes:
         check_mode(changes["mode"])
-    seed = changes.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ConfigurationError(f"seed takes a whole number, not {seed!r}")
+    check_seed(changes.get("seed", 0), "seed")
     for switch in ("jitter", "freeze", "strict"):
         if not isinstance(changes.get(switch, False), bool):
             raise ConfigurationError(f"{switch} takes True or False, not {changes[switch]!r}")

@@ -25,6 +25,7 @@ from pgjobs_testing.scenarios.accepting import (
 )
 from pgjobs_testing.scenarios.mistakes import did_you_mean
 from pgjobs_testing.scenarios.real import PATTERN, Imports
+from pgjobs_testing.settings import MOST_SEED
 from pgjobs_testing.simulation.traps import ANY, EFFECTS, FAILURES
 
 PLUGINS = ("stalled", "pruner", "cron")
@@ -206,7 +207,7 @@ Page = Annotated[int, Between(1, MAX_PAGE)]
 Concurrency = Annotated[int, Between(1, MAX_CONCURRENCY)]
 Allowed = Annotated[int, Between(1, MAX_ALLOWED)]
 Whole = Annotated[int, Between(0, 2**31 - 1)]
-Seed = Annotated[int, Between(0, 2**64 - 1)]
+Seed = Annotated[int, Between(0, MOST_SEED)]
 Times = Annotated[int, Between(1, 1_000)]
 Drift = Annotated[int, Between(-100_000, 100_000)]
 Share = Annotated[

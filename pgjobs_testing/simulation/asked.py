@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from itertools import count
 
 from pgjobs.rules.errors import ConfigurationError, reject_unknown, shown
+from pgjobs_testing.settings import MOST_SEED
 from pgjobs_testing.simulation.verdict import FAULTS, Options
 
 SEEDS = re.compile(r"(\d+)\.\.(\d*)")
 DEFAULT_SEEDS = range(100)
-
-MOST_SEED = 2**64 - 1
-"""The largest that a scenario file may have, so that each seed's world is one."""
 
 MOST_NODES = 100
 MOST_PROCESSES = 1_024

@@ -175,6 +175,7 @@ def test_a_seed_takes_the_place_of_the_files(here):
         return replay("good.yaml", *options).stdout.split(", ")[3]
 
     assert digest() == digest("--seed", "0") != digest("--seed", "1")
+    assert 2 == replay("--seed", str(2**64), "good.yaml").exit_code
     refused = replay("--record", "--seed", "1", "good.yaml")
     assert 2 == refused.exit_code
     assert "--record writes the trace of the file's own seed" in refused.stderr

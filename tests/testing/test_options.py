@@ -48,8 +48,10 @@ def test_a_misspelt_option_names_the_nearest(name: str) -> None:
         ({"mode": None}, "a mode is one of"),
         ({"queues": ["mail"]}, "queues"),
         ({"plugins": [3]}, "plugin"),
-        ({"seed": "7"}, "seed takes a whole number, not '7'"),
-        ({"seed": True}, "seed takes a whole number, not True"),
+        ({"seed": "7"}, "seed takes a whole number from 0 to .*, not '7'"),
+        ({"seed": True}, "seed takes a whole number from 0 to .*, not True"),
+        ({"seed": -1}, f"seed takes a whole number from 0 to {2**64 - 1}, not -1"),
+        ({"seed": 2**64}, f"seed takes a whole number from 0 to {2**64 - 1}, not {2**64}"),
         ({"start": datetime(2025, 1, 1)}, "start takes an aware datetime"),  # noqa: DTZ001 - on purpose
         ({"start": "2025-01-01"}, "start takes an aware datetime, not '2025-01-01'"),
         ({"jitter": 1}, "jitter takes True or False, not 1"),

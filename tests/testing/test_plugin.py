@@ -590,7 +590,7 @@ def test_a_forked_child_refuses_as_well(project: Project) -> None:
     "marker, message",
     [
         ('"inline"', "*its options are given by name, as in mode='inline'*"),
-        ("seed='7'", "*seed takes a whole number, not '7'*"),
+        ("seed='7'", "*seed takes a whole number from 0 to *, not '7'*"),
         ("jitter=1", "*jitter takes True or False, not 1*"),
         ("freeze=1", "*freeze takes True or False, not 1*"),
         ("strict=1", "*strict takes True or False, not 1*"),

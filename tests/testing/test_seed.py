@@ -113,6 +113,11 @@ def test_another_seed_tells_another_timeline_where_no_marker_fixes_it(run):
     assert changed == {"one", "two", "four", "five"}
 
 
+@pytest.mark.parametrize("seed", ["-3", str(2**64), str(2**80)])
+def test_a_seed_that_no_scenario_can_have_is_a_usage_error(output, seed):
+    output("--pgjobs-seed", seed, tests="def test_it(): pass", ends=pytest.ExitCode.USAGE_ERROR)
+
+
 def test_a_failing_test_says_what_repeats_it(output):
     failing = """
         import app
