@@ -92,7 +92,7 @@ class ScenarioItem(pytest.Function):
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the scenario begins."""
         line = self.source.place(("name",)).line
-        return self.path, line - 1, f"scenario: {self.scenario.name}"
+        return self.path, line - 1, f"scenario: {_on_one_line(self.scenario.name)}"
 
 
 class ScenarioFailed(AssertionError):
@@ -101,8 +101,11 @@ class ScenarioFailed(AssertionError):
 
 def node_name(name: str) -> str:
     """A scenario's name within a node id: on one line, and with no colons that part a node id."""
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
-    return shown.replace("::", ": :")
+    return _on_one_line(name).replace("::", ": :")
+
+
+def _on_one_line(name: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
 
 
 def _session_store() -> tuple[str, LocalStore]:

@@ -207,6 +207,17 @@ def test_names_of_any_characters_stay_one_line_and_can_be_chosen(project):
     run(project, "-n", "2", "-v").assert_outcomes(passed=3)
 
 
+def test_a_failure_heads_with_the_name_escaped(project):
+    path = project.path / "anywhere.scenario.yaml"
+    odd = HOLDS.replace("A job is done", '"x::y\\n\\e[31mz"')
+    path.write_text(odd.replace("state: completed", "state: discarded"))
+    result = run(project, "--color=no", "-rf")
+    result.assert_outcomes(passed=1, failed=1)
+    text = result.stdout.str()
+    assert "_ scenario: x::y\\n\\x1b[31mz _" in text
+    assert "\x1b" not in text
+
+
 def test_a_files_own_seed_counts_whatever_the_sessions_is(project):
     path = project.path / "anywhere.scenario.yaml"
     failing = HOLDS.replace("{W: {}}", "{W: {max_attempts: 2, runs: [{error: e}, ok]}}")
