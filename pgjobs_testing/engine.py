@@ -209,12 +209,24 @@ class Engine:
         available = Selection((OneOf("state", (JobState.AVAILABLE,)),))
         return self.store.run(Count(available, "queue"))
 
+    def _about_to_start(self, asleep: Mapping[str, int]) -> tuple[int, int]:
+        """How many jobs are available, and how many of them nothing holds back until time passes."""
+        waiting, starting = self._waiting(), 0
+        assert self._node is not None
+        for name, count in waiting.items():
+            if (duty := self._node.queues.get(name)) is not None:
+                queue = duty.effective
+                slots = queue.concurrency - asleep.get(name, 0)
+                if slots > 0 and not queue.paused and queue.rate_limit is None:
+                    starting += count
+        return sum(waiting.values()), starting
+
     def _made(self) -> Flow:
         conditions = self._conditions
         served = self.served()
         session = LocalSession(self.store)
         executor = self._executor = InlineExecutor(
-            conditions.clock, conditions.loops, lambda: sum(self._waiting().values()), self.recorder
+            conditions.clock, conditions.loops, self._about_to_start, self.recorder
         )
         ports = NodePorts(
             conditions.clock, conditions.rng, session, executor, REGISTRY, self.recorder

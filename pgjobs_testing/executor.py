@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ from pgjobs.engine.livelock import Watch
 from pgjobs.ports import Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
-from pgjobs.rules.lifecycle import Outcome
+from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs_testing import doing, private_loop
 from pgjobs_testing.clock import EPOCH, VirtualClock
 from pgjobs_testing.private_loop import PrivateLoop
@@ -48,6 +48,8 @@ ALONE = (
 )
 EXITS_OF_ONE_LOOP = 10
 """So often tasks may answer with ``SystemExit`` when they are cancelled before their loop is closed."""
+ENDING = (Event.COMPLETE, Event.DISCARD, Event.CANCEL)
+"""Outcomes after which a job waits no more, whatever attempts it has left."""
 SLEEPS_OF_A_CLEANUP = 100
 """So often a job may sleep that was cancelled as it came to no end; then it is left."""
 
@@ -284,7 +286,8 @@ class InlineExecutor:
     """Runs claimed jobs when the flow gives it a turn.
 
     An async run goes on with the clock, and its time limit is the engine's; within ``at_once`` it is
-    run to its end at this instant, as in a drain. ``waiting`` counts the jobs that could be claimed;
+    run to its end at this instant, as in a drain. ``waiting`` counts the jobs that are available, and
+    those of them that will start at this instant, given how many runs of each queue are asleep;
     ``recorder`` is that of the runs' database, where there are several.
     """
 
@@ -292,7 +295,7 @@ class InlineExecutor:
         self,
         clock: VirtualClock,
         loops: Loops,
-        waiting: Callable[[], int],
+        waiting: Callable[[Mapping[str, int]], tuple[int, int]],
         recorder: object = None,
     ) -> None:
         self._clock, self._loops, self._available = clock, loops, waiting
@@ -422,6 +425,8 @@ class InlineExecutor:
 
     def _end(self, run: Run, ended: Outcome) -> None:
         self._finished.append(Finished(run, ended, self._clock.monotonic()))
+        if self._watch is not None and ended.event in ENDING:
+            self._watch[1].gone(run.job)
 
     def _next(self) -> Run:
         """The next run; it stays where jobs run at this instant to no end."""
@@ -430,7 +435,9 @@ class InlineExecutor:
             self._watch = now, Watch(f"at {now.isoformat()}", REMEDY)
         watch = self._watch[1]
         if watch.asks:
-            watch.counted(self._available() + len(self._waiting) - 1)
+            every, starting = self._available(Counter(run.queue for run in self._tasks))
+            others = len(self._waiting) - 1
+            watch.counted(every + others, starting + others)
         try:
             watch.running(run.job)
         except LivelockError:

@@ -19,7 +19,7 @@ from pgjobs.engine.stager import STAGE_LIMIT
 from pgjobs.ports import Run, Store
 from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import LivelockError, nearest
-from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.job import FINAL, Job, JobState
 from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.rules.selection import Selection
 from pgjobs.rules.swift import swift
@@ -182,23 +182,24 @@ def _result(came_to: DrainResult | Raised) -> DrainResult:
 def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
     """The program of a drain."""
     done: list[Job] = []
-    watch = Watch("in one drain", REMEDY)
+    watch = Watch("in one drain", REMEDY, branches=plan.recursion)
     chosen, due = selection.claimable(plan.queue), selection.due(plan.until, plan.queue)
     yield from _stage(due, ports)
-    parts = deque([chosen])
+    parts, counted = deque([chosen]), selection.available(plan.queue)
     if not plan.recursion:
         present = sorted((yield Find(chosen)), key=selection.claim_order)
         ids = [job.id for job in present]
         parts = deque(chosen.named(ids[at : at + NAMED]) for at in range(0, len(ids), NAMED))
-        chosen = chosen.named(ids)
+        counted = chosen.named(ids)
     while parts and (plan.limit is None or len(done) < plan.limit):
         job = yield from _next(parts[0], due if plan.recursion else None, ports)
         if job is None:
             parts.popleft()
             continue
         if watch.asks:
-            waiting = yield Count(chosen)
-            watch.counted(waiting.get("", 0))
+            waiting = yield Count(counted)
+            most = None if plan.limit is None else plan.limit - len(done) - 1
+            watch.counted(waiting.get("", 0), most)
         try:
             watch.running(job)
         except LivelockError:
@@ -206,6 +207,8 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
             raise
         after, ended = yield from _run(job, ports)
         done.append(after)
+        if after.state in FINAL:
+            watch.gone(after)
         if ended.raised and not plan.safety:
             assert ended.exception is not None
             return Raised(ended.exception)

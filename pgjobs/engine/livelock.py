@@ -2,7 +2,8 @@
 
 A job makes progress when it has fewer attempts left than ever before: a snooze gives the attempt back,
 and a retry by hand brings new ones. Jobs that insert jobs are counted by generations: what was there at
-first is one, what those inserted the next. A backlog of any size is one generation.
+first is one, what those inserted the next. A backlog of any size is one generation. Jobs that insert
+several each are counted before they run, or memory would end before the generations do.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ RUNS_WITHOUT_PROGRESS = 100
 ROUNDS = 2_000
 """Generations of jobs, each inserted by the one before, and runs of one job."""
 DESCENDANTS = 100_000
-"""Runs of jobs that were not there at first."""
+"""Jobs that were not there at first, whether they have ended or wait."""
 UNWATCHED = 100
 """Runs after which generations are counted: below that nothing is asked."""
+CENSUS = 100
+"""Runs after which those who wait are counted again within a generation."""
 SHOWN = 4
 """Runs named in the error."""
 
@@ -27,11 +30,12 @@ SHOWN = 4
 class Watch:
     """The runs of one drain, or of one instant. ``where`` says which, ``remedy`` what to do about it.
 
-    Before each run ``asks`` tells whether ``counted`` wants the number of jobs that wait now.
+    Before each run ``asks`` tells whether ``counted`` wants the number of jobs that wait now; after it
+    ``gone`` is told of a job that has ended. ``branches``: whether jobs that are inserted meanwhile run.
     """
 
-    def __init__(self, where: str, remedy: str) -> None:
-        self._where, self._remedy = where, remedy
+    def __init__(self, where: str, remedy: str, *, branches: bool = True) -> None:
+        self._where, self._remedy, self._branches = where, remedy, branches
         self._jobs: dict[int, tuple[int, int, int]] = {}
         self._last: deque[Job] = deque(maxlen=SHOWN)
         self._runs = 0
@@ -39,14 +43,23 @@ class Watch:
         self._left = 0
         self._fresh = False
         self._generations = 0
+        self._gone: set[int] = set()
+        self._waiting = 0
+        self._census_at = 0
 
     @property
     def asks(self) -> bool:
-        """Whether one generation has run, and the next is to be counted."""
-        return self._runs >= UNWATCHED and self._left <= 0
+        """Whether one generation has run, and the next is to be counted, or it is time for a census."""
+        if self._runs < UNWATCHED:
+            return False
+        return self._left <= 0 or (self._branches and self._runs >= self._census_at)
 
-    def counted(self, waiting: int) -> None:
-        """So many jobs wait, besides the one that is about to run."""
+    def counted(self, waiting: int, most: int | None = None) -> None:
+        """So many jobs wait, besides the one that is about to run, and ``most`` of them will run."""
+        self._waiting = waiting if most is None else min(waiting, most)
+        self._census_at = self._runs + CENSUS
+        if self._left > 0:
+            return
         self._left = waiting + 1
         if self._at_first is None:
             self._at_first = len(self._jobs) + waiting + 1
@@ -54,10 +67,16 @@ class Watch:
             self._generations += 1
         self._fresh = False
 
+    def gone(self, job: Job) -> None:
+        """A run of ``job`` has ended it: it waits no more."""
+        if self._branches and job.id in self._jobs:
+            self._gone.add(job.id)
+
     def running(self, job: Job) -> None:
         """``job`` is about to run. ``LivelockError`` when it has run, or others have, to no end."""
         self._runs += 1
         self._left -= 1
+        self._gone.discard(job.id)
         self._last.append(job)
         spare = job.max_attempts - job.attempt
         if job.id in self._jobs:
@@ -84,11 +103,19 @@ class Watch:
                 f"and job {job.id} of worker {job.worker} is of the next"
             )
         first = self._at_first
-        if first is not None and len(self._jobs) > first + DESCENDANTS:
+        if first is not None and self._more_than(first) > DESCENDANTS:
             raise self._error(
-                f"{DESCENDANTS} jobs ran {self._where} that were not there at first, and job {job.id} "
-                f"of worker {job.worker} is one more: jobs insert more jobs than end"
+                f"{DESCENDANTS} jobs that were not there at first ran {self._where}, or wait, and job "
+                f"{job.id} of worker {job.worker} ran after them: jobs insert more jobs than end"
             )
+
+    def _more_than(self, first: int) -> int:
+        """How many jobs there were at least beside the first ones.
+
+        What waits may have run already, and to be there again is not to be one more.
+        """
+        waited, self._waiting = self._waiting, 0
+        return max(len(self._jobs), len(self._gone) + waited) - first
 
     def _error(self, what: str) -> LivelockError:
         named = ", ".join(f"job {job.id} of {job.worker}" for job in self._last)

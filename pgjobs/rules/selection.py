@@ -132,6 +132,12 @@ def claimable(queue: str | None) -> Selection:
     return narrowed if queue is None else narrowed.and_(_of(queue))
 
 
+def available(queue: str | None) -> Selection:
+    """What waits to be started from ``queue`` (from any, when None), whatever attempts it has left."""
+    waits = Selection((OneOf("state", sources(Event.CLAIM)),))
+    return waits if queue is None else waits.and_(_of(queue))
+
+
 @lru_cache(maxsize=256)
 def _of(queue: str) -> Condition:
     return OneOf("queue", (queue,))

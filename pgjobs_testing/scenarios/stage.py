@@ -74,10 +74,11 @@ class Stage(Capture):
         self.refuse_fork()
         return self._runtime
 
-    def available(self) -> int:
-        """How many jobs wait to be claimed, which bounds what may run at one instant."""
+    def available(self, _asleep: Mapping[str, int]) -> tuple[int, int]:
+        """How many jobs wait to be claimed, which bounds what may run at one instant; and none that is
+        sure to, as other nodes may take them."""
         available = Selection((OneOf("state", (JobState.AVAILABLE,)),))
-        return sum(self._exchange.inside.run(Count(available, "queue")).values())
+        return sum(self._exchange.inside.run(Count(available, "queue")).values()), 0
 
     @contextmanager
     def on(self, line: Line) -> Iterator[None]:

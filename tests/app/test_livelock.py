@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pgjobs import Job, LivelockError, Retry, Snooze, Unique, backoff, worker
+from pgjobs import Job, LivelockError, Queue, RateLimit, Retry, Snooze, Unique, backoff, worker
 from pgjobs_testing import Harness, harness
 
 
@@ -155,8 +155,83 @@ def test_jobs_that_insert_two_each_are_named(way, monkeypatch):
 
         split: Any = made("def", two)
         jobs.insert(split.new())
-        with pytest.raises(LivelockError, match=r"3000 jobs ran .* that were not there at first"):
+        with pytest.raises(
+            LivelockError, match=r"3000 jobs that were not there at first ran .*, or wait"
+        ):
             way(jobs)
+
+
+@pytest.mark.parametrize("way", [by_drain, by_advance])
+def test_jobs_that_insert_many_each_are_named_before_they_have_run(way):
+    ran: list[int] = []
+    with harness() as jobs:
+
+        def fan_out(job: Job):
+            ran.append(job.id)
+            jobs.insert_all(fifty.new() for _ in range(50))
+
+        fifty: Any = made("def", fan_out)
+        jobs.insert(fifty.new())
+        with pytest.raises(LivelockError, match="100000 jobs that were not there at first"):
+            way(jobs)
+        assert len(ran) < 3_000
+
+
+def test_a_fan_out_that_ends_is_no_livelock(way, monkeypatch):
+    monkeypatch.setattr("pgjobs.engine.livelock.DESCENDANTS", 3_000)
+    monkeypatch.setattr("pgjobs.engine.livelock.CENSUS", 1)
+    with harness() as jobs:
+
+        def fan_out(job: Job):
+            if job.args["depth"]:
+                deeper = wide.new({"depth": job.args["depth"] - 1})
+                jobs.insert_all([deeper] * 50)
+            elif not job.snoozed:
+                return Snooze(0)  # waits again, and is no other job
+            return None
+
+        wide: Any = made("def", fan_out)
+        jobs.insert(wide.new({"depth": 2}))
+        way(jobs)
+        assert jobs.count_jobs(by="state") == {"completed": 1 + 50 + 50 * 50}
+
+
+def test_what_waits_for_a_limit_or_for_the_test_is_none(way, monkeypatch):
+    """Jobs that a drain leaves, or that do not start at this instant, are not about to run."""
+    monkeypatch.setattr("pgjobs.engine.livelock.DESCENDANTS", 1_000)
+    rated = Queue(10, rate_limit=RateLimit(allowed=1, period=60))
+    queues = {"default": 1, "held": Queue(1, paused=True), "rated": rated, "busy": 1}
+    with harness(queues=queues) as jobs:
+
+        @worker(name="shop.nap", queue="busy")
+        async def nap(job: Job):
+            await asyncio.sleep(60)  # noqa: TID251 - virtual time
+
+        def fan_out(job: Job):
+            if way in (by_advance, by_advance_async):
+                jobs.insert_all([nap.new({}, queue=queue) for queue in ("held", "rated")] * 5)
+                jobs.insert_all([nap.new()] * 5)
+
+        wide: Any = made("def", fan_out)
+        jobs.insert(nap.new())
+        jobs.advance(0)
+        jobs.insert_all([wide.new()] * 300)
+        way(jobs)
+        assert jobs.count_jobs(worker=wide, state="completed") == 300
+
+
+def test_a_drain_with_a_limit_may_leave_any_number(monkeypatch):
+    monkeypatch.setattr("pgjobs.engine.livelock.DESCENDANTS", 1_000)
+    with harness() as jobs:
+
+        def fan_out(job: Job):
+            jobs.insert_all([wide.new()] * 20)
+
+        wide: Any = made("def", fan_out)
+        jobs.insert(wide.new())
+        assert jobs.drain_queue(limit=900) == {"completed": 900}
+        jobs.insert_all([wide.new()] * 400)
+        jobs.drain_queue(with_recursion=False, limit=300)
 
 
 def test_a_job_that_fails_without_delay_ends_at_its_last_attempt_or_is_named(way, monkeypatch):

@@ -117,6 +117,12 @@ def find_ids(tables: Tables, effect: effects.FindIds) -> list[int]:
 
 
 def count(tables: Tables, effect: effects.Count) -> dict[str, int]:
+    if effect.by in (None, "queue"):
+        waiting = tables.jobs.available_by_queue(effect.selection)
+        if waiting is not None:
+            return (
+                {"": sum(waiting.values())} if effect.by is None else dict(sorted(waiting.items()))
+            )
     found = filter(effect.selection.matches, tables.jobs.candidates(effect.selection))
     if effect.by is None:
         return {"": sum(1 for _ in found)}

@@ -135,6 +135,17 @@ class Rows:
             found.extend(self.executing)
         return [self.by_id[job_id] for job_id in found]
 
+    def available_by_queue(self, selection: Selection) -> dict[str, int] | None:
+        """How many rows of each queue are of the selection; None where the index does not tell it alone."""
+        named = {c.field: c.values for c in selection.conditions if isinstance(c, OneOf)}
+        if len(named) != len(selection.conditions) or not named.keys() <= {"state", "queue"}:
+            return None
+        if named.get("state") != (JobState.AVAILABLE,):
+            return None
+        queues = dict.fromkeys(named["queue"]) if "queue" in named else self.available
+        counts = {queue: len(self.available.get(queue, ())) for queue in queues}
+        return {queue: n for queue, n in counts.items() if n}
+
     def _unindex(self, job: Job) -> None:
         if job.state is JobState.AVAILABLE:
             keys = self.available[job.queue]
