@@ -25,7 +25,7 @@ from pgjobs.adapters.executors import (
 from pgjobs.engine.livelock import Watch
 from pgjobs.ports import Finished, Run
 from pgjobs.rules import outcome
-from pgjobs.rules.errors import BlockingCallError, LivelockError, PgJobsError
+from pgjobs.rules.errors import BlockingCallError, JobTimeoutError, LivelockError, PgJobsError
 from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs_testing import doing, private_loop
 from pgjobs_testing.clock import EPOCH, VirtualClock
@@ -62,7 +62,7 @@ class Loops:
     """The event loop of one harness: a private one where the test has none, and its virtual time."""
 
     def __init__(self, clock: VirtualClock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._private: PrivateLoop | None = None
         self._attached: asyncio.AbstractEventLoop | None = None
         self._time: VirtualTime | None = None
@@ -71,7 +71,7 @@ class Loops:
     def time(self) -> VirtualTime:
         """The virtual time of async workers; made when the first one runs."""
         if self._time is None:
-            self._time = VirtualTime(self._clock.monotonic)
+            self._time = VirtualTime(self.clock.monotonic)
         return self._time
 
     def run(self, coroutine: Coroutine[Any, Any, Any], call: str = "advance") -> Any:
@@ -110,7 +110,7 @@ class Loops:
                 f"await {call}_async instead"
             )
         if self._private is None:
-            self._private = private_loop.take(self._clock.monotonic)
+            self._private = private_loop.take(self.clock.monotonic)
         return self._private.loop
 
     async def attach(self) -> VirtualTime:
@@ -263,6 +263,14 @@ class VirtualHere(Here):
         with self._holding(), doing.run_of(run.job.id, self._recorder):
             return await super().perform_async(run)
 
+    def call(self, run: Run) -> Outcome:
+        assert run.worker is not None
+        try:
+            limit = run.worker.timeout_of(run.job)
+        except Exception as error:  # the worker's own timeout(job) raised
+            return outcome.raised(error)
+        return called(run, limit, self._loops.clock)
+
     def run(self, run: Run) -> Outcome:
         try:
             return self._loops.run_job(perform_within_limit(run), _name(run), "drain_queue")
@@ -342,7 +350,7 @@ class InlineExecutor:
         while self._waiting and not self._is_async(self._waiting[0]):
             run = self._next()
             with doing.run_of(run.job.id, self._recorder):
-                ended = perform(run)
+                ended = called(run, run.limit, self._clock)
             self._end(run, ended)
             passing_on(ended)
             ran = True
@@ -450,6 +458,19 @@ class InlineExecutor:
         return run.worker is not None and run.worker.is_async
 
 
+def called(run: Run, limit: timedelta | None, clock: VirtualClock) -> Outcome:
+    """The outcome of a ``def`` worker, which takes as long as it moves the clock that the test has frozen.
+
+    Past its limit a node has settled it already, whatever it came to; what is meant for the test passes.
+    """
+    began = clock.now()
+    ended = perform(run)
+    took = clock.now() - began
+    if limit is None or took <= limit or for_the_test(ended.exception):
+        return ended
+    return outcome.failed(JobTimeoutError(f"the run took {took}, longer than its limit of {limit}"))
+
+
 def _name(run: Run) -> str:
     """The name of a run's task."""
     return f"job {run.job.id} of {run.job.worker}"
@@ -461,10 +482,14 @@ def running() -> bool:
 
 
 def passing_on(ended: Outcome) -> None:
-    """Raise what a worker raised to end the test: an interrupt, or pytest's own outcomes."""
-    error = ended.exception
-    if isinstance(error, KeyboardInterrupt) or (error is not None and ends_a_test(error)):
+    """Raise what a worker raised to end the test."""
+    if (error := ended.exception) is not None and for_the_test(error):
         raise error
+
+
+def for_the_test(error: BaseException | None) -> bool:
+    """Whether it ends the test: an interrupt, or one of pytest's own outcomes."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or ends_a_test(error))
 
 
 def ends_a_test(error: BaseException) -> bool:

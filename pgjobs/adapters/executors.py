@@ -289,17 +289,21 @@ class Here:
     def perform(self, run: Run) -> Outcome:
         """The outcome of a run; ``KeyboardInterrupt`` passes through, the person means it."""
         assert run.worker is not None
-        ended = self.run(run) if run.worker.is_async else perform(run)
+        ended = self.run(run) if run.worker.is_async else self.call(run)
         return self.passing_on_interrupts(ended)
 
     async def perform_async(self, run: Run) -> Outcome:
         """The outcome of a run, an ``async def`` worker's as part of the running task."""
         assert run.worker is not None
-        ended = await self.run_async(run) if run.worker.is_async else perform(run)
+        ended = await self.run_async(run) if run.worker.is_async else self.call(run)
         task = asyncio.current_task()
         if isinstance(ended.exception, asyncio.CancelledError) and task and task.cancelling():
             raise ended.exception  # the drain was cancelled, not the job
         return self.passing_on_interrupts(ended)
+
+    def call(self, run: Run) -> Outcome:
+        """Call a ``def`` worker, which nothing can end at its time limit."""
+        return perform(run)
 
     def run(self, run: Run) -> Outcome:
         """Run an ``async def`` worker within its time limit, on a loop that is kept between jobs."""

@@ -9,7 +9,7 @@ import sys
 import time  # noqa: TID251 - what an application reads
 import types
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 import time_machine
 from freezegun import freeze_time
 
-from pgjobs import ConfigurationError, Job, Queue, RateLimit, worker
+from pgjobs import ConfigurationError, Job, Queue, RateLimit, Snooze, worker
 from pgjobs_testing import Harness, harness
 from pgjobs_testing.frozen import holder
 
@@ -179,6 +179,59 @@ def test_a_worker_that_moves_the_frozen_clock_has_taken_that_long(hold):
         assert THEN + timedelta(seconds=40) == jobs.get_job(made).completed_at
         assert [THEN + timedelta(seconds=40)] == seen
         assert THEN + timedelta(seconds=40) == jobs.clock.now()
+
+
+def by_advance(jobs: Harness) -> None:
+    jobs.advance(1)
+
+
+def by_drain(jobs: Harness) -> None:
+    jobs.drain_queue()
+
+
+def by_drain_async(jobs: Harness) -> None:
+    asyncio.run(jobs.drain_queue_async())
+
+
+def by_insert(jobs: Harness) -> None:
+    with jobs.mode("inline"):
+        jobs.insert(look.new())
+
+
+@pytest.mark.parametrize("way", [by_advance, by_drain, by_drain_async, by_insert])
+def test_a_worker_that_moves_it_past_its_time_limit_has_failed_whatever_it_came_to(hold, way):
+    with harness() as jobs, hold() as move:
+
+        @worker(timeout=10, max_attempts=1)
+        def slow(job: Job) -> Any:
+            move(job.args["s"])
+            if job.args["raises"]:
+                raise ValueError("too late")
+            return Snooze(60)
+
+        rows = [{"s": 40, "raises": False}, {"s": 11, "raises": True}, {"s": 10, "raises": False}]
+        late, later, in_time = jobs.insert_all([slow.new(args) for args in rows])
+        way(jobs)
+        for each, took in ((late, "0:00:40"), (later, "0:00:11")):
+            found = jobs.get_job(each)
+            told = f"JobTimeoutError: the run took {took}, longer than its limit of 0:00:10"
+            assert ("discarded", told) == (found.state, found.last_error)
+        assert jobs.get_job(in_time).state == "scheduled"
+
+
+@pytest.mark.parametrize("way", [by_advance, by_drain, by_drain_async])
+def test_a_limit_of_a_class_that_cannot_be_had_is_a_failure(way):
+    class Untold:
+        def perform(self, job: Job) -> None: ...
+
+        def timeout(self, job: Job) -> Any:
+            raise ZeroDivisionError
+
+    with harness() as jobs:
+        job = jobs.insert(worker(max_attempts=1)(Untold).new())
+        with suppress(ZeroDivisionError):
+            way(jobs)
+        assert str(jobs.get_job(job).last_error).startswith("ZeroDivisionError")
 
 
 def test_an_earlier_day_inside_a_block_is_the_present_until_the_block_ends(hold, mode):
