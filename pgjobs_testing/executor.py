@@ -33,6 +33,7 @@ from pgjobs_testing.private_loop import PrivateLoop
 from pgjobs_testing.virtual_hooks import UnsupportedLoopError
 from pgjobs_testing.virtual_jobs import adopt
 from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime
+from pgjobs_testing.virtual_waits import Wait, described
 
 T = TypeVar("T")
 
@@ -40,7 +41,12 @@ REMEDY = (
     "Let the worker come to an end or wait (schedule_in, Snooze), or run the jobs one by one with "
     "drain_queue(limit=)"
 )
-TIMERS_OF_ONE_DRAIN = 100_000
+SLEEPS = 10_000
+"""So often a job may sleep where its sleeps take no time; more of them come to no end."""
+UNENDING = (
+    "Let it come to an end, give the worker a time limit (timeout=), or let it sleep in virtual time: insert "
+    "in mode manual, and advance"
+)
 ALONE = (
     "It runs to its end at once, as in a drain or an insert in mode inline, so only its own sleeps and "
     "I/O can bring that. Bring it before, give the worker a time limit (timeout=), or let it run beside "
@@ -160,14 +166,17 @@ class Loops:
     async def _settle(self, task: asyncio.Task[T], context: contextvars.Context) -> T:
         time = self.time
         try:
-            for _ in range(TIMERS_OF_ONE_DRAIN):
+            for _ in range(SLEEPS):
                 settled = await time.settle(task)
                 if task.done():
                     adopt(context)
                     return task.result()
                 if settled.rest is not Rest.TIMERS or not time.ahead(task):
                     raise stuck(settled, *() if settled.rest is Rest.OVERDUE else (ALONE,))
-            raise LivelockError(f"a job slept {TIMERS_OF_ONE_DRAIN} times without an end")
+            where = "\n".join(described({task: Wait.VIRTUAL}, Wait.VIRTUAL))
+            raise LivelockError(
+                f"{task.get_name()} slept {SLEEPS} times without an end:\n{where}\n{UNENDING}"
+            )
         finally:
             if not task.done():
                 task.cancel()
@@ -274,13 +283,13 @@ class VirtualHere(Here):
     def run(self, run: Run) -> Outcome:
         try:
             return self._loops.run_job(perform_within_limit(run), _name(run), "drain_queue")
-        except StuckWorkerError as error:
+        except (StuckWorkerError, LivelockError) as error:
             return outcome.raised(error.with_traceback(None))
 
     async def run_async(self, run: Run) -> Outcome:
         try:
             return await self._loops.to_end(perform_within_limit(run), _name(run))
-        except StuckWorkerError as error:
+        except (StuckWorkerError, LivelockError) as error:
             return outcome.raised(error.with_traceback(None))
 
     @staticmethod

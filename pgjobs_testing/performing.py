@@ -134,7 +134,7 @@ def _sync_run(worker: Worker[..., Any], job: Job, clock: Clock) -> Any:
 async def _async_run(worker: Worker[..., Any], job: Job, loops: Loops) -> Any:
     """What an async worker returns, which leaves no task of its own behind."""
     left: list[str] = []
-    value = await loops.to_end(_within_limit(worker, job, loops, left))
+    value = await loops.to_end(_within_limit(worker, job, loops, left), f"worker {worker.name}")
     if left:
         raise WorkerContractError(
             f"worker {worker.name} returned and left a task behind: {'; '.join(left)}. Nobody waits "

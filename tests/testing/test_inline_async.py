@@ -6,11 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from pgjobs import Job, PgJobs, Queue, RateLimit, worker
+from pgjobs import Job, LivelockError, PgJobs, Queue, RateLimit, worker
 from pgjobs.worker import Worker
 from pgjobs_testing import Harness, harness
 from pgjobs_testing.executor import StuckWorkerError
@@ -206,6 +207,61 @@ def test_a_drain_settles_a_worker_that_waits_for_ever_as_an_inline_insert_does()
         jobs.retry_job(job)
         assert jobs.drain_queue(with_safety=True) == {"retryable": 1}
         assert jobs.get_job(job).attempt == 2
+
+
+@worker
+async def dozes(job: Job) -> None:
+    while True:  # noqa: ASYNC110 - it waits for nothing
+        await asyncio.sleep(1)  # noqa: TID251 - virtual
+
+
+def by_insert(jobs: Harness, safely: bool = False) -> None:
+    with jobs.mode("inline"):
+        jobs.insert(dozes.new())
+
+
+def by_drain(jobs: Harness, safely: bool = False) -> None:
+    jobs.insert(dozes.new())
+    jobs.drain_queue(with_safety=safely)
+
+
+def by_drain_async(jobs: Harness, safely: bool = False) -> None:
+    jobs.insert(dozes.new())
+    asyncio.run(jobs.drain_queue_async(with_safety=safely))
+
+
+def test_a_worker_that_sleeps_for_ever_is_named_and_settled_alike_in_every_mode() -> None:
+    rows: list[Any] = []
+    for way in (by_insert, by_drain, by_drain_async):
+        with harness(start=datetime(2025, 1, 1, tzinfo=UTC)) as jobs:
+            with pytest.raises(LivelockError) as raised:
+                way(jobs)
+            text = str(raised.value)
+            assert f"job 1 of {dozes.name} slept 10000 times without an end" in text
+            assert f"waits in dozes at {__file__}:" in text
+            found = jobs.get_job(1)
+            assert ("retryable", f"LivelockError: {text}") == (found.state, found.last_error)
+            rows.append((found.state, found.attempt, found.errors, found.scheduled_at))
+    assert rows == [rows[0]] * 3
+    with harness() as jobs:
+        by_drain(jobs, safely=True)
+        assert jobs.get_job(1).state == "retryable"
+
+
+def test_perform_job_names_the_worker_that_comes_to_no_end(jobs: Harness) -> None:
+    with pytest.raises(StuckWorkerError, match=rf"worker {waits.name} waits in waits at"):
+        jobs.perform_job(waits)
+    with pytest.raises(LivelockError, match=rf"worker {dozes.name} slept 10000 times"):
+        jobs.perform_job(dozes)
+
+
+def test_thousands_of_sleeps_that_end_are_no_mistake(jobs: Harness) -> None:
+    @worker
+    async def steps(job: Job) -> None:
+        for _ in range(9_000):
+            await asyncio.sleep(1)  # noqa: TID251 - virtual
+
+    assert jobs.get_job(jobs.insert(steps.new())).state == "completed"
 
 
 def test_the_cleanup_of_a_worker_that_waits_for_ever_may_sleep(jobs: Harness) -> None:
