@@ -78,7 +78,7 @@ def seen(value: object, jobs: list[Job]) -> Seen:
 
 
 def again(job: Job) -> Job:
-    """The same job at its second attempt."""
+    """The same job at its next attempt; after its last one, as ``retry_job`` lets it run once more."""
     changes = {"attempt": job.attempt + 1, "max_attempts": max(job.max_attempts, job.attempt + 1)}
     return revised(
         job, changes | {"args": copy.deepcopy(job.args), "meta": copy.deepcopy(job.meta)}

@@ -362,6 +362,24 @@ def test_jobs_that_the_worker_inserts_are_observed_without_being_told(jobs: Harn
     )
 
 
+def test_the_second_run_after_the_last_attempt_is_the_one_that_an_operator_makes(jobs: Harness):
+    ran: list[tuple[int, int]] = []
+
+    @worker(max_attempts=2)
+    def counting(job: Job) -> None:
+        ran.append((job.attempt, job.max_attempts))
+        if len(ran) == 1:
+            raise ConnectionError
+
+    job = jobs.insert(counting.new())
+    jobs.advance(60)
+    jobs.retry_job(job)
+    jobs.drain_queue()
+    operated, ran[:] = ran[1:], [(0, 0)]
+    jobs.assert_idempotent(counting, attempt=2)
+    assert operated == ran[1:] == [(2, 2), (3, 3)]
+
+
 def test_a_second_run_may_not_fail(jobs: Harness):
     @worker
     def stumbling(job: Job) -> Any:
