@@ -141,11 +141,16 @@ class Machines:
 def _connected(address: str, connect_s: float) -> Client:
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port, parse_address
     except ModuleNotFoundError as error:
         raise CampaignError(
             f"--dask needs distributed ({error}): pip install 'pgjobs[cluster]'"
         ) from None
     try:
+        if parse_address(address)[0] in ("tcp", "tls", "http", "https", "ws", "wss"):
+            get_address_host_port(
+                address
+            )  # a client made with none waits 30 s when it is collected
         return Client(address, timeout=connect_s, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise CampaignError(

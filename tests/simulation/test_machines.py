@@ -86,6 +86,14 @@ def test_a_cluster_plays_as_one_machine_does_and_a_lost_worker_costs_no_seed(
         server.close()
 
 
+@pytest.mark.parametrize("address", ["foo", "tcp://foo", "foo:bar", "http://10.0.0.1:8786"])
+def test_what_is_no_address_is_refused_before_a_client_is_made(monkeypatch, address):
+    """One that is made with it waits for half a minute when it is collected, and prints a traceback."""
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: pytest.fail("a client was made"))
+    with pytest.raises(CampaignError, match=f"no Dask scheduler answers at '{address}'"):
+        Machines(setup("shop"), address, SystemClock())
+
+
 def test_no_scheduler_refuses_the_campaign():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
