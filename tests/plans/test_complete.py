@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 import pgjobs
-from pgjobs.adapters.postgres import inspecting, statements
+from pgjobs.adapters.postgres import inspecting, privileges, statements
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Statement
 from pgjobs.adapters.postgres.store import PostgresStore
@@ -86,6 +86,7 @@ def _made(node: ast.AST, function: str, known: set[str]) -> Iterator[tuple[str, 
 SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\b")
 WITHOUT_A_TABLE = {
     ("migrations.py", "_applied"),
+    ("migrations.py", "_refuse_another"),
     ("migrations.py", "migration_sql"),
     ("pooler.py", "_process"),
 }
@@ -148,6 +149,7 @@ def asked_by_the_doctor(dsn: str, schema: str) -> list[Statement]:
     with closing(Recording(dsn, schema=schema)) as store:
         store.asked = []
         inspecting.server(store)
+        privileges.privileges(store)
         found = inspecting.tables(store)
         inspecting.executing(store)
         inspecting.neighbours(store, found, NOW)
@@ -158,10 +160,11 @@ def test_the_doctor_asks_all_that_it_can() -> None:
     """By every function that takes a store."""
     taking = {
         name
-        for name, value in vars(inspecting).items()
+        for module in (inspecting, privileges)
+        for name, value in vars(module).items()
         if callable(value) and "store" in getattr(value, "__annotations__", {})
     }
-    assert {"server", "tables", "executing", "neighbours"} == taking
+    assert {"server", "privileges", "tables", "executing", "neighbours"} == taking
 
 
 @pytest.mark.postgres

@@ -145,9 +145,9 @@ def test_a_dsn_that_cannot_be_read_is_told_without_the_password(dsn):
 
 def test_a_server_of_the_user_is_never_interrupted(embedded):
     with DsnServer(embedded.dsn) as named:
-        with pytest.raises(ServerError, match="outages need --pgjobs-postgres embedded"):
+        with pytest.raises(ServerError, match="outages need the embedded one"):
             named.interrupt()
-        with pytest.raises(ServerError, match="outages need --pgjobs-postgres embedded"):
+        with pytest.raises(ServerError, match="outages need the embedded one"):
             named.restart()
 
 
