@@ -211,9 +211,15 @@ class Harness(Assertions):
         return idempotence.seen(value, await self.all_jobs_async())
 
     def _drain(self, runtime: Runtime, queue: str | None, *given: Any) -> Program:
-        if isinstance(queue, str):  # for both drains; the application's own are as in production
+        """For both drains; the application's own are as in production."""
+        return self._spelt(super()._drain(runtime, queue, *given), queue)
+
+    def _spelt(self, program: Program, queue: str | None) -> Program:
+        """The same drain; where it finds nothing, its queue may be misspelt."""
+        result = yield from program
+        if not result and queue is not None:
             self._scene().refuse_misspelt(queue)
-        return super()._drain(runtime, queue, *given)
+        return result
 
     def _perform(self, worker: Worker[..., Any], job: Job) -> Any:
         engine = self._engine

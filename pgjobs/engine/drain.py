@@ -185,19 +185,20 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
     watch = Watch("in one drain", REMEDY, branches=plan.recursion)
     chosen, due = selection.claimable(plan.queue), selection.due(plan.until, plan.queue)
     yield from _stage(due, ports)
-    parts, counted = deque([chosen]), selection.available(plan.queue)
+    parts = deque([chosen])
     if not plan.recursion:
         present = sorted((yield Find(chosen)), key=selection.claim_order)
         ids = [job.id for job in present]
         parts = deque(chosen.named(ids[at : at + NAMED]) for at in range(0, len(ids), NAMED))
-        counted = chosen.named(ids)
+        chosen = chosen.named(ids)
     while parts and (plan.limit is None or len(done) < plan.limit):
         job = yield from _next(parts[0], due if plan.recursion else None, ports)
         if job is None:
             parts.popleft()
             continue
         if watch.asks:
-            waiting = yield Count(counted)
+            of = selection.available(plan.queue) if plan.recursion else chosen
+            waiting = yield Count(of)
             most = None if plan.limit is None else plan.limit - len(done) - 1
             watch.counted(waiting.get("", 0), most)
         try:

@@ -107,8 +107,12 @@ class Rows:
         for each in selection.conditions:
             if type(each) is OneOf and each.field == "queue":
                 named = each.values
-        queues = named if len(named) == 1 else dict.fromkeys(named or self.available)
-        waiting = [keys for queue in queues if (keys := self.available.get(queue))]
+        if len(named) == 1:
+            keys = self.available.get(named[0])
+            waiting = [keys] if keys else []
+        else:
+            queues = dict.fromkeys(named or self.available)
+            waiting = [keys for queue in queues if (keys := self.available.get(queue))]
         if not waiting:
             return ()
         in_order: Iterable[ClaimKey] = waiting[0] if len(waiting) == 1 else merge(*waiting)
