@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from pgjobs.rules.lifecycle import Outcome
 if TYPE_CHECKING:
     from pgjobs.adapters.processes import ProcessExecutor
 
+log = logging.getLogger("pgjobs")
+
+EXITS_OF_A_CLOSE = 100
+"""So many tasks that jobs left behind may answer with an exit when a closing loop cancels them."""
 MAX_THREADS = 100_000
 """More than an engine ever asks for: it holds back what has no slot."""
 
@@ -107,6 +112,7 @@ class LoopExecutor:
         self._inbox: deque[Run] = deque()
         self._tasks: dict[Run, asyncio.Task[None]] = {}
         self._ended: list[tuple[Run, Outcome]] = []
+        self._closing = False
         self._thread = threading.Thread(target=self._serve, name="pgjobs-loop", daemon=True)
         self._thread.start()
 
@@ -118,16 +124,33 @@ class LoopExecutor:
         self._loop.call_soon_threadsafe(self._cancel, run)
 
     def close(self) -> None:
+        self._closing = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_forever()
-            self._loop.run_until_complete(self._clear_up())
+            while self._exits(self._loop.run_forever):
+                if self._closing:  # an exit in the same pass has undone the stop
+                    self._loop.call_soon(self._loop.stop)
+            for _ in range(EXITS_OF_A_CLOSE):
+                if not self._exits(lambda: self._loop.run_until_complete(self._clear_up())):
+                    break
         finally:
             self._loop.close()
+
+    def _exits(self, run: Callable[[], object]) -> bool:
+        """Whether a task that a job has begun ends ``run`` by an exit, as asyncio lets it.
+
+        Who awaits the task gets the exit all the same: the other jobs of the loop are to go on.
+        """
+        try:
+            run()
+        except (SystemExit, KeyboardInterrupt) as error:
+            log.warning("a task that a job began on the loop of all async jobs raised %r", error)
+            return True
+        return False
 
     async def _clear_up(self) -> None:
         """End what jobs left behind on the loop: tasks and generators of their own."""

@@ -195,6 +195,37 @@ def test_whatever_a_worker_raises_its_job_fails_and_the_node_goes_on(
     assert "retryable" == ended["state"]
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_task_of_a_job_that_exits_fails_its_job_and_the_loop_goes_on(
+    watch: Watch, error: BaseException
+):
+    async def exits() -> None:
+        raise error
+
+    async def exits_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise error
+
+    async def awaiting(job: Job) -> None:
+        left.append(asyncio.create_task(exits_when_cancelled()))
+        await asyncio.create_task(exits())
+
+    async def well(job: Job) -> None: ...
+
+    left: list[Any] = []
+    jobs = live()
+    with jobs.running():
+        job = jobs.insert(defined(awaiting, "awaiting").new())
+        watch.until("job.exception")
+        beside = jobs.insert(defined(well, "well").new())
+        watch.until("job.stop")
+    assert str(jobs.get_job(job).last_error).startswith(type(error).__name__)
+    assert "completed" == jobs.get_job(beside).state
+    assert [True] == [task.done() for task in left]
+
+
 def test_an_error_that_cannot_be_printed_stops_nothing(watch: Watch):
     class UnprintableError(Exception):
         def __str__(self) -> str:
