@@ -53,7 +53,7 @@ ALONE = (
     "what it waits for: insert in mode manual, and advance"
 )
 EXITS_OF_ONE_LOOP = 10
-"""So often tasks may answer with ``SystemExit`` when they are cancelled before their loop is closed."""
+"""So often tasks may stop a call, or the closing of their loop, by ``SystemExit``; the next is raised."""
 ENDING = (Event.COMPLETE, Event.DISCARD, Event.CANCEL)
 """Outcomes after which a job waits no more, whatever attempts it has left."""
 SLEEPS_OF_A_CLEANUP = 100
@@ -86,11 +86,8 @@ class Loops:
         context = contextvars.copy_context()
         task = loop.create_task(coroutine, context=context)
         try:
-            result = loop.run_until_complete(task)
-        except (
-            SystemExit,
-            KeyboardInterrupt,
-        ):  # of any task: asyncio stops at it, with the rest undone
+            result = _past_exits(loop, task)
+        except (SystemExit, KeyboardInterrupt):
             _end_of(task, loop)
             raise
         adopt(context)
@@ -102,7 +99,10 @@ class Loops:
         time = self.time
         context = contextvars.copy_context()
         task = time.spawn(coroutine, name=name, context=context)
-        if not time.in_one_pass(task):
+        ended = False
+        with suppress(SystemExit):  # of a task that the job began: the loop goes on below
+            ended = time.in_one_pass(task)
+        if not ended:
             return cast(T, self.run(self._settle(task, context), call))
         adopt(context)
         return task.result()
@@ -217,6 +217,18 @@ class Loops:
         finally:
             time.detach()
             loop.close()
+
+
+def _past_exits(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    """The result of a task, past exits of others, at which asyncio stops the loop: as in a live node, who
+    awaits one gets its exit, and the rest goes on."""
+    for _ in range(EXITS_OF_ONE_LOOP):
+        try:
+            return loop.run_until_complete(task)
+        except SystemExit:
+            if task.done():
+                raise
+    return loop.run_until_complete(task)
 
 
 def _end_of(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:

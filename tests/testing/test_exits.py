@@ -77,6 +77,19 @@ def test_what_a_worker_exits_with_is_raised_by_perform_job_and_by_nothing_after_
             assert jobs.perform_job(well) == jobs.perform_job(well_in_a_task) == "well"
 
 
+@pytest.mark.parametrize("way", ["advance", "inline", "drain"])
+def test_an_exit_of_a_task_that_a_job_began_is_its_failure_and_the_jobs_beside_it_go_on(way: str):
+    with harness(mode="inline" if way == "inline" else "manual") as jobs:
+        left, beside = jobs.insert_all([exits_in_its_own_task.new(), well_in_a_task.new()])
+        if way == "drain":
+            jobs.drain_queue(with_safety=True)
+        elif way == "advance":
+            jobs.advance(1)
+        assert jobs.get_job(left).state == "retryable"
+        assert str(jobs.get_job(left).last_error).startswith("SystemExit: 3")
+        assert jobs.get_job(beside).state == "completed"
+
+
 @pytest.mark.parametrize("leaves", [exits, exits_in_a_task, interrupted])
 async def test_the_twin_raises_it_in_the_tests_own_task(leaves: Any, jobs: Harness):
     with pytest.raises((SystemExit, KeyboardInterrupt)):
