@@ -23,7 +23,7 @@ from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.runtime import Runtime
-from pgjobs.worker import Worker
+from pgjobs.worker import DEFAULT_QUEUE, Worker
 from pgjobs_testing import capture as captures
 from pgjobs_testing import idempotence, performing, session, strictness
 from pgjobs_testing.asserting import Assertions
@@ -212,14 +212,9 @@ class Harness(Assertions):
 
     def _drain(self, runtime: Runtime, queue: str | None, *given: Any) -> Program:
         """For both drains; the application's own are as in production."""
-        return self._spelt(super()._drain(runtime, queue, *given), queue)
-
-    def _spelt(self, program: Program, queue: str | None) -> Program:
-        """The same drain; where it finds nothing, its queue may be misspelt."""
-        result = yield from program
-        if not result and queue is not None:
+        if isinstance(queue, str) and queue != DEFAULT_QUEUE:
             self._scene().refuse_misspelt(queue)
-        return result
+        return super()._drain(runtime, queue, *given)
 
     def _perform(self, worker: Worker[..., Any], job: Job) -> Any:
         engine = self._engine
