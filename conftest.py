@@ -125,4 +125,5 @@ def pytest_terminal_summary(
 @pytest.fixture
 def no_application(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test is in a project that has no ``PgJobs``: other tests' may not be collected yet."""
-    monkeypatch.setattr("pgjobs_testing.capture.applications", lambda *_: [])
+    for module in ("capture", "conditions"):
+        monkeypatch.setattr(f"pgjobs_testing.{module}.applications", lambda *_: [])

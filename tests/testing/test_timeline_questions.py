@@ -84,6 +84,7 @@ def test_a_drain_of_a_misspelt_queue_is_refused_as_a_refutation_is(shop):
     assert ["drain", "drained"] == [call.what for call in shop.timeline.calls]
 
 
+@pytest.mark.usefixtures("no_application")
 def test_a_drain_of_a_queue_that_may_be_meant_runs_what_is_there(shop):
     assert {} == shop.drain_queue("mail")
     assert {} == shop.drain_queue("reports")
