@@ -10,7 +10,9 @@ import threading
 import click
 
 from pgjobs import guard, telemetry
+from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
+from pgjobs.cli.bell import Bell
 from pgjobs.cli.common import Seconds, in_one_line
 from pgjobs.cli.importing import import_workers, instance
 from pgjobs.rules.errors import CapturedStoreError, nearest
@@ -55,7 +57,7 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if log_jobs:
         telemetry.log()
-    stopping = threading.Event()
+    stopping, stopped = threading.Event(), threading.Event()
 
     def stop(*_: object) -> None:
         if stopping.is_set():
@@ -63,17 +65,29 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
             os._exit(NOT_STOPPED)
         stopping.set()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    with in_one_line():
-        jobs.start()
-    click.echo(f"serving {', '.join(jobs.queues)} (Ctrl-C stops, with a grace of {grace:g} s)")
-    stopping.wait()
-    click.echo("stopping")
-    ending = threading.Thread(target=jobs.stop, args=(grace,), daemon=True)
-    ending.start()
-    ending.join(min(2 * grace + 1, threading.TIMEOUT_MAX))
-    if ending.is_alive():
+    with Bell() as bell:
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        with in_one_line():
+            jobs.start()
+        click.echo(f"serving {', '.join(jobs.queues)} (Ctrl-C stops, with a grace of {grace:g} s)")
+        while not stopping.is_set():
+            bell.wait()
+        click.echo("stopping")
+
+        def end() -> None:
+            try:
+                jobs.stop(grace)
+            finally:
+                stopped.set()
+                bell.ring()
+
+        threading.Thread(target=end, daemon=True).start()
+        clock = SystemClock()
+        until = clock.monotonic() + 2 * grace + 1
+        while not stopped.is_set() and (left := until - clock.monotonic()) > 0:
+            bell.wait(left)
+    if not stopped.is_set():
         click.echo(f"a job did not end in time; {LEFT}", err=True)
         os._exit(NOT_STOPPED)
     click.echo("stopped")
