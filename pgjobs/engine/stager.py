@@ -249,4 +249,5 @@ class Stager:
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
         self._polling = False
         self._patience.lose(now)
-        self.ask(now)
+        assert self._since is not None
+        self.ask(self._since)  # it is overdue since then, however often it has failed

@@ -14,7 +14,7 @@ from pgjobs.engine.duty import LONGEST_PAUSE_S, Patience
 from pgjobs.leading import Beat, Lead
 from pgjobs.plugins import Stalled
 from pgjobs.rules.selection import Selection
-from tests.engine.rig import START, Fault, FaultyStore, Rig, SlowSession
+from tests.engine.rig import START, Deaf, Fault, FaultyStore, Rig, SlowSession
 
 EVER = 10**9
 HOUR = 3_600
@@ -135,6 +135,23 @@ def test_what_waits_in_an_outage_is_asked_when_the_store_answers_anything(elide:
     first = min(asked.values())
     assert {"completed": 2} == rig.states()
     assert [first, first] == [asked[Claim], asked[Settle]]
+
+
+@pytest.mark.long
+def test_nothing_starts_after_an_outage_from_a_queue_that_was_paused_in_it():
+    """Whenever the last poll before its end had failed: the seed decides."""
+    for seed in range(120):
+        rig, store = rigged(queues={"default": 2}, session=Deaf, seed=seed)
+        for _ in range(4):
+            rig.insert(takes=25)
+        rig.advance(1)
+        store.faults = [*OUTAGE]
+        rig.advance(1)
+        rig.call(rig.client.pause("default"))
+        rig.advance(40)
+        store.faults = []
+        rig.advance(60)
+        assert {"completed": 2, "available": 2} == rig.states(), seed
 
 
 def test_a_node_that_stops_tries_once_more_to_save_what_waits():
