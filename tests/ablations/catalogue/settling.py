@@ -403,6 +403,20 @@ SETTLING = (
         ),
     ),
     Ablation(
+        "a poll that fails is due from then on",
+        None,
+        "After an outage the last answer counts as young, and a queue that was paused meanwhile is served.",
+        (
+            Edit(
+                "engine/stager.py",
+                "        self.ask(self._since)  # it is overdue",
+                "        self.ask(now)  # it is overdue",
+            ),
+        ),
+        ("test_nothing_starts_after_an_outage_from_a_queue_that_was_paused_in_it",),
+        invariants=("unpaused",),
+    ),
+    Ablation(
         "a store that is not ready refuses outcomes",
         None,
         "A right that is taken away for a moment makes failures of runs that succeeded.",
