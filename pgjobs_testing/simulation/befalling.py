@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -20,14 +21,14 @@ Span = float | timedelta
 LATE_BY_S = 5
 
 
-class Befalling:
+class Befalling(ABC):
     """Nodes to which something may happen, by their names. ``_do`` does a step, and what follows from it."""
 
     _nodes: Sequence[str]
     _most: Most
 
-    def _do(self, step: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _do(self, step: dict[str, Any]) -> None: ...
 
     # Processes
 
