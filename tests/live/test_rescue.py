@@ -73,7 +73,8 @@ def test_a_process_that_stood_still_changes_nothing_of_what_was_taken_from_it(
     still = shell.serve("stalling:jobs")
     insert(shell, 5, '{"hang_s": 1}')
     shell.wait_until("(SELECT count(*) FROM executions) = 5")
-    still.send_signal(signal.SIGSTOP)  # before the other begins, which may take longer than they hang
+    # Before the other begins, which may take longer than they hang.
+    still.send_signal(signal.SIGSTOP)
     shell.serve("stalling:jobs")
     shell.wait_until(
         "(SELECT count(*) FROM oban_jobs WHERE state = 'completed' AND attempt = 2) = 5"
