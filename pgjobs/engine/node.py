@@ -269,9 +269,8 @@ class Node:
             self._farewell.step(now)
         self.recurring.step(now)
         self.heart.step(now)
-        self.settler.step(
-            now
-        )  # before claims, so that a store in one process frees before it takes
+        # Before claims, so that a store in one process frees before it takes.
+        self.settler.step(now)
         self.stager.step(now)
         self.strays.step(now)
         if self._serving.awake:

@@ -137,6 +137,24 @@ def test_what_waits_in_an_outage_is_asked_when_the_store_answers_anything(elide:
     assert [first, first] == [asked[Claim], asked[Settle]]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_who_leads_asks_again_when_the_store_answers_anything(seed: int):
+    rig, store = rigged(seed=seed, plugins=[Stalled(interval=5)])
+    rig.insert(takes=10)
+    rig.advance(5)
+    store.faults = [*OUTAGE]
+    rig.advance(HOUR)
+    asked: dict[type[Any], datetime] = {}
+
+    def listen(effect: Effect[Any]) -> bool:
+        asked.setdefault(type(effect), rig.clock.now())
+        return False
+
+    store.faults = [Fault(Effect, "", 1, listen)]
+    rig.advance(2 * LONGEST_PAUSE_S)
+    assert min(asked.values()) == asked[Lead]
+
+
 @pytest.mark.long
 def test_nothing_starts_after_an_outage_from_a_queue_that_was_paused_in_it():
     """Whenever the last poll before its end had failed: the seed decides."""
