@@ -46,7 +46,7 @@ class NotEarly:
     it by the clock that is furthest ahead (edges 3, 16; bugs 14, 82, 97).
 
     What is rescued or given back is available at once, also where ``replace`` dated it ahead while it ran
-    (edges 11, 12).
+    (edges 11, 12). What is replaced while it is available was made so by another, whose clock may be ahead.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,10 @@ class NotEarly:
                 sight.alarm(
                     "not_early", f"{named(after)} starts {ahead} before it is due", passage.id
                 )
-        elif after.state is JobState.AVAILABLE and after.scheduled_at > passage.at:
+            return
+        if passage.before is not None and passage.before.state is JobState.AVAILABLE:
+            return
+        if after.state is JobState.AVAILABLE and after.scheduled_at > passage.at:
             ahead = after.scheduled_at - passage.at
             sight.alarm(
                 "not_early", f"{named(after)} is made so {ahead} before it is due", passage.id

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pgjobs.effects import Poll
 from pgjobs.rules import lifecycle
 from pgjobs.rules.errors import StoreUnavailableError
-from pgjobs.rules.job import NewJob
+from pgjobs.rules.job import JobState, NewJob
 from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import Queue, RateLimit
+from tests.simulation.stories.inserting import once
 from tests.simulation.stories.resting import rested
 from tests.simulation.stories.told import (
     rogue_insert,
@@ -94,6 +96,14 @@ def sound_pause_that_a_late_poll_tells_nobody_of() -> None:
     story.do("a", late)
     story.wait(5)
     story.claim()
+
+
+def sound_replacement_of_an_available_job_by_one_whose_clock_is_behind() -> None:
+    story = Story(skew=SECOND)
+    story.insert(once())
+    again = replace(once(), priority=3, replace=((JobState.AVAILABLE, ("priority",)),))
+    (job,) = story.insert(again, now=story.now - SECOND)
+    assert job.replaced
 
 
 def sound_scale_to_less_than_runs() -> None:
