@@ -72,7 +72,7 @@ done
 endef
 export FIND_NEWER_PYTHON
 
-.PHONY: help replay test check test-docker have-docker test-interop interop test-pytest8 pytest8 test-pooler outage histories ablations plans bench bench-smoke bench-curves gallery lock clean
+.PHONY: help ready replay test check test-docker have-docker test-interop interop test-pytest8 test-pooler outage histories ablations plans bench bench-smoke bench-curves gallery lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -83,6 +83,8 @@ $(READY):
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) found; pgjobs needs Python 3.11 or newer. Name one: make PYTHON=/path/to/python ..." >&2; exit 1; }
 	@$(PYTHON) -c "$$CHECK_PYTHON"
 	@sh -euc "$$SET_UP"
+
+ready: $(READY) ## make the virtual environment, and nothing else
 
 replay: $(READY) ## replay the scenarios, in memory and on PostgreSQL, and compare
 	$(BIN)/pgjobs-testing replay $(SCENARIOS)
@@ -114,32 +116,35 @@ have-docker: $(READY)
 	@if [ -x $(DOCKER_POSTGRES) ] && [ "$$(id -u)" = 0 ]; then $(DOCKER_POSTGRES) >/dev/null || true; fi
 	@$(BIN)/python -c "$$FIND_DOCKER"
 
-test-interop: ## run the tests beside Oban for Python, on a Python >= 3.12 in an environment of its own
+# What these two need more is installed beside the environment, and is on their path alone.
+define BESIDE
+if [ ! $$beside/.whole -nt $(READY) ] || [ ! $$beside/.whole -nt "$$listed" ]; then
+    echo "make: installing $$what into $$beside" >&2
+    rm -rf $$beside
+    $(PIP) --target $$beside $$what
+    touch $$beside/.whole
+fi
+endef
+export BESIDE
+
+test-interop: ## run the tests beside Oban for Python, on a Python >= 3.12
 	@found=$$(sh -c "$$FIND_NEWER_PYTHON"); \
 	if [ -z "$$found" ]; then \
 		echo "make: skipped: Oban for Python needs Python 3.12 or newer, and none is found. Name one: make test-interop PYTHON=/path/to/python"; \
 	else \
-		$(MAKE) --no-print-directory interop PYTHON="$$found" VENV=.venv-interop; \
+		version=$$("$$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		$(MAKE) --no-print-directory interop PYTHON="$$found" VENV=.venv-$$version; \
 	fi
 
 INTEROP := tests/interop/requirements.txt
 
 interop: $(READY)
-	@if [ ! $(VENV)/.interop -nt $(READY) ] || [ ! $(VENV)/.interop -nt $(INTEROP) ]; then \
-		echo "make: installing $(INTEROP) into $(VENV)" >&2; \
-		$(PIP) --requirement $(INTEROP) && touch $(VENV)/.interop; \
-	fi
-	$(BIN)/python -m pytest tests/interop --pgjobs-postgres embedded $(PYTEST_ARGS)
+	@beside=$(VENV)/interop listed=$(INTEROP) what="--requirement $(INTEROP)" sh -euc "$$BESIDE"
+	PYTHONPATH=$(abspath $(VENV)/interop) $(BIN)/python -m pytest tests/interop --pgjobs-postgres embedded $(PYTEST_ARGS)
 
-test-pytest8: ## run the plugin's own tests under the newest pytest 8, in an environment of its own
-	@$(MAKE) --no-print-directory pytest8 VENV=.venv-pytest8
-
-pytest8: $(READY)
-	@if [ ! $(VENV)/.pytest8 -nt $(READY) ]; then \
-		echo "make: installing $(PYTEST8) into $(VENV)" >&2; \
-		$(PIP) "$(PYTEST8)" && touch $(VENV)/.pytest8; \
-	fi
-	$(BIN)/python -m pytest -n auto $(PLUGIN_TESTS) $(PYTEST_ARGS)
+test-pytest8: $(READY) ## run the plugin's own tests under the newest pytest 8
+	@beside=$(VENV)/pytest8 listed=pyproject.toml what="$(PYTEST8)" sh -euc "$$BESIDE"
+	PYTHONPATH=$(abspath $(VENV)/pytest8) $(BIN)/python -m pytest -n auto $(PLUGIN_TESTS) $(PYTEST_ARGS)
 
 PYTEST8 ?= pytest>=8,<9
 PLUGIN_TESTS := tests/testing/test_plugin.py tests/testing/test_plugin_scale.py
