@@ -187,7 +187,8 @@ CASES: Cases = {
     "copy 5,200 unique jobs, of which some are there": Case(
         lambda _: Insert(tuple(unique(f"u{n}", None) for n in range(MANY)), NOW),
         (UNIQUE, KEY),
-        pages=20 * MANY,
+        MANY,
+        20 * MANY,
         own=True,
         places=INSERTED,
     ),

@@ -81,13 +81,12 @@ def told(top: dict[str, Any]) -> Touched:
         ours = node.get("Relation Name", "oban_jobs") == "oban_jobs"
         if ours and kind in SEARCHES and not _of_another_table(node["Index Name"]):
             indexes.add(node["Index Name"])
+        looked_at = node.get("Rows Removed by Join Filter", 0)
         if ours and kind in READS:
             whole = whole or kind == "Seq Scan"
-            lost = [
-                node.get(f"Rows Removed by {check}", 0)
-                for check in ("Filter", "Index Recheck", "Join Filter")
-            ]
-            rows += round((node["Actual Rows"] + sum(lost)) * node["Actual Loops"])
+            lost = [node.get(f"Rows Removed by {check}", 0) for check in ("Filter", "Index Recheck")]
+            looked_at += node["Actual Rows"] + sum(lost)
+        rows += round(looked_at * node["Actual Loops"])
     return Touched(
         frozenset(indexes), whole, rows, top["Shared Hit Blocks"] + top["Shared Read Blocks"]
     )

@@ -130,7 +130,8 @@ SELECT count(*) FROM held"""
 def look(rules: Mapping[int, UniqueRule], now: datetime, names: Names) -> Statement:
     """Which jobs stand in the way of the new ones at these positions; no row where none does.
 
-    Asked for in the order of the index, so that one finds the pages in memory that the last has read.
+    Asked for in the order of the index, so that one finds the pages in memory that the last has read. Each
+    row is read by its id alone (hence LIMIT): a table that was seen empty would be compared with all of them.
     """
     given = Parameters()
     in_order = sorted(rules, key=lambda n: rules[n].fingerprint)
@@ -139,7 +140,7 @@ def look(rules: Mapping[int, UniqueRule], now: datetime, names: Names) -> Statem
     sql = f"""
 SELECT found.n, {job_columns("job")}
 FROM unnest({positions}, {names.oldest_function}({sought})) AS found(n, id)
-JOIN {names.jobs} AS job ON {by_id("found.id")}
+CROSS JOIN LATERAL (SELECT job.* FROM {names.jobs} AS job WHERE {by_id("found.id")} LIMIT 1) AS job
 WHERE found.id IS NOT NULL"""
     return Statement(sql, given.values)
 
