@@ -84,7 +84,9 @@ def told(top: dict[str, Any]) -> Touched:
         looked_at = node.get("Rows Removed by Join Filter", 0)
         if ours and kind in READS:
             whole = whole or kind == "Seq Scan"
-            lost = [node.get(f"Rows Removed by {check}", 0) for check in ("Filter", "Index Recheck")]
+            lost = [
+                node.get(f"Rows Removed by {check}", 0) for check in ("Filter", "Index Recheck")
+            ]
             looked_at += node["Actual Rows"] + sum(lost)
         rows += round(looked_at * node["Actual Loops"])
     return Touched(

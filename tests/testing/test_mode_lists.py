@@ -59,6 +59,7 @@ def test_a_list_of_modes_runs_the_test_once_in_each_under_a_readable_id(run):
     )
 
 
+@pytest.mark.usefixtures("hypothesis_plugin")
 def test_a_list_goes_with_everything_else_that_makes_many_tests_of_one(run):
     """Parametrize, parametrized fixtures, classes, hypothesis, async; with the fixture or without."""
     result = run(

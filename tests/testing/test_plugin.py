@@ -508,6 +508,7 @@ def test_the_clock_starts_at_a_whole_second_or_where_the_marker_says(project: Pr
     result.assert_outcomes(passed=2)
 
 
+@pytest.mark.usefixtures("hypothesis_plugin")
 def test_harness_serves_under_given(project: Project) -> None:
     result = project.run(
         """

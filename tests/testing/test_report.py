@@ -208,6 +208,7 @@ def test_a_failing_scenario_shows_its_timeline(run, pytester):
     )
 
 
+@pytest.mark.usefixtures("hypothesis_plugin")
 def test_a_harness_in_a_failing_test_is_shown_as_its_fixture_would_be(run):
     """Under ``@given`` it is that of the failing example; of a machine, that of its last steps."""
     ran = run(
