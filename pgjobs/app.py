@@ -392,10 +392,6 @@ class PgJobs(Calls):
         node = self.node or "drain"
         report = reporting.Reporter(runtime.telemetry, node)
 
-        def started(job: Job) -> float:
-            report.started(job)
-            return clock.monotonic()
-
         def ended(run: Any, after: Job, ended: Any, counted: bool) -> None:
             if counted:
                 report.ended(run, lambda: after, ended, clock.monotonic())
@@ -412,8 +408,10 @@ class PgJobs(Calls):
             clock.now,
             lambda: rng.token("claim:drain"),
             runtime.registry,
-            started,
+            clock.monotonic,
+            report.started,
             ended,
+            report.released,
             lambda run: reporting.delay_s(run, draw),
         )
         return draining.drain(plan, ports)

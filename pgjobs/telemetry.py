@@ -15,6 +15,7 @@ they hand over.
 | ``pgjobs.job.stop`` | completed, snoozed, cancelled, discarded | duration, queue_time | and state, error |
 | ``pgjobs.job.exception`` | failed | duration, queue_time | and state, error, stacktrace |
 | ``pgjobs.job.late`` | an outcome came after its claim was lost | duration | as stop |
+| ``pgjobs.job.release`` | given back: its node stops, or had given it up | duration, queue_time | and state |
 | ``pgjobs.job.rescue`` | taken from a node that is gone | | job worker queue attempt state node |
 | ``pgjobs.job.cancel`` ``.retry`` ``.delete`` | by hand | | job worker queue |
 | ``pgjobs.queue.pause`` ``.resume`` ``.scale`` ``.reset`` | by hand | | queue, concurrency |
@@ -47,6 +48,7 @@ EVENTS = (
     "pgjobs.job.stop",
     "pgjobs.job.exception",
     "pgjobs.job.late",
+    "pgjobs.job.release",
     "pgjobs.job.rescue",
     "pgjobs.job.cancel",
     "pgjobs.job.retry",

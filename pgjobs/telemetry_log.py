@@ -57,6 +57,7 @@ _DONE = {
     "stage": "due",
     "start": "started",
     "late": "ended after its claim was lost",
+    "release": "given back",
     "rescue": "rescued from a node that is gone",
     "cancel": "cancelled by hand",
     "retry": "retried by hand",
@@ -194,7 +195,8 @@ def _of_job(what: str, fields: Mapping[str, Any]) -> str:
     if "duration" in fields or what == "start":
         known.append(f"attempt {fields.get('attempt')} of {fields.get('max_attempts')}")
     done = _DONE.get(what) or _ended(what, fields)
-    times = [f"in {fields['duration']:.3f} s"] if "duration" in fields else []
+    taking = "after" if what == "release" else "in"
+    times = [f"{taking} {fields['duration']:.3f} s"] if "duration" in fields else []
     if what == "start" and "queue_time" in fields:
         times = [f"{fields['queue_time']:.3f} s after it was due"]
     about = [f"({', '.join(known)})"] if known else []

@@ -325,6 +325,10 @@ def _ended(job: Job, metadata: Mapping[str, Any], start: datetime) -> str:
     return _joined((f"attempt {job.attempt}", _summary(metadata.get("error")), _when(job, start)))
 
 
+def _released(job: Job, *_: object) -> str:
+    return f"attempt {job.attempt + 1} of {job.worker}, not counted"
+
+
 def _rescued(job: Job, *_: object) -> str:
     return f"attempt {job.attempt} of {job.worker}, now {job.state}"
 
@@ -345,6 +349,7 @@ _OF_JOBS: dict[str, Callable[[Job, Mapping[str, Any], datetime], str]] = {
     **dict.fromkeys(INSERTS, _inserted),
     "pgjobs.job.start": _started,
     **dict.fromkeys((*NAMED_BY_STATE, "pgjobs.job.late"), _ended),
+    "pgjobs.job.release": _released,
     "pgjobs.job.rescue": _rescued,
 }
 _OF_NO_JOB: dict[str, Callable[[Mapping[str, Any]], str]] = {

@@ -3,6 +3,10 @@
 A drain is a program: a generator that yields effects for the store, and a ``Run`` for a job that is to
 be run now, and is sent their answers: that of a run is its ``Outcome``. It is driven with or without an
 event loop, and decides the same.
+
+What it claims and does not run to its end it gives back, where an interrupt ends a run, and where it refuses
+to begin one more of a job that comes to no end. It tells of both as a node does that stops: else who reads a
+timeline would see a start without an end, or a job with one release more than there are lines.
 """
 
 from __future__ import annotations
@@ -95,8 +99,10 @@ class DrainPorts:
     now: Callable[[], datetime]
     token: Callable[[], str]
     registry: Registry
-    started: Callable[[Job], float]
+    monotonic: Callable[[], float]
+    started: Callable[[Job], None]
     ended: Callable[[Run, Job, Outcome, bool], None]
+    released: Callable[[Run, Callable[[], Job], float], None]
     delay_s: Callable[[Run], float]
 
 
@@ -204,7 +210,7 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
         try:
             watch.running(job)
         except LivelockError:
-            yield Settle((lifecycle.release(job, ports.now()),))
+            yield from _give_back(Run(job, None, job.queue, ports.monotonic()), ports)
             raise
         after, ended = yield from _run(job, ports)
         done.append(after)
@@ -242,7 +248,8 @@ def _next(
 
 def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Run, Any, tuple[Job, Outcome]]:
     worker = ports.registry.by_name.get(job.worker)
-    run = Run(job, worker, job.queue, ports.started(job))
+    ports.started(job)
+    run = Run(job, worker, job.queue, ports.monotonic())
     if worker is None:
         ended = outcome.failed(ports.registry.unknown(job.worker), raised=True)
     else:
@@ -251,7 +258,7 @@ def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Run, Any, tuple
         except (
             BaseException
         ):  # an interrupt, or a cancel of the drain itself: the job is given back
-            yield Settle((lifecycle.release(job, ports.now()),))
+            yield from _give_back(run, ports)
             raise
     failing = ended.event is Event.FAIL and job.attempt < job.max_attempts
     delay_s = ports.delay_s(run) if failing else 0.0
@@ -263,3 +270,11 @@ def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Run, Any, tuple
         (after,) = (yield Find(selection.by_id(job.id))) or [job]
     ports.ended(run, after, ended, counted)
     return after, ended
+
+
+def _give_back(run: Run, ports: DrainPorts) -> Generator[Effect[Any], Any, None]:
+    job, at = run.job, ports.monotonic()
+    settlement = lifecycle.release(job, ports.now())
+    (counted,) = yield Settle((settlement,))
+    if counted:
+        ports.released(run, lambda: lifecycle.apply(settlement.change, job), at)

@@ -44,6 +44,15 @@ class Reporter:
         if self._telemetry.wanted("pgjobs.job.late"):
             self._end("pgjobs.job.late", run, run.job, ended, at)
 
+    def released(self, run: Run, after: Callable[[], Job], at: float) -> None:
+        """A claim is given back, its attempt not counted; ``after`` makes the job as it stands now.
+
+        ``duration`` is 0 where no run of it began.
+        """
+        if self._telemetry.wanted("pgjobs.job.release"):
+            measurements = _measured(run, at)
+            self._telemetry.emit("pgjobs.job.release", measurements, self._metadata(after()))
+
     def failed_store(self, effect: str, error: Exception) -> None:
         """The store failed at an effect, which will be tried again."""
         metadata = {"node": self._node, "effect": effect, "error": error}
@@ -95,17 +104,13 @@ class Reporter:
         self._telemetry.emit(f"pgjobs.node.{event}", {}, {"node": self._node, "queues": queues})
 
     def _end(self, event: str, run: Run, job: Job, ended: Outcome, at: float) -> None:
-        measurements = {
-            "duration": max(0.0, at - run.started),
-            "queue_time": _queue_time(run.job),
-        }
         metadata = self._metadata(job)
         metadata["error"] = ended.error
         if ended.exception is not None:
             metadata["exception"] = ended.exception
             told = ended.stacktrace
             metadata["stacktrace"] = outcome.stacktrace(ended.exception) if told is None else told
-        self._telemetry.emit(event, measurements, metadata)
+        self._telemetry.emit(event, _measured(run, at), metadata)
 
     def _metadata(self, job: Job) -> dict[str, Any]:
         return {
@@ -123,6 +128,10 @@ def delay_s(run: Run, random: Callable[[], float] | None) -> float:
     if run.worker is None:
         return backoff.DEFAULT(run.job.attempt, random)
     return run.worker.backoff_s(run.job, random)
+
+
+def _measured(run: Run, at: float) -> dict[str, float]:
+    return {"duration": max(0.0, at - run.started), "queue_time": _queue_time(run.job)}
 
 
 def _queue_time(job: Job) -> float:

@@ -186,9 +186,14 @@ class Runs:
         change = settlement.change
         if change.scheduled_at is not None:
             self._ports.expect(change.scheduled_at)
+
+        def after() -> Job:
+            return lifecycle.apply(change, run.job)
+
         if change.event is Event.RELEASE:
-            return
-        self._report.ended(run, lambda: lifecycle.apply(change, run.job), ending.outcome, ending.at)
+            self._report.released(run, after, ending.at)
+        else:
+            self._report.ended(run, after, ending.outcome, ending.at)
 
     def unsavable(self, ending: Ending, error: Exception, now: datetime) -> Ending:
         """What stands for an outcome that the store refuses: a failure that says so."""

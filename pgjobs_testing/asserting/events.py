@@ -32,7 +32,8 @@ from pgjobs_testing.timeline import Event
 
 _OF_JOBS = ("job", "worker", "queue")
 _OF_RUNS = (*_OF_JOBS, "attempt", "state", "node")
-_ENDED = (*_OF_RUNS, "error", "duration", "queue_time")
+_MEASURED = ("duration", "queue_time")
+_ENDED = (*_OF_RUNS, "error", *_MEASURED)
 DETAILS: Mapping[str, tuple[str, ...]] = {
     "pgjobs.job.insert": (*_OF_JOBS, "node"),
     "pgjobs.job.conflict": (*_OF_JOBS, "node"),
@@ -42,6 +43,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     "pgjobs.job.stop": _ENDED,
     "pgjobs.job.exception": (*_ENDED, "exception", "stacktrace"),
     "pgjobs.job.late": (*_ENDED, "exception", "stacktrace"),
+    "pgjobs.job.release": (*_OF_RUNS, *_MEASURED),
     "pgjobs.job.rescue": _OF_RUNS,
     "pgjobs.job.cancel": _OF_JOBS,
     "pgjobs.job.retry": _OF_JOBS,

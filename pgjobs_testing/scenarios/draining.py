@@ -70,10 +70,6 @@ class Drains:
     def _ports(self, node: str) -> DrainPorts:
         report, clock = Reporter(self._recorder, node), self._clock
 
-        def started(job: Job) -> float:
-            report.started(job)
-            return clock.monotonic()
-
         def ended(run: Any, after: Job, ended: Outcome, counted: bool) -> None:
             if counted:
                 report.ended(run, lambda: after, ended, clock.monotonic())
@@ -86,7 +82,9 @@ class Drains:
             clock.now,
             lambda: self._rng.token("claim:drain"),
             self._registry,
-            started,
+            clock.monotonic,
+            report.started,
             ended,
+            report.released,
             lambda run: delay_s(run, draw),
         )

@@ -269,11 +269,14 @@ def test_a_limit_is_a_whole_number(drain: Drain, bad: Any):
 
 def test_a_job_without_progress_is_named_and_given_back(drain: Drain):
     jobs, _ = still()
+    heard = Heard()
     job = jobs.insert(answers(Snooze(60)).new())
     with pytest.raises(LivelockError, match=rf"job {job.id} of worker answer ran 100 times"):
         drain(jobs, with_scheduled=True)
     after = jobs.get_job(job)
     assert ("available", 0, 100) == (after.state, after.attempt, after.snoozed)
+    (told,) = (each for each in heard.all if each[0] == "pgjobs.job.release")
+    assert (after, 0.0) == (told[2]["job"], told[1]["duration"])
 
 
 def test_a_hundred_runs_with_progress_are_no_livelock(drain: Drain):
@@ -376,11 +379,28 @@ def test_an_interrupted_job_is_given_back_and_the_interrupt_passes_on(drain):
         raise KeyboardInterrupt
 
     jobs, _ = still()
+    heard = Heard()
     stored = jobs.insert(interrupted.new())
     with pytest.raises(KeyboardInterrupt):
         drain(jobs, with_safety=True)
     after = jobs.get_job(stored)
     assert ("available", 0, {"released": 1}) == (after.state, after.attempt, after.meta)
+    assert ["job.insert", "job.start", "job.release"] == heard.names
+    assert (after, "drain") == (heard.all[-1][2]["job"], heard.all[-1][2]["node"])
+
+
+def test_an_interrupted_job_that_somebody_took_meanwhile_is_told_by_nobody(drain: Drain):
+    @worker
+    def interrupted(job):
+        jobs.cancel_job(job)
+        raise KeyboardInterrupt
+
+    jobs, _ = still()
+    heard = Heard()
+    jobs.insert(interrupted.new())
+    with pytest.raises(KeyboardInterrupt):
+        drain(jobs)
+    assert ["job.insert", "job.start", "job.cancel"] == heard.names
 
 
 async def test_a_cancelled_drain_gives_its_job_back_and_ends():

@@ -38,7 +38,10 @@ from tests.rules.factory import job as any_job
 pytestmark = pytest.mark.timeout(60)
 
 PATIENCE_S = 20
-ENDS = ("pgjobs.job.stop", "pgjobs.job.exception", "pgjobs.job.late", "pgjobs.node.stop")
+ENDS = (
+    *("pgjobs.job.stop", "pgjobs.job.exception", "pgjobs.job.late", "pgjobs.job.release"),
+    "pgjobs.node.stop",
+)
 
 
 class Watch:
@@ -294,6 +297,8 @@ def test_a_stop_gives_a_task_back_and_waits_for_a_thread(
     assert not stopping.is_alive()
     after = jobs.get_job(task)
     assert ("available", 0, 1) == (after.state, after.attempt, after.meta["released"])
+    (told,) = watch.until("job.release")
+    assert (after, "available", 0) == (told["job"], told["state"], told["attempt"])
     assert ("completed", 1) == (jobs.get_job(thread).state, jobs.get_job(thread).attempt)
 
 

@@ -117,6 +117,26 @@ def test_failures_are_warnings_and_discards_are_errors(
         assert "Traceback (most recent call last)" in fields(record)["stacktrace"]
 
 
+def test_what_is_given_back_is_logged_with_how_long_it_ran(records: list[logging.LogRecord]):
+    @worker(name="pack")
+    def pack(job: Job) -> None:
+        raise KeyboardInterrupt
+
+    telemetry.log()
+    jobs = served()
+    jobs.insert(pack.new())
+    with pytest.raises(KeyboardInterrupt):
+        jobs.drain_queue()
+    _, record = records
+    told = fields(record)
+    assert logging.INFO == record.levelno
+    assert ("available", 0) == (told["state"], told["attempt"])
+    took = f"{told['duration']:.3f} s"
+    assert f"job 1 pack (queue default, attempt 0 of 20) given back after {took}" == (
+        record.getMessage()
+    )
+
+
 def test_what_operators_do_is_logged(records: list[logging.LogRecord]):
     @worker(name="pack")
     def pack(job: Job) -> None: ...

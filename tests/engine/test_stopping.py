@@ -7,7 +7,7 @@ import pytest
 from pgjobs.effects import Claim, Find, Settle
 from pgjobs.engine.heart import EVERY
 from pgjobs.leading import Heartbeats
-from tests.engine.rig import Fault, FaultyStore, Rig
+from tests.engine.rig import START, Fault, FaultyStore, Rig
 
 
 def test_a_stopping_node_waits_for_what_runs_and_claims_nothing_more():
@@ -68,6 +68,59 @@ def test_after_the_grace_a_task_is_given_back_with_its_attempt():
     assert rig.executor.told[0].job.cancelled.is_set()
 
 
+def test_what_is_given_back_is_told_once_as_it_stands_then_and_how_long_it_ran():
+    rig = Rig({"default": 1})
+    rig.insert(takes=3)
+    job = rig.insert(takes=100)
+    rig.advance(3)
+    rig.stop(grace=15)
+    rig.advance(20)
+    told = rig.recorder.events()[-1]
+    assert ("pgjobs.job.release", 18.0) == (told.name, (told.at - START).total_seconds())
+    assert {
+        "job": rig.job(job),
+        "worker": "task",
+        "queue": "default",
+        "attempt": 0,
+        "state": "available",
+        "node": "a",
+        "duration": 15.0,
+        "queue_time": 3.0,
+    } == told.details
+    assert ["attempt 1 of task, not counted"] == [each.detail for each in rig.of("release")]
+
+
+@pytest.mark.parametrize("taken", ["cancel", "retry"])
+def test_what_another_has_taken_before_it_is_given_back_is_not_told(taken: str):
+    store = FaultyStore()
+    rig = Rig(store=store)
+    job = rig.insert(takes=100)
+    rig.advance(5)
+    store.faults.append(Fault(Settle, "before", times=1))
+    rig.stop(grace=0)
+    rig.advance()
+    rig.call(rig.client.cancel(job))
+    if taken == "retry":
+        rig.call(rig.client.retry(job))
+    rig.advance(10)
+    assert rig.stopped()
+    assert ("available" if taken == "retry" else "cancelled") == rig.job(job).state
+    assert [] == rig.of("release") + rig.of("late")
+
+
+def test_what_was_given_back_by_a_save_whose_answer_was_lost_is_told_once():
+    store = FaultyStore()
+    rig = Rig(store=store)
+    rig.insert(takes=100)
+    rig.advance(5)
+    store.faults.append(Fault(Settle, "after", times=1))
+    rig.stop(grace=0)
+    rig.advance(10)
+    assert rig.stopped()
+    (told,) = rig.of("release")
+    assert (5.0, 0) == (told.took_s, told.job.attempt if told.job else None)
+
+
 def test_each_release_is_counted_and_a_released_job_completes_on_another_node():
     rig = Rig(nodes=())
     job = rig.insert(takes=100)
@@ -77,6 +130,7 @@ def test_each_release_is_counted_and_a_released_job_completes_on_another_node():
         rig.stop(grace=0, member=n)
         rig.advance()
         assert (n + 1, 0) == (rig.job(job).meta["released"], rig.job(job).attempt)
+        assert n + 1 == len(rig.of("release"))
     rig.add_node("last")
     rig.advance(200)
     assert ("completed", 1) == (rig.job(job).state, rig.job(job).attempt)
@@ -104,6 +158,7 @@ def test_a_thread_is_never_given_back_and_keeps_its_node_until_it_returns():
     rig.advance(1)
     assert ("completed", True) == (rig.job(job).state, rig.stopped())
     assert "released" not in rig.job(job).meta
+    assert [] == rig.of("release")
 
 
 def test_a_task_that_does_not_stop_when_told_is_given_back_and_its_outcome_is_late():
@@ -169,6 +224,7 @@ def test_what_a_lost_claim_took_is_given_back_when_it_is_found_after_the_grace(w
     assert rig.stopped()
     assert ("available", 0) == (rig.job(job).state, rig.job(job).attempt)
     assert [] == rig.executor.started
+    assert [0.0] == [each.took_s for each in rig.of("release")]
 
 
 def test_a_stop_during_an_outage_gives_up_half_a_minute_after_its_grace(caplog):

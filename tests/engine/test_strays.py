@@ -91,6 +91,11 @@ def test_a_claim_that_comes_true_after_it_was_given_up_is_given_back_and_run(
     assert [("completed", 1, 1)] * 3 == stand(rig, jobs)
     rig.advance(200)
     assert 3 == len(rig.of("start"))
+    assert [(job.id, "a", 0.0, 0) for job in jobs] == [
+        (each.job.id, each.node, each.took_s, each.job.attempt)
+        for each in rig.of("release")
+        if each.job
+    ]
 
 
 @given(

@@ -124,10 +124,12 @@ def test_a_job_that_outlives_its_grace_is_given_back_and_run_by_the_next_node(
     shell.environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
     inserted = shell.run("-c", "import hanging; hanging.jobs.insert(hanging.hang.new({}))")
     assert inserted.returncode == 0, inserted.stderr
-    process = shell.serve("hanging:jobs", "--grace", "0.2")
+    process = shell.serve("hanging:jobs", "--grace", "0.2", "--log-jobs")
     shell.wait_until("(SELECT count(*) FROM executions) = 1")
     printed = shell.stop(process)
     assert process.returncode == 0, printed
+    told = "job 1 hang (queue default, attempt 0 of 20) given back after "
+    assert 1 == printed.count(told), printed
     assert shell.query("SELECT state::text, attempt, meta->'released' FROM oban_jobs") == [
         ("available", 0, 1)
     ]
