@@ -37,4 +37,5 @@ def test_what_processes_and_threads_recorded_can_have_been(database: str, tmp_pa
     assert 0 < seen.replaced < seen.conflicts
     assert seen.told["late"], "the process that stood still had outcomes that came late"
     assert seen.told["rescued"]
+    assert seen.told["released"], "the process that stopped gave back what it ran"
     assert seen.unended, "the process that was killed had runs without an end"

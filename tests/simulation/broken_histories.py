@@ -46,6 +46,9 @@ SETTING = [
     ("cancel", 4),
     ("insert_unique", 0),  # job 6 takes its place, and is met
     ("insert_unique", 0),
+    ("insert_plain", 0),  # job 7 is given back
+    ("claim", 1),
+    ("release", 0),
     *[
         step
         for _ in range(6)
@@ -261,6 +264,22 @@ def an_outcome_counts_twice(history: History) -> History | None:
     return None
 
 
+def what_was_rescued_is_given_back(history: History) -> History | None:
+    for life in _lives(history):
+        for claim in life.claims():
+            if claim.rescued:
+                told = Told("p", "released", life.job, claim.token, "available", 1e6)
+                return replace(history, told=(*history.told, told))
+    return None
+
+
+def a_job_is_given_back_twice(history: History) -> History | None:
+    for told in history.told:
+        if told.what == "released":
+            return replace(history, told=(*history.told, told))
+    return None
+
+
 def a_job_is_completed_by_no_run(history: History) -> History | None:
     found = _completed(history)
     if found is None:
@@ -305,6 +324,13 @@ def a_job_runs_before_it_is_asked_for(history: History) -> History | None:
             call = replace(insert.call, invoked=began + 1, returned=began + 99)
             other = replace(insert, call=call)
             return replace(history, inserts=_with(history.inserts, insert, other))
+    return None
+
+
+def a_job_is_given_back_before_it_is_asked_for(history: History) -> History | None:
+    for told in history.told:
+        if told.what == "released":
+            return replace(history, told=_with(history.told, told, replace(told, at=-1.0)))
     return None
 
 
@@ -408,10 +434,18 @@ DEEDS: dict[str, tuple[Deed, ...]] = {
     "token-reused": (two_claims_share_a_token,),
     "unclaimed-start": (a_job_runs_unclaimed, a_job_runs_as_another_attempt),
     "started-twice": (a_claim_is_run_twice,),
-    "unfenced": (an_outcome_counts_after_a_rescue, an_outcome_counts_twice),
+    "unfenced": (
+        an_outcome_counts_after_a_rescue,
+        an_outcome_counts_twice,
+        what_was_rescued_is_given_back,
+        a_job_is_given_back_twice,
+    ),
     "unearned": (a_job_is_completed_by_no_run, a_job_is_completed_by_a_run_without_end),
     "overlap": (a_job_runs_beside_itself,),
-    "out-of-time": (a_job_runs_before_it_is_asked_for,),
+    "out-of-time": (
+        a_job_runs_before_it_is_asked_for,
+        a_job_is_given_back_before_it_is_asked_for,
+    ),
     "duplicate": (a_duplicate_is_stored,),
     "ghost": (a_call_meets_nobody, a_call_meets_a_job_that_is_gone),
     "over-rate": (a_rate_is_passed,),

@@ -227,8 +227,12 @@ class Maker:
             self.told.append(Told("p", "rescued", job, token, state, self.t + late))
 
     def release(self, pick: int, early: float, late: float) -> None:
+        """A node gives a job back; a tenth of the time it never says so."""
         if job := self._in(("executing",), pick):
+            token = self.jobs[job].last.token
             self._change(job, "available", attempt=self.jobs[job].last.attempt - 1)
+            if pick % 10 != 7:
+                self.told.append(Told("p", "released", job, token, "available", self.t + late))
 
     def straggle(self, pick: int, early: float, late: float) -> None:
         """A run whose claim was taken from it ends, and is told to be late."""

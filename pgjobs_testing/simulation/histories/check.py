@@ -9,7 +9,7 @@
 | ``illegal-move`` | a change that no rule has |
 | ``attempt-jump`` ``token-reused`` | attempts rise by one; each claim has a token of its own |
 | ``unclaimed-start`` ``started-twice`` | each run has a claim, and each claim one run |
-| ``unfenced`` | an outcome counted that was not the current claim's |
+| ``unfenced`` | an outcome counted, or was given back, that was not the current claim's |
 | ``unearned`` | a job was completed, snoozed or failed by no run |
 | ``overlap`` | two runs of one job, the first not taken from its node |
 | ``out-of-time`` | a change that real time leaves no moment for |

@@ -58,6 +58,12 @@ class Claim:
         return end is not None and end.after == "available" and end.attempt == self.begin.attempt
 
     @property
+    def released(self) -> bool:
+        """Whether its node gave it back, the attempt not counted."""
+        end = self.end
+        return end is not None and end.after == "available" and end.attempt < self.begin.attempt
+
+    @property
     def settled(self) -> bool:
         """Whether only its own outcome can have ended it."""
         return self.end is not None and self.end.after in ("completed", "retryable", "scheduled")

@@ -117,7 +117,8 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a node said of a claim at ``at``: ``settled`` (its outcome counted), ``late`` or ``rescued``."""
+    """What a node said of a claim at ``at``: ``settled`` (its outcome counted), ``late``, ``released`` or
+    ``rescued``."""
 
     process: str
     what: str

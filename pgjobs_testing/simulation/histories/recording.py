@@ -36,6 +36,7 @@ EVENTS = {
     "pgjobs.job.stop": "settled",
     "pgjobs.job.exception": "settled",
     "pgjobs.job.late": "late",
+    "pgjobs.job.release": "released",
     "pgjobs.job.rescue": "rescued",
 }
 

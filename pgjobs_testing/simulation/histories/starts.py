@@ -43,13 +43,17 @@ def _counted(history: History, claims: dict[Key, Claim]) -> Iterator[Anomaly]:
     """What a node told as counted is what ended the claim, once."""
     counted: dict[Key, Told] = {}
     for told in history.told:
-        if told.what != "settled":
+        if told.what not in ("settled", "released"):
             continue
         job, key = told.job, (told.job, told.token)
         claim = claims.get(key)
         end = None if claim is None or claim.end is None else claim.end.after
         if key in counted:
             yield Anomaly("unfenced", f"two outcomes counted for job {job} as {told.token}", (job,))
+        elif told.what == "released":
+            if claim is None or not claim.released:
+                seen = f"job {job} was given back as {told.token}; its claim ended as {end}"
+                yield Anomaly("unfenced", seen, (job,))
         elif end != told.state:
             seen = f"an outcome of job {job} counted as {told.state}; its claim ended as {end}"
             yield Anomaly("unfenced", seen, (job,))

@@ -96,14 +96,15 @@ class Times:
         return Window()
 
     def _left(self, entry: Entry) -> Window:
-        """The end of a claim: by its own outcome, by hand, or by rescue."""
+        """The end of a claim: by its own outcome, by hand, by its node that gave it back, or by rescue."""
         told = self._told.get((entry.job, entry.token, "settled"))
         if entry.after == "cancelled" and told is None:
             return self._ordered(entry, "cancel", entry.ended_at)
         run = self._runs.get((entry.job, entry.token))
         own = told is not None or entry.after in ("completed", "scheduled")
         after = run.ended if own and run is not None and run.ended is not None else 0.0
-        told = told or self._told.get((entry.job, entry.token, "rescued"))
+        for what in ("released", "rescued"):
+            told = told or self._told.get((entry.job, entry.token, what))
         return Window(after, NEVER if told is None else told.at)
 
     def _ordered(self, entry: Entry, what: str, instant: int | None) -> Window:

@@ -1,4 +1,5 @@
-"""What telemetry tells of outcomes: each that counts is told once, with the state that its row has then."""
+"""What telemetry tells of outcomes, and of what is given back: each that counts is told once, with the state
+that its row has then."""
 
 from __future__ import annotations
 
@@ -21,9 +22,10 @@ from pgjobs_testing.simulation.passages import Passage
 from pgjobs_testing.simulation.watching import Alarm, AlarmError
 
 SAVED = ("pgjobs.job.stop", "pgjobs.job.exception")
+RELEASE = "pgjobs.job.release"
 LATE = "pgjobs.job.late"
-OUTCOMES = frozenset((*SAVED, LATE))
-"""The telemetry that tells of outcomes."""
+OUTCOMES = frozenset((*SAVED, RELEASE, LATE))
+"""The telemetry that tells of outcomes, and of claims that are given back."""
 Claim = tuple[int, str]
 
 
@@ -32,31 +34,43 @@ Claim = tuple[int, str]
 class _Outcome:
     """An outcome that counts: what it made of its job, and since when nobody has been told."""
 
+    event: str
     state: JobState
     error: str | None
     node: str
     since: datetime
 
 
+@swift
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """When the node that asked for an outcome must have told of it; ``again``: an earlier try had counted."""
+
+    at: datetime
+    claim: Claim
+    asked: datetime
+    again: bool
+
+
 class Tellings:
-    """Outcomes that count, and what is told of them (edges 8, 17; bug 67)."""
+    """Outcomes and releases that count, and what is told of them (edges 8, 12, 17; bug 67)."""
 
     def __init__(self, facts: Facts, ledger: Ledger) -> None:
         self._ledger = ledger
         self._soon = 2 * facts.delay
-        self._due: deque[tuple[datetime, Claim, datetime]] = deque()
+        self._due: deque[_Due] = deque()
         self._troubled: dict[str, datetime] = {}
         self._untold: dict[Claim, _Outcome] = {}
         self._told: dict[Claim, None] = {}
         self._refused: dict[Claim, None] = {}
 
     def outcome(self, sight: Sight, passage: Passage) -> None:
-        """An outcome counts. What is given back is none."""
+        """An outcome counts, or a claim is given back."""
         settlement, after = passage.settlement, passage.after
-        if settlement is None or after is None or passage.event == "release":
+        if settlement is None or after is None:
             return
         error = settlement.change.error
-        counts = _Outcome(after.state, error, sight.node, sight.now)
+        counts = _Outcome(passage.event, after.state, error, sight.node, sight.now)
         self._untold[settlement.id, settlement.token] = counts
 
     def settled(self, sight: Sight) -> None:
@@ -66,10 +80,10 @@ class Tellings:
         """
         if sight.late:
             return
-        for each in sight.effect.settlements:
+        for each, counted in zip(sight.effect.settlements, sight.answer, strict=True):
             if (each.id, each.token) in self._untold:
                 due = later(sight.now, self._soon)
-                self._due.append((due, (each.id, each.token), sight.now))
+                self._due.append(_Due(due, (each.id, each.token), sight.now, not counted))
 
     def troubled(self, name: str, now: datetime) -> None:
         """An effect of a node failed, or the node stands still or goes on: it may have to ask again."""
@@ -90,17 +104,20 @@ class Tellings:
 
     def look(self, now: datetime) -> None:
         """At the end of an instant: what a node knows, it has told, where anybody tells."""
-        while self._due and self._due[0][0] <= now:
-            _, claim, asked = self._due.popleft()
-            outcome = self._untold.get(claim)
+        while self._due and self._due[0].at <= now:
+            due = self._due.popleft()
+            outcome = self._untold.get(due.claim)
             if outcome is None or not self._told:
                 continue
+            if due.again and outcome.event == "release" and not self._shown(due.claim, outcome):
+                continue  # no row proves any more that it was saved, and nothing of it came late
             troubled = self._troubled.get(outcome.node)
-            if troubled is None or troubled < asked:
+            if troubled is None or troubled < due.asked:
                 seen = (
-                    f"job {claim[0]} is {outcome.state} since {outcome.since}, and nobody is told"
+                    f"job {due.claim[0]} is {outcome.state} since {outcome.since}, "
+                    "and nobody is told"
                 )
-                self._alarm("outcome_told", seen, claim, now)
+                self._alarm("outcome_told", seen, due.claim, now)
 
     def heard(self, event: str, metadata: Mapping[str, Any], now: datetime) -> None:
         """A node, or who drains, tells of an outcome."""
@@ -140,16 +157,23 @@ class Tellings:
     def _late(self, claim: Claim, found: _Outcome | None, error: str | None, now: datetime) -> None:
         """What was saved is told as late where its row no longer shows it.
 
-        A run that was past its time limit ends a second time, with another error; what was refused is told
-        with the error of the failure in its place, where no row shows any more which of the two was saved.
+        What is given back never is: that is said of its run, which did not stop when it was told. A run that
+        was past its time limit ends a second time, with another error; what was refused is told with the
+        error of the failure in its place, where no row shows any more which of the two was saved.
         """
-        if found is None or (found.error != error and claim not in self._refused):
+        if found is None or found.event == "release":
             return
-        row = self._ledger.rows.get(claim[0])
-        if row is not None and row.token == claim[1] and row.state is found.state:
+        if found.error != error and claim not in self._refused:
+            return
+        if self._shown(claim, found):
             seen = f"the outcome of job {claim[0]} is told as late, which made it {found.state}"
             self._alarm("outcome_told", seen, claim, now)
         del self._untold[claim]
+
+    def _shown(self, claim: Claim, outcome: _Outcome) -> bool:
+        """Whether the row still is as the outcome left it."""
+        row = self._ledger.rows.get(claim[0])
+        return row is not None and row.token == claim[1] and row.state is outcome.state
 
     def _alarm(self, invariant: str, seen: str, claim: Claim, now: datetime) -> NoReturn:
         raise AlarmError(Alarm(invariant, seen, now, (claim[0],)))

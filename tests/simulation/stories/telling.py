@@ -1,4 +1,4 @@
-"""Telemetry that tells of outcomes what is not so, or not at all."""
+"""Telemetry that tells of outcomes, and of what is given back, what is not so, or not at all."""
 
 from __future__ import annotations
 
@@ -161,3 +161,87 @@ def an_outcome_that_came_true_late_is_told_with_another_error() -> None:
 
 def sound_outcome_that_came_true_late_after_one_in_its_place_was_refused() -> None:
     told_as_late_with_another_error(refused=True)
+
+
+def given_back(seconds: float = 0.0) -> tuple[Story, Job]:
+    """A run that its stopping node gave back, as its job stands then; another's outcome was told before."""
+    story, before = completed()
+    tell(story, before)
+    story.insert()
+    (job,) = story.claim()
+    story.start(job)
+    story.wait(seconds)
+    story.do("a", Settle((lifecycle.release(job, story.now),)))
+    return story, story.row(job)
+
+
+def asked_again() -> tuple[Story, Job, Settle]:
+    """A run that was given back, and the answer was lost; and what its node asks for again."""
+    story, before = completed()
+    tell(story, before)
+    story.insert()
+    (job,) = story.claim()
+    story.start(job)
+    release = Settle((lifecycle.release(job, story.now),))
+    story.do("a", release)
+    story.seen.failed("a", release, StoreUnavailableError("no answer came"), story.now)
+    story.wait(1)
+    return story, story.row(job), Settle(release.settlements)
+
+
+@breaks("outcome_told")
+def what_is_given_back_is_told_to_nobody() -> None:
+    story, _ = given_back()
+    story.seen.look(story.now)
+
+
+@breaks("outcome_told")
+def what_is_given_back_is_told_twice() -> None:
+    story, job = given_back()
+    tell(story, job, "release")
+    tell(story, job, "release")
+
+
+@breaks("outcome_told")
+def what_somebody_took_is_told_as_given_back() -> None:
+    story = Story()
+    job = running(story)
+    story.start(job)
+    story.order(lifecycle.cancel, job)
+    release = lifecycle.release(job, story.now)
+    story.do("a", Settle((release,)))
+    tell(story, lifecycle.apply(release.change, job), "release")
+
+
+@breaks("outcome_told")
+def what_is_given_back_is_told_as_it_ran() -> None:
+    story, job = given_back()
+    tell(story, replace(job, state=JobState.EXECUTING), "release")
+
+
+@breaks("outcome_told")
+def what_is_given_back_is_told_to_nobody_though_its_row_shows_it() -> None:
+    story, _, release = asked_again()
+    story.do("a", release)
+    story.seen.look(story.now)
+
+
+def sound_release_that_is_told() -> None:
+    story, job = given_back(15)
+    tell(story, job, "release")
+    story.seen.look(story.now)
+
+
+def sound_release_that_no_row_shows_any_more() -> None:
+    story, job, release = asked_again()
+    story.up("b")
+    assert [job.id] == [each.id for each in story.claim("b")]
+    story.do("a", release)
+    story.seen.look(story.now)
+
+
+def sound_release_of_a_run_whose_end_is_told_as_late_before() -> None:
+    story, job = given_back()
+    tell(story, job, "late")
+    tell(story, job, "release")
+    story.seen.look(story.now)
