@@ -122,6 +122,7 @@ MARKS = {
     "cancel": "cancelled by hand",
     "retry": "retried by hand",
     "delete": "deleted",
+    "release": "given back, not run",
     "rescue": "rescued",
     "late": "late outcome, dropped",
 }

@@ -109,10 +109,13 @@ def _tell(telling: _Telling, moment: Moment, at: int) -> None:
         _turn(telling, at, "", ended="lost", note=moment.detail)  # who took it said nothing
     if event == "late" or (event == "conflict" and (telling.kind or telling.spans)):
         return
+    if event == "release" and (telling.kind or telling.spans) and telling.kind != "executing":
+        telling.marks.append(Mark(at, event, moment.detail, moment.node))  # no run of it began
+        return
     if not (telling.kind or telling.spans or event in _BORN):
         telling.kind = _BEFORE.get(event, "executing")
         telling.node = moment.node if telling.kind == "executing" else ""
-        telling.attempt = job.attempt if job is not None and telling.node else 0
+        telling.attempt = _attempt(event, job) if job is not None and telling.node else 0
     if event == "start" and job is not None:
         _turn(telling, at, "executing", moment.node, job.attempt)
     elif event == "stage":
@@ -121,6 +124,12 @@ def _tell(telling: _Telling, moment: Moment, at: int) -> None:
         _turn(telling, at, "")
     elif job is not None:
         _settle(telling, job, moment, at, rescued=event == "rescue")
+
+
+def _attempt(event: str, job: Job) -> int:
+    """The attempt of a run that ended by ``event``, after which ``job`` is as it is given."""
+    uncounted = event == "release" or (event == "stop" and job.state == JobState.SCHEDULED)
+    return job.attempt + uncounted
 
 
 def _settle(telling: _Telling, job: Job, moment: Moment, at: int, *, rescued: bool) -> None:

@@ -140,6 +140,8 @@ class _Teller:
             self._ended(moment)
         elif event == "late":
             self._late(moment)
+        elif event == "release":
+            self._given_back(moment)
         elif event == "stage" and known in self._told.jobs:
             self._staged(known)
         elif moment.node == CLIENT:
@@ -172,7 +174,7 @@ class _Teller:
     def _known(self, moment: Moment) -> Told:
         """What is known of a job; one whose insert nobody lived to tell of is of a crontab."""
         worker = "" if moment.job is None else moment.job.worker
-        unheard = moment.event in ("start", "rescue")
+        unheard = moment.event in ("start", "release", "rescue")
         return self._told.jobs.setdefault(
             moment.ordinal, Told(moment.ordinal, worker, recurs=unheard)
         )
@@ -210,12 +212,19 @@ class _Teller:
         elif job.state == JobState.CANCELLED:
             run.outcome = ("cancel", first_line(error))
 
+    def _given_back(self, moment: Moment) -> None:
+        """A run was told to stop, and its end is not known; a claim that came true late had none."""
+        self._known(moment).last = moment.job
+        run = self._open.pop(moment.ordinal, None)
+        if run is not None:
+            run.told = True
+
     def _late(self, moment: Moment) -> None:
         job = moment.job
         runs = self._known(moment).runs
         for run in reversed(runs):
-            if job is None or run.attempt != job.attempt:
-                continue
+            if job is None or (run.attempt, run.node) != (job.attempt, moment.node):
+                continue  # what was given back runs elsewhere as the same attempt
             if run.ended is None or run.told:
                 error = late_error(moment.detail)
                 if not error.startswith(TOLD_TO_STOP):

@@ -355,7 +355,7 @@ def test_a_restart_is_written_with_its_plugins(plugins):
 
 
 @pytest.mark.parametrize("end", ["", ", error: sorry"])
-@pytest.mark.parametrize("told", ["cancel: job1", "timeout"])
+@pytest.mark.parametrize("told", ["cancel: job1", "timeout", "stop: {node: a, grace: 0s}"])
 def test_a_run_that_did_not_listen_is_written_as_one_that_ignores(told, end):
     timeout = "timeout: 4s, " if told == "timeout" else ""
     steps = [X] if timeout else [X, f"{{at: 4s, {told}}}"]

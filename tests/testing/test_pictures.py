@@ -108,7 +108,7 @@ spans = st.sampled_from(
 )
 happenings = st.tuples(
     st.sampled_from(
-        ["insert", "start", "end", "stage", "cancel", "rescue", "late", "conflict", "retry",
+        ["insert", "start", "end", "stage", "cancel", "rescue", "release", "late", "conflict", "retry",
          "delete", "crash", "pause", "resume", "elected", "error", "suspend", "wake"]
     ),
     st.integers(1, 6),
@@ -136,8 +136,8 @@ def traces(draw: st.DrawFn) -> Trace:
             case "stage":
                 where = {"id": number, "queue": queue}
                 teller.tell("job.stage", node=node, metadata=where)
-            case "rescue":
-                teller.tell("job.rescue", number, node, state=JobState.AVAILABLE)
+            case "rescue" | "release":
+                teller.tell(f"job.{what}", number, node, state=JobState.AVAILABLE)
             case "cancel" | "conflict" | "retry" | "delete":
                 state = {"cancel": JobState.CANCELLED, "retry": JobState.AVAILABLE}.get(what, ended)
                 teller.tell(f"job.{what}", number, state=state)
@@ -398,6 +398,34 @@ def test_a_run_whose_outcome_came_late_has_ended_though_nobody_said_who_took_its
     assert [("lost", 0, 5_000_000, False)] == [
         (span.kind, span.begin, span.end, span.open) for span in story.spans
     ]
+
+
+def test_a_run_that_its_stopping_node_gives_back_ends_there_and_goes_on_elsewhere() -> None:
+    trace = replayed(ROOT / "scenarios" / "stop-gives-back.yaml")
+    story = next(each for each in stories(trace) if each.worker == "Long")
+    runs = [("returned", "a", 1, 0, 20_000_000), ("completed", "b", 1, 20_000_000, 25_000_000)]
+    assert runs == [
+        (span.kind, span.node, span.attempt, span.begin, span.end) for span in story.spans
+    ]
+    assert "attempt 1 of Long, not counted" == story.spans[0].note
+    assert ["insert"] == [mark.kind for mark in story.marks]
+    since = trace.moments.index(trace.of("release")[0])
+    cut = next(
+        each for each in stories(Trace(trace.start, trace.moments[since:])) if each.worker == "Long"
+    )
+    assert [("returned", "a", 1), ("completed", "b", 1)] == [
+        (span.kind, span.node, span.attempt) for span in cut.spans
+    ]
+
+
+def test_a_claim_that_came_true_late_and_is_given_back_is_a_mark_in_the_wait_of_its_job() -> None:
+    trace = replayed(ROOT / "scenarios" / "claim-commits-late.yaml")
+    story = stories(trace)[1]
+    assert [("insert", "-"), ("release", "a")] == [(mark.kind, mark.node) for mark in story.marks]
+    waited, ran = story.spans
+    assert ("available", "completed") == (waited.kind, ran.kind)
+    assert waited.begin < story.marks[1].at < waited.end == ran.begin
+    assert "given back, not run" in trace.to_svg()
 
 
 def test_the_trace_of_an_advance_shows_jobs_that_were_inserted_before_it(jobs) -> None:
