@@ -72,6 +72,38 @@ ENDING = (
         invariants=("given_back",),
     ),
     Ablation(
+        "what is given back at a stop is told to nobody",
+        None,
+        "Who reads a timeline sees a job start twice, and nothing between.",
+        (
+            Edit(
+                "engine/runs.py",
+                "            self._report.released(run, after, ending.at)\n",
+                "            return\n",
+            ),
+        ),
+        ("test_what_is_given_back_is_told_once_as_it_stands_then_and_how_long_it_ran",),
+        invariants=("outcome_told",),
+    ),
+    Ablation(
+        "what somebody has taken is told as given back",
+        None,
+        "A job that was cancelled or rescued before its node could give it back is said to be available.",
+        (
+            Edit(
+                "engine/runs.py",
+                "            if settlement.change.event is not Event.RELEASE:\n"
+                "                self._report.late(run, ending.outcome, ending.at)\n"
+                "            return\n",
+                "            if settlement.change.event is not Event.RELEASE:\n"
+                "                self._report.late(run, ending.outcome, ending.at)\n"
+                "                return\n",
+            ),
+        ),
+        ("test_what_another_has_taken_before_it_is_given_back_is_not_told",),
+        invariants=("outcome_told",),
+    ),
+    Ablation(
         "a stopping node leaves what still runs to be rescued",
         None,
         "What a stop cuts short waits for the silence of its node, and has used its attempt.",
