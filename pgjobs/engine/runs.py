@@ -119,6 +119,11 @@ class Runs:
                 return  # it did as it was told
             self._report.late(run, end.outcome, end.at)
             return
+        if self._gave_back and run.told and not _in_a_thread(run):
+            if not isinstance(end.outcome.exception, OBEYED):
+                self._report.late(run, end.outcome, end.at)
+            self.release(run, now)
+            return
         self._settle(run, end.outcome, now, end.at)
 
     def expire(self, now: datetime) -> None:
@@ -156,15 +161,15 @@ class Runs:
                 self._ports.save(Ending(run, ended, settlement, self._clock.monotonic()))
 
     def give_back(self, now: datetime) -> None:
-        """The grace of a stopping node is over: what can be stopped is stopped, and released."""
+        """The grace of a stopping node is over: what still runs is told to stop.
+
+        Its jobs are released as it ends, however it ends, and not before: another node would run them beside
+        it. A thread is not stopped by that, and ends as it would.
+        """
         self._gave_back = True
         for run in self.all:
-            if run.settled:
-                continue
-            self._tell(run)
-            if run.worker is not None and run.worker.executor == "thread":
-                continue  # it cannot be stopped, so it is not given back while it runs
-            self.release(run, now)
+            if not run.settled:
+                self._tell(run)
 
     def release(self, run: Run, now: datetime) -> None:
         """Give a job back: available again, the attempt not counted."""
@@ -213,3 +218,7 @@ class Runs:
         if ended.event is Event.FAIL and job.attempt < job.max_attempts:
             wait_s = delay_s(run, self._ports.draw)
         self._ports.save(Ending(run, ended, lifecycle.settle(job, ended, now, wait_s), at))
+
+
+def _in_a_thread(run: Run) -> bool:
+    return run.worker is not None and run.worker.executor == "thread"

@@ -161,16 +161,17 @@ def test_a_thread_is_never_given_back_and_keeps_its_node_until_it_returns():
     assert [] == rig.of("release")
 
 
-def test_a_task_that_does_not_stop_when_told_is_given_back_and_its_outcome_is_late():
+def test_a_task_that_does_not_stop_when_told_is_given_back_once_it_has_ended_and_its_outcome_is_late():
     rig = Rig()
     job = rig.insert(takes=100, stubborn=True)
     rig.advance(5)
     rig.stop(grace=0)
-    rig.advance(50)
-    assert ("available", False) == (rig.job(job).state, rig.stopped())
-    rig.advance(50)
+    rig.advance(94)
+    assert ("executing", False) == (rig.job(job).state, rig.stopped())
+    rig.advance(1)
     assert ("available", True) == (rig.job(job).state, rig.stopped())
-    assert [100.0] == rig.at("late")
+    assert 1 == rig.job(job).meta["released"]
+    assert [100.0] == rig.at("late") == rig.at("release")
 
 
 def test_a_second_stop_changes_nothing():

@@ -1,5 +1,5 @@
 """How runs are brought to their ends: past a time limit, or past the grace of a stop, they are told at once,
-and what was told before its limit is given back.
+and what was told before its limit is given back once it has ended.
 
 Deadlines are kept in the world's time, later by as much as two clocks can differ, so that each is looked
 at once: by then the node has told the run, if it had its turn.
@@ -152,7 +152,10 @@ class Endings:
         if settlement is None:
             return
         claim = settlement.id, settlement.token
-        run = self._ended.pop(claim, None) or self._node(sight.node).runs.get(claim)
+        under_way = self._node(sight.node).runs.get(claim)
+        if passage.event == "release" and under_way is not None:
+            sight.alarm("given_back", f"job {passage.id} is given back while it runs", passage.id)
+        run = self._ended.pop(claim, None) or under_way
         if run is None or claim in self._refused:
             return
         error = settlement.change.error

@@ -72,6 +72,25 @@ ENDING = (
         invariants=("given_back",),
     ),
     Ablation(
+        "a task that does not listen is given back while it runs",
+        None,
+        "Another node runs its job beside it, whatever limit its queue has over all nodes.",
+        (
+            Edit(
+                "engine/runs.py",
+                "            if not run.settled:\n                self._tell(run)\n",
+                "            if not run.settled:\n"
+                "                self._tell(run)\n"
+                "                if not _in_a_thread(run):\n"
+                "                    self.release(run, now)\n",
+            ),
+        ),
+        (
+            "test_a_task_that_does_not_stop_when_told_is_given_back_once_it_has_ended_and_its_outcome_is_late",
+        ),
+        invariants=("given_back",),
+    ),
+    Ablation(
         "what is given back at a stop is told to nobody",
         None,
         "Who reads a timeline sees a job start twice, and nothing between.",
@@ -110,10 +129,8 @@ ENDING = (
         (
             Edit(
                 "engine/runs.py",
-                "                continue  # it cannot be stopped, so it is not given back while it runs\n"
-                "            self.release(run, now)\n",
-                "                continue  # it cannot be stopped, so it is not given back while it runs\n"
-                "            run.settled = True\n",
+                "            self.release(run, now)\n            return\n        self._settle(",
+                "            run.settled = True\n            return\n        self._settle(",
             ),
         ),
         (

@@ -175,10 +175,10 @@ OPERATING = (
         (
             Edit(
                 "engine/runs.py",
-                'if run.worker is not None and run.worker.executor == "thread":\n'
-                "                continue",
-                'if run.worker is not None and run.worker.executor == "none":\n'
-                "                continue",
+                "            if not run.settled:\n                self._tell(run)\n",
+                "            if not run.settled:\n"
+                "                self._tell(run)\n"
+                "                self.release(run, now)\n",
             ),
         ),
         ("test_a_thread_is_never_given_back_and_keeps_its_node_until_it_returns",),

@@ -81,6 +81,14 @@ def a_run_that_was_told_to_stop_fails() -> None:
 
 
 @breaks("given_back")
+def a_run_is_given_back_while_it_goes_on() -> None:
+    story, job = under_way(None)
+    stop(story)
+    told(story, job)
+    give_back(story, job)
+
+
+@breaks("given_back")
 def a_node_that_has_stopped_leaves_a_job_executing() -> None:
     story, job = under_way(None)
     stop(story)

@@ -171,6 +171,7 @@ def given_back(seconds: float = 0.0) -> tuple[Story, Job]:
     (job,) = story.claim()
     story.start(job)
     story.wait(seconds)
+    story.seen.ended("a", job)
     story.do("a", Settle((lifecycle.release(job, story.now),)))
     return story, story.row(job)
 
@@ -182,6 +183,7 @@ def asked_again() -> tuple[Story, Job, Settle]:
     story.insert()
     (job,) = story.claim()
     story.start(job)
+    story.seen.ended("a", job)
     release = Settle((lifecycle.release(job, story.now),))
     story.do("a", release)
     story.seen.failed("a", release, StoreUnavailableError("no answer came"), story.now)
