@@ -17,7 +17,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pgjobs import client
 from pgjobs.adapters.system import SystemClock, SystemRng, node_name
@@ -30,7 +30,6 @@ from pgjobs.rules.errors import (
     ConfigurationError,
     StoreUnavailableError,
 )
-from pgjobs.rules.job import Job
 from pgjobs.rules.options import POLL_INTERVAL, Queue
 from pgjobs.rules.schedule import duration, next_wall_time, time_zone
 from pgjobs.rules.signatures import checks_options
@@ -380,7 +379,6 @@ class PgJobs(Calls):
         limit: int | None,
     ) -> Program:
         import pgjobs.engine.drain as draining  # a test drains often: so it takes a third of `from`
-        import pgjobs.engine.report as reporting
 
         if queue is not None:
             options.queue_name(queue, "queue")
@@ -388,31 +386,13 @@ class PgJobs(Calls):
             options.whole(limit, "limit", 0, 2**63 - 1)
         if self.workers:
             self._import_workers()
-        clock, rng = runtime.clock, runtime.rng
-        node = self.node or "drain"
-        report = reporting.Reporter(runtime.telemetry, node)
-
-        def ended(run: Any, after: Job, ended: Any, counted: bool) -> None:
-            if counted:
-                report.ended(run, lambda: after, ended, clock.monotonic())
-            else:
-                report.late(run, ended, clock.monotonic())
-
-        draw = (lambda: rng.random("backoff")) if runtime.jitter else None
+        clock, node = runtime.clock, self.node or "drain"
         until = client.horizon(with_scheduled, clock.now())
         plan = draining.DrainPlan(queue, until, with_recursion, with_safety, limit)
         if runtime.captor is not None:
             runtime.captor.draining(plan, node)
         ports = draining.DrainPorts(
-            node,
-            clock.now,
-            lambda: rng.token("claim:drain"),
-            runtime.registry,
-            clock.monotonic,
-            report.started,
-            ended,
-            report.released,
-            lambda run: reporting.delay_s(run, draw),
+            node, clock, runtime.rng, runtime.registry, runtime.telemetry, runtime.jitter
         )
         return draining.drain(plan, ports)
 

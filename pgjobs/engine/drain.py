@@ -12,21 +12,24 @@ timeline would see a start without an end, or a job with one release more than t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from pgjobs.effects import Claim, Count, Effect, Find, Settle, Transition
 from pgjobs.engine.livelock import Watch
+from pgjobs.engine.report import Reporter, delay_s
 from pgjobs.engine.stager import STAGE_LIMIT
-from pgjobs.ports import Run, Store
+from pgjobs.ports import Clock, Rng, Run, Store
 from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import LivelockError, nearest
 from pgjobs.rules.job import FINAL, Job, JobState
 from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs.rules.selection import Selection
 from pgjobs.rules.swift import swift
+from pgjobs.telemetry import Telemetry
 from pgjobs.worker import Registry
 
 NAMED = 100
@@ -50,7 +53,8 @@ class DrainResult(Mapping[str, int]):
         self.jobs = jobs
         self._counts: dict[str, int] = {}
         for job in jobs:
-            self._counts[str(job.state)] = self._counts.get(str(job.state), 0) + 1
+            state = str(job.state)
+            self._counts[state] = self._counts.get(state, 0) + 1
 
     def __getitem__(self, state: str) -> int:
         if state not in _STATES:
@@ -90,20 +94,16 @@ class DrainPlan:
     limit: int | None
 
 
-@swift
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class DrainPorts:
     """What a drain uses of its engine."""
 
     node: str
-    now: Callable[[], datetime]
-    token: Callable[[], str]
+    clock: Clock
+    rng: Rng
     registry: Registry
-    monotonic: Callable[[], float]
-    started: Callable[[Job], None]
-    ended: Callable[[Run, Job, Outcome, bool], None]
-    released: Callable[[Run, Callable[[], Job], float], None]
-    delay_s: Callable[[Run], float]
+    telemetry: Telemetry
+    jitter: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,7 @@ def _result(came_to: DrainResult | Raised) -> DrainResult:
 def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
     """The program of a drain."""
     done: list[Job] = []
+    report = Reporter(ports.telemetry, ports.node)
     watch = Watch("in one drain", REMEDY, branches=plan.recursion)
     chosen, due = selection.claimable(plan.queue), selection.due(plan.until, plan.queue)
     yield from _stage(due, ports)
@@ -210,9 +211,9 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
         try:
             watch.running(job)
         except LivelockError:
-            yield from _give_back(Run(job, None, job.queue, ports.monotonic()), ports)
+            yield from _give_back(Run(job, None, job.queue, ports.clock.monotonic()), ports, report)
             raise
-        after, ended = yield from _run(job, ports)
+        after, ended = yield from _run(job, ports, report)
         done.append(after)
         if after.state in FINAL:
             watch.gone(after)
@@ -225,7 +226,7 @@ def drain(plan: DrainPlan, ports: DrainPorts) -> Program:
 def _stage(due: Selection, ports: DrainPorts) -> Generator[Effect[Any], Any, bool]:
     staged_any = False
     while True:
-        change = lifecycle.stage(ports.now())
+        change = lifecycle.stage(ports.clock.now())
         staged = yield Transition(due, change, STAGE_LIMIT)
         staged_any = staged_any or bool(staged)
         if len(staged) < STAGE_LIMIT:
@@ -237,7 +238,7 @@ def _next(
 ) -> Generator[Effect[Any], Any, Job | None]:
     """Claim the next job; when there is none, stage what of ``due`` has fallen due, and look again."""
     while True:
-        change = lifecycle.claim(ports.node, ports.token(), ports.now())
+        change = lifecycle.claim(ports.node, ports.rng.token("claim:drain"), ports.clock.now())
         claimed = yield Claim(chosen, 1, change)
         if claimed:
             job: Job = claimed[0]
@@ -246,10 +247,12 @@ def _next(
             return None
 
 
-def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Run, Any, tuple[Job, Outcome]]:
+def _run(
+    job: Job, ports: DrainPorts, report: Reporter
+) -> Generator[Effect[Any] | Run, Any, tuple[Job, Outcome]]:
     worker = ports.registry.by_name.get(job.worker)
-    ports.started(job)
-    run = Run(job, worker, job.queue, ports.monotonic())
+    report.started(job)
+    run = Run(job, worker, job.queue, ports.clock.monotonic())
     if worker is None:
         ended = outcome.failed(ports.registry.unknown(job.worker), raised=True)
     else:
@@ -258,23 +261,28 @@ def _run(job: Job, ports: DrainPorts) -> Generator[Effect[Any] | Run, Any, tuple
         except (
             BaseException
         ):  # an interrupt, or a cancel of the drain itself: the job is given back
-            yield from _give_back(run, ports)
+            yield from _give_back(run, ports, report)
             raise
     failing = ended.event is Event.FAIL and job.attempt < job.max_attempts
-    delay_s = ports.delay_s(run) if failing else 0.0
-    settlement = lifecycle.settle(job, ended, ports.now(), delay_s)
+    wait_s = _backoff_s(run, ports) if failing else 0.0
+    settlement = lifecycle.settle(job, ended, ports.clock.now(), wait_s)
     (counted,) = yield Settle((settlement,))
     if counted:
         after = lifecycle.apply(settlement.change, job)
+        report.ended(run, lambda: after, ended, ports.clock.monotonic())
     else:
         (after,) = (yield Find(selection.by_id(job.id))) or [job]
-    ports.ended(run, after, ended, counted)
+        report.late(run, ended, ports.clock.monotonic())
     return after, ended
 
 
-def _give_back(run: Run, ports: DrainPorts) -> Generator[Effect[Any], Any, None]:
-    job, at = run.job, ports.monotonic()
-    settlement = lifecycle.release(job, ports.now())
+def _give_back(run: Run, ports: DrainPorts, report: Reporter) -> Generator[Effect[Any], Any, None]:
+    job, at = run.job, ports.clock.monotonic()
+    settlement = lifecycle.release(job, ports.clock.now())
     (counted,) = yield Settle((settlement,))
     if counted:
-        ports.released(run, lambda: lifecycle.apply(settlement.change, job), at)
+        report.released(run, lambda: lifecycle.apply(settlement.change, job), at)
+
+
+def _backoff_s(run: Run, ports: DrainPorts) -> float:
+    return delay_s(run, partial(ports.rng.random, "backoff") if ports.jitter else None)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pgjobs.client import horizon
 from pgjobs.engine.drain import DrainPlan, DrainPorts, drain, drive
-from pgjobs.engine.report import Reporter, delay_s
 from pgjobs.ports import Rng, Run, Store
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import JobTimeoutError, PgJobsError
-from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs.worker import Registry
 from pgjobs_testing.clock import VirtualClock
@@ -68,23 +64,6 @@ class Drains:
         """Nothing is kept between runs."""
 
     def _ports(self, node: str) -> DrainPorts:
-        report, clock = Reporter(self._recorder, node), self._clock
-
-        def ended(run: Any, after: Job, ended: Outcome, counted: bool) -> None:
-            if counted:
-                report.ended(run, lambda: after, ended, clock.monotonic())
-            else:
-                report.late(run, ended, clock.monotonic())
-
-        draw = (lambda: self._rng.random("backoff")) if self._jitter else None
         return DrainPorts(
-            node,
-            clock.now,
-            lambda: self._rng.token("claim:drain"),
-            self._registry,
-            clock.monotonic,
-            report.started,
-            ended,
-            report.released,
-            lambda run: delay_s(run, draw),
+            node, self._clock, self._rng, self._registry, self._recorder, self._jitter
         )
