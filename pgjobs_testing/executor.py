@@ -99,9 +99,10 @@ class Loops:
         time = self.time
         context = contextvars.copy_context()
         task = time.spawn(coroutine, name=name, context=context)
-        ended = False
-        with suppress(SystemExit):  # of a task that the job began: the loop goes on below
+        try:
             ended = time.in_one_pass(task)
+        except SystemExit:  # of a task that the job began: the loop goes on below
+            ended = False
         if not ended:
             return cast(T, self.run(self._settle(task, context), call))
         adopt(context)

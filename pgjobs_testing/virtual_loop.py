@@ -218,7 +218,10 @@ class VirtualTime:
         self._loop.stop()
         self._loop.run_forever()
         self._work.note_threads(before)
-        return task.done() and not self._loop._ready
+        if not task.done():
+            return False
+        self._work.ended(task)
+        return not self._loop._ready
 
     def _at_rest(self, waits: dict[Task, Wait], task: Task | None) -> Settled:
         if not waits:

@@ -50,6 +50,10 @@ class Work:
             self._forget_at = max(_FORGET_AT, 2 * len(self.tasks))
         self.tasks[task] = run
 
+    def ended(self, task: Task) -> None:
+        """A task of a job is done."""
+        self.tasks.pop(task, None)
+
     def called(self, future: Future, run: Run | None) -> None:
         """A call of an executor, of a job or of none."""
         self.calls[future] = run
