@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pgjobs.rules.jsonb import equal
 from pgjobs.rules.swift import swift
@@ -71,7 +71,7 @@ class Pattern(Protocol):
 class Anything:
     """Accepts every value."""
 
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return True
@@ -92,7 +92,7 @@ class Exactly:
     """One JSON value, equal as jsonb has it: 1 is 1.0, and true is not 1."""
 
     wanted: Any
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return equal(self.wanted, value)
@@ -115,7 +115,7 @@ class Kind:
     """A type: what is an instance of it. As in JSON, true is no number, and 1 is a float too."""
 
     kind: type
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         if number_kind(self.kind) and isinstance(value, bool):
@@ -140,7 +140,7 @@ class Accepted:
 
     judge: Any
     called: bool
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         try:

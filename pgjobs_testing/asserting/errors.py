@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pgjobs_testing.patterns import Answer, Difference, Pattern
 from pgjobs_testing.telling import cut
@@ -23,7 +23,7 @@ class Failed:
     """An error that contains a text, or comes of a type of exception; None: no error at all."""
 
     wanted: str | type[BaseException] | None
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         if self.wanted is None or value.text is None:
@@ -60,7 +60,7 @@ class OfError:
     """What a pattern makes of an error's text."""
 
     text: Pattern
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return self.text.accepts(value.text)

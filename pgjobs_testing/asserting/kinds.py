@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 from pgjobs.rules.job import JobState
 from pgjobs.rules.swift import swift
@@ -28,7 +28,7 @@ class Named:
     """A name of a worker or of a queue, and no other."""
 
     name: str
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return bool(value == self.name)
@@ -55,7 +55,7 @@ class OneOf:
     """One of these states."""
 
     states: tuple[JobState, ...]
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return value in self.states
@@ -80,7 +80,7 @@ class Near:
     within: timedelta
     times: Times
     after: timedelta | None = None
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return bool(abs(value - self.at) <= self.within)
@@ -115,7 +115,7 @@ class Ahead:
 
     seconds: Pattern
     now: datetime
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return self.seconds.accepts((value - self.now).total_seconds())
@@ -135,7 +135,7 @@ class Seconds:
     """A duration in seconds, to the microsecond."""
 
     wanted: float
-    leaves: int = 1
+    leaves: ClassVar[int] = 1
 
     def accepts(self, value: Any) -> Answer:
         return value is not None and abs(value - self.wanted) < 0.000_001
