@@ -27,7 +27,6 @@ from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.rules.selection import OneOf, Selection
-from pgjobs.rules.swift import swift
 from pgjobs.telemetry import Telemetry
 from pgjobs.worker import worker_name
 
@@ -109,8 +108,7 @@ class QueueStatus:
     window: WindowStatus | None = None
 
 
-@swift
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Client:
     """The programs of one instance."""
 

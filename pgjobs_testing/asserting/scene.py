@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pgjobs.rules.errors import ConfigurationError, closest, nearest
 from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
-from pgjobs.rules.swift import swift
 from pgjobs.worker import DEFAULT_QUEUE, REGISTRY
 from pgjobs_testing.asserting.fields import Wanted
 from pgjobs_testing.asserting.kinds import Named
@@ -27,8 +26,7 @@ class Elsewhere:
     jobs: Callable[[], list[Job]]
 
 
-@swift
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Scene:
     """One database of a test at the moment of an assertion.
 
