@@ -303,6 +303,20 @@ class TestOnAServer:
         assert all(name.startswith("pgjobs_") for (name,) in names)
         assert 0 < len(names) <= 2
 
+    def test_a_statement_that_reads_no_table_stays_prepared(self, postgres, monkeypatch):
+        monkeypatch.setattr("pgjobs.adapters.postgres.prepared.USES", 5)
+        for _ in range(12):
+            insert(postgres, new())
+        used = "SELECT generic_plans + custom_plans FROM pg_prepared_statements"
+        assert [(11,)] == [(int(uses),) for (uses,) in postgres.query(used)]
+
+    def test_one_whose_table_has_changed_is_prepared_again(self, postgres):
+        assert [1, 2, 3] == [insert(postgres, new())[0].id for _ in range(3)]
+        postgres.query("ALTER TABLE oban_jobs ALTER id TYPE integer")
+        assert [4, 5, 6] == [insert(postgres, new())[0].id for _ in range(3)]
+        used = "SELECT generic_plans + custom_plans FROM pg_prepared_statements"
+        assert [(2,)] == [(int(uses),) for (uses,) in postgres.query(used)]
+
     def test_statements_that_a_pooler_has_lost_are_sent_unnamed(self, dsn, postgres):
         insert(postgres, *[new() for _ in range(10)])
         assert 3 == sum(len(claim(postgres, f"a{n}", demand=1)) for n in range(3))

@@ -25,13 +25,15 @@ T = TypeVar("T")
 class Statement:
     """One SQL statement with numbered parameters (``$1``).
 
-    ``often``: worth preparing. ``ends``: no other of its plan follows. ``data`` gives, piece by piece and
-    anew at each call, what a COPY takes in.
+    ``often``: worth preparing; ``lasts``: once is enough, for it reads no table whose size a plan could be
+    wrong about. ``ends``: no other of its plan follows. ``data`` gives, piece by piece and anew at each
+    call, what a COPY takes in.
     """
 
     sql: str
     parameters: tuple[str | None, ...] = ()
     often: bool = False
+    lasts: bool = False
     ends: bool = False
     data: Callable[[], Iterable[bytes]] | None = None
 

@@ -69,7 +69,6 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
     falls_due = inserted_at if at is now else instant_text(at)
     available = state is JobState.AVAILABLE
     values = (
-        state.value,
         new.queue,
         new.worker,
         json_text(new.args),
@@ -81,7 +80,7 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
         inserted_at,
         *((arrival_text(names, new.queue),) if available else ()),
     )
-    statement = Statement(_one_row(names, available), values, often=True)
+    statement = Statement(_one_row(names, available), values, often=True, lasts=True)
 
     def answer(results: Sequence[list[Row]]) -> list[Job]:
         ((job_id, _),) = results[0]
@@ -94,17 +93,17 @@ def _insert_one(effect: effects.Insert, names: Names) -> Plan[list[Job]]:
 def _one_row(names: Names, available: bool) -> str:
     """The note is sent for each row that is returned: for this one."""
     if available:
-        channel, payload = arrival(names, "").channel, "$11::text"
+        state, channel, payload = JobState.AVAILABLE, arrival(names, "").channel, "$10::text"
     else:
-        note = due(names, "$9::text::timestamp")
-        channel, payload = note.channel, f"({note.payload})::text"
+        note = due(names, "$8::text::timestamp")
+        state, channel, payload = JobState.SCHEDULED, note.channel, f"({note.payload})::text"
     return f"""
 INSERT INTO {names.jobs} (state, queue, worker, args, meta, tags, max_attempts, priority,
   scheduled_at, inserted_at, attempt, errors, attempted_by, attempted_at, completed_at,
   discarded_at, cancelled_at)
-VALUES ($1::text::{names.state}, $2::text, $3::text, $4::text::jsonb, $5::text::jsonb,
-  $6::text::text[], $7::text::bigint, $8::text::bigint, $9::text::timestamp,
-  $10::text::timestamp, 0,
+VALUES ({literal(state)}, $1::text, $2::text, $3::text::jsonb, $4::text::jsonb,
+  $5::text::text[], $6::text::bigint, $7::text::bigint, $8::text::timestamp,
+  $9::text::timestamp, 0,
   (jsonb_populate_record(NULL::{names.jobs}, '{{"errors": []}}')).errors,
   '{{}}', NULL, NULL, NULL, NULL)
 RETURNING id, CASE WHEN octet_length({payload}) <= {LONGEST_PAYLOAD}
