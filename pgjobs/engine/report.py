@@ -1,16 +1,29 @@
-"""What a node tells about its jobs: the telemetry events of starts and ends, in one place."""
+"""What a node tells about its jobs: the telemetry events of starts and ends, in one place.
+
+A job that fails since its worker is not known here is logged as well: nobody may listen, and it is the
+deployment that is to be mended.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pgjobs.ports import Run
 from pgjobs.rules import backoff, outcome
+from pgjobs.rules.errors import UnknownWorkerError
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Event, Outcome
+from pgjobs.rules.schedule import later
 from pgjobs.telemetry import Telemetry
+
+log = logging.getLogger("pgjobs")
+
+LOG_UNKNOWN_EVERY = timedelta(minutes=1)
+UNKNOWN_NAMES = 100
+"""Unknown workers that are logged within a minute; of more than these nothing is said."""
 
 
 class Reporter:
@@ -19,6 +32,7 @@ class Reporter:
     def __init__(self, telemetry: Telemetry, node: str) -> None:
         self._telemetry = telemetry
         self._node = node
+        self._unknown: dict[str, datetime] = {}
 
     def staged(self, jobs: tuple[tuple[int, str], ...]) -> None:
         """These jobs (id, queue) fell due."""
@@ -32,6 +46,24 @@ class Reporter:
         if self._telemetry.wanted("pgjobs.job.start"):
             measurements = {"queue_time": _queue_time(job)}
             self._telemetry.emit("pgjobs.job.start", measurements, self._metadata(job))
+
+    def unknown(self, job: Job, error: UnknownWorkerError, now: datetime) -> None:
+        """A claimed job has no worker here, and fails. Logged once a minute for each name."""
+        for name, logged in tuple(self._unknown.items()):
+            if now >= later(logged, LOG_UNKNOWN_EVERY):
+                del self._unknown[name]
+        if job.worker in self._unknown or len(self._unknown) >= UNKNOWN_NAMES:
+            return
+        self._unknown[job.worker] = now
+        log.warning(
+            "node %s fails attempt %d of %d of job %d: %s. In a rolling deploy, replace all nodes before "
+            "clients insert jobs of a new worker, or give it a queue that old nodes do not serve",
+            self._node,
+            job.attempt,
+            job.max_attempts,
+            job.id,
+            error,
+        )
 
     def ended(self, run: Run, after: Callable[[], Job], ended: Outcome, at: float) -> None:
         """An outcome is saved; ``after`` makes the job as it stands now."""

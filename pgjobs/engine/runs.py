@@ -90,6 +90,7 @@ class Runs:
             self._report.started(job)
             if run.worker is None:
                 unknown = self._ports.registry.unknown(job.worker)
+                self._report.unknown(job, unknown, now)
                 self._settle(run, outcome.failed(unknown), now, started)
                 continue
             try:
