@@ -79,8 +79,8 @@ class CronEntry:
 class Cron:
     """Insert a job at each tick of each entry: ``(expression, worker or worker.new(...))``.
 
-    ``timezone`` is an IANA name. ``catch_up`` (seconds or timedelta) is how far back a new leader
-    makes up for ticks that nobody fired; by default one lease, 30 s.
+    ``timezone`` is an IANA name. ``catch_up`` (seconds or timedelta) is how far back a leader
+    makes up for ticks that nobody fired; by default one lease, 30 s. What it passes over is logged.
     """
 
     def __init__(

@@ -13,6 +13,10 @@ from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.jsonb import merged
 from pgjobs.rules.lifecycle import iso
 
+REMEDY = (
+    "Cron(catch_up=...) of more than the longest outage or deployment lets it reach further back"
+)
+
 
 def cron(ports: LedPorts, name: str, plugins: Sequence[Cron]) -> Ticker:
     """The duty that inserts; ``meta`` of its jobs has ``cron``, ``cron_expr``, ``cron_tz``, ``cron_at``."""
@@ -32,7 +36,14 @@ def cron(ports: LedPorts, name: str, plugins: Sequence[Cron]) -> Ticker:
                 ports.report.inserted(job)
 
         return Entry(
-            f"{name}:{line.key}", line.crontab, line.zone, jobs, fired, catch_up=line.catch_up
+            f"{name}:{line.key}",
+            f"the cron entry {str(line.crontab)!r} ({line.zone}) of {line.what.worker}",
+            REMEDY,
+            line.crontab,
+            line.zone,
+            jobs,
+            fired,
+            catch_up=line.catch_up,
         )
 
     return Ticker(ports, [inserting(line) for plugin in plugins for line in plugin.entries])

@@ -22,6 +22,7 @@ from pgjobs.rules.schedule import later
 from pgjobs.worker import Worker
 
 LONG = timedelta(seconds=60)
+REMEDY = "what must not be missed belongs into Cron, which has catch_up"
 
 log = logging.getLogger("pgjobs")
 
@@ -74,7 +75,8 @@ class Tasks:
         def fired(at: datetime, _inserted: list[Job], now: datetime) -> None:
             self._fire(key, worker, at, now)
 
-        return Entry(key, line.crontab, line.zone, nothing, fired)
+        title = f"the leader's task {str(line.crontab)!r} ({line.zone}) of {worker.name}"
+        return Entry(key, title, REMEDY, line.crontab, line.zone, nothing, fired)
 
     def _fire(self, key: str, worker: Worker[..., Any], at: datetime, now: datetime) -> None:
         if key in self._running:

@@ -2,7 +2,8 @@
 
 The store keeps a watermark for each entry, its newest tick, which only moves on; firing a tick moves
 it, in one transaction with what the tick inserts. An entry starts, exclusive, where it is first seen. A
-leader fires what lies between the watermark and now, but nothing that is older than ``catch_up``.
+leader fires what lies between the watermark and now, but nothing that is older than ``catch_up``. What it
+passes over is logged, each gap once by each node.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pgjobs.leading import Fence, Tick, Watermarks
 from pgjobs.rules import crontab
 from pgjobs.rules.crontab import Crontab
 from pgjobs.rules.errors import LeaseLostError, StoreNotReadyError, StoreUnavailableError
+from pgjobs.rules.gap import gap
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.schedule import EPOCH, earlier
 
@@ -29,9 +31,14 @@ log = logging.getLogger("pgjobs")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a crontab. ``jobs`` makes what a tick inserts, ``fired`` is told when it has."""
+    """One line of a crontab. ``jobs`` makes what a tick inserts, ``fired`` is told when it has.
+
+    ``title`` names it in the log, where ``remedy`` says what to do about ticks that were passed over.
+    """
 
     key: str
+    title: str
+    remedy: str
     crontab: Crontab
     zone: tzinfo
     jobs: Callable[[datetime], tuple[NewJob, ...]]
@@ -55,6 +62,8 @@ class Ticker:
         self._next: list[tuple[datetime, int, str]] = []
         self._known = self._reading = False
         self._term = 0
+        self._told: dict[str, datetime] = {}
+        self._unheard: dict[str, datetime] = {}
 
     def start(self, now: datetime) -> None:
         """The node starts: for ``@reboot``."""
@@ -92,6 +101,7 @@ class Ticker:
             entry = self._entries[key]
             if not entry.crontab.reboot and at < earlier(now, entry.window):
                 self._plan(entry, before(now, entry.window))
+                self._pass_over(entry, at - timedelta.resolution, now)
                 continue
             self._ports.submit(Tick(fence, key, at, entry.jobs(at)))
 
@@ -118,14 +128,18 @@ class Ticker:
         if isinstance(effect, Tick) and not passes:
             log.error("the entry %s could not be fired at %s: %s", effect.key, effect.at, error)
             self._ports.report.failed_plugin(effect.key, error)
+            self._told[effect.key] = max(effect.at, self._told.get(effect.key, effect.at))
             self._plan(self._entries[effect.key], effect.at)
             return
         self._ports.patience.lose(now)
         if isinstance(effect, Tick):
+            self._unheard[effect.key] = effect.at
             self._push(effect.at, effect.key)
 
     def _begin(self, entry: Entry, watermark: datetime, now: datetime) -> None:
         if not entry.crontab.reboot:
+            self._unheard.pop(entry.key, None)
+            self._pass_over(entry, watermark, now)
             self._plan(entry, max(watermark, before(now, entry.window)))
             return
         started = self._started
@@ -134,6 +148,26 @@ class Ticker:
         # after its start has missed it, and its predecessor has not.
         if started - watermark > SPAN and now - started <= 2 * SPAN:
             self._push(started, entry.key)
+
+    def _pass_over(self, entry: Entry, after: datetime, now: datetime) -> None:
+        """Log the ticks after ``after`` that are too old to be fired, and were not logged before."""
+        until = before(now, entry.window)
+        after = max(after, self._told.get(entry.key, after))
+        passed = gap(entry.crontab, entry.zone, after, until)
+        if passed is None:
+            return
+        self._told[entry.key] = until
+        log.warning(
+            "%s: passed over %s%s. Nobody fired %s in time, and the entry makes up for %s and no more: %s",
+            entry.title,
+            passed,
+            " (the first may have been fired, its answer was lost)"
+            if self._unheard.get(entry.key) == passed.first
+            else "",
+            "it" if passed.count == 1 else "them",
+            entry.window,
+            entry.remedy,
+        )
 
     def _plan(self, entry: Entry, after: datetime) -> None:
         if entry.crontab.reboot:
