@@ -67,13 +67,16 @@ _DONE_TO_QUEUES = {"pause": "paused", "resume": "resumed", "reset": "reset", "sc
 
 
 def writing_to(
-    logger: logging.Logger, level: int
+    logger: logging.Logger, level: int, least: int = logging.NOTSET
 ) -> Callable[[str, Mapping[str, float], Mapping[str, Any]], None]:
-    """A telemetry handler that writes each event as one record of ``logger``."""
+    """A telemetry handler that writes each event as one record of ``logger``.
+
+    Records below ``least`` are left out: with WARNING only failures are told, whichever event tells them.
+    """
 
     def write(event: str, measurements: Mapping[str, float], metadata: Mapping[str, Any]) -> None:
         at = level_of(event, metadata, level)
-        if logger.isEnabledFor(at):
+        if at >= least and logger.isEnabledFor(at):
             fields = fields_of(event, measurements, metadata)
             logger.log(at, "%s", line_of(fields), extra={"pgjobs": fields})
 

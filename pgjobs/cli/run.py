@@ -9,7 +9,7 @@ import threading
 
 import click
 
-from pgjobs import guard, telemetry
+from pgjobs import guard, telemetry, telemetry_log
 from pgjobs.adapters.system import SystemClock
 from pgjobs.app import PgJobs
 from pgjobs.cli.bell import Bell
@@ -21,6 +21,12 @@ NOT_STOPPED = 70
 """Exit code when a job did not end within two graces: its node is gone, and rescue will find it."""
 
 LEFT = "what still runs stays executing until it is rescued, or cancelled"
+
+LOG = "pgjobs.log"
+"""The id of what is logged, as that of ``telemetry.log``: the later of both counts."""
+OF_JOBS = tuple(event for event in telemetry.LOGGED if event.startswith("pgjobs.job."))
+OF_FAILURES = ("pgjobs.job.stop", "pgjobs.job.exception", "pgjobs.job.late", "pgjobs.job.rescue")
+"""The events of jobs that tell of failures, if their level says so: a discarded job comes to a stop."""
 
 
 @click.command()
@@ -35,11 +41,10 @@ LEFT = "what still runs stays executing until it is rescued, or cancelled"
 @click.option("--log-level", default="INFO", show_default=True, help="The level of the log.")
 @click.option(
     "--log-jobs/--no-log-jobs",
-    default=False,
-    show_default=True,
-    help="Log each start and end of a job.",
+    default=None,
+    help="Log each start and end of a job; or nothing of jobs.  [default: failures alone]",
 )
-def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
+def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> None:
     """Serve the queues of MODULE:JOBS, a PgJobs, until SIGTERM or Ctrl-C.
 
     A job that has not ended after the grace is stopped and given back. A thread cannot be stopped:
@@ -55,8 +60,7 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
         _refuse_captured(jobs)
     import_workers(jobs)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    if log_jobs:
-        telemetry.log()
+    write_of_jobs(log_jobs)
     stopping, stopped = threading.Event(), threading.Event()
 
     def stop(*_: object) -> None:
@@ -91,6 +95,19 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool) -> None:
         click.echo(f"a job did not end in time; {LEFT}", err=True)
         os._exit(NOT_STOPPED)
     click.echo("stopped")
+
+
+def write_of_jobs(every: bool | None) -> None:
+    """Log ``every`` event of jobs, or none; for None the failures alone.
+
+    That yields to an application which calls ``telemetry.log`` itself, under its usual id.
+    """
+    if every is None and LOG in telemetry.PROCESS.snapshot():
+        return
+    if every is not False:
+        least = logging.NOTSET if every else logging.WARNING
+        handler = telemetry_log.writing_to(logging.getLogger("pgjobs"), logging.INFO, least)
+        telemetry.PROCESS.replace(LOG, OF_JOBS if every else OF_FAILURES, handler)
 
 
 def _refuse_captured(jobs: PgJobs) -> None:

@@ -228,8 +228,9 @@ def test_a_database_without_the_tables_is_refused_with_the_remedy(
     assert "pgjobs migrate" in refused.stderr
 
 
-def test_jobs_are_logged_when_asked(shell: Shell) -> None:
-    process = shell.serve("counting:jobs", "--log-jobs", "--log-level", "WARNING")
+@pytest.mark.parametrize("options", [(), ("--log-jobs", "--log-level", "WARNING")])
+def test_failed_jobs_are_logged_whatever_else_is(shell: Shell, options: tuple[str, ...]) -> None:
+    process = shell.serve("counting:jobs", *options)
     inserted = shell.run(
         "-c",
         "import counting, pgjobs\n"
