@@ -40,6 +40,7 @@ from pgjobs.worker import REGISTRY
 if TYPE_CHECKING:
     from pgjobs.adapters.executors import Here
     from pgjobs.engine.drain import DrainResult, Program
+    from pgjobs.engine.farewell import Remains
     from pgjobs.engine.runner import Runner
     from pgjobs.gathering import Surroundings
     from pgjobs.ports import Clock, ExecutorFactory, Rng, Store
@@ -404,6 +405,12 @@ def next_at(wall: str, tz: str | tzinfo = "Etc/UTC", *, clock: Clock | None = No
     """
     chosen = clock or captured_clock() or SystemClock()
     return next_wall_time(wall, time_zone(tz), chosen.now())
+
+
+def remains(jobs: PgJobs) -> Remains | None:
+    """What the node of ``jobs`` has not done yet, as another thread sees it; None before it is started."""
+    runner = jobs._runner
+    return None if runner is None else runner.remains
 
 
 def _schema(given: str | None, store: Store | None) -> str:

@@ -6,21 +6,21 @@ import logging
 import os
 import signal
 import threading
+from typing import NoReturn
 
 import click
 
 from pgjobs import guard, telemetry, telemetry_log
 from pgjobs.adapters.system import SystemClock
-from pgjobs.app import PgJobs
+from pgjobs.app import PgJobs, remains
 from pgjobs.cli.bell import Bell
 from pgjobs.cli.common import Seconds, in_one_line
 from pgjobs.cli.importing import import_workers, instance
+from pgjobs.cli.stopping import Signals, left_behind
 from pgjobs.rules.errors import CapturedStoreError, nearest
 
 NOT_STOPPED = 70
-"""Exit code when a job did not end within two graces: its node is gone, and rescue will find it."""
-
-LEFT = "what still runs stays executing until it is rescued, or cancelled"
+"""Exit code when jobs are left: one did not end within two graces, or its outcome could not be saved."""
 
 LOG = "pgjobs.log"
 """The id of what is logged, as that of ``telemetry.log``: the later of both counts."""
@@ -47,9 +47,10 @@ OF_FAILURES = ("pgjobs.job.stop", "pgjobs.job.exception", "pgjobs.job.late", "pg
 def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> None:
     """Serve the queues of MODULE:JOBS, a PgJobs, until SIGTERM or Ctrl-C.
 
-    A job that has not ended after the grace is stopped and given back. A thread cannot be stopped:
-    after a second grace the process exits with code 70, and the job stays executing until it is
-    rescued, or cancelled. A second signal does that at once.
+    A job that has not ended after the grace is stopped and given back. A thread cannot be stopped,
+    and without the database no outcome be saved: after a second grace the process exits with code
+    70, and such jobs stay executing until they are cancelled, or rescued and run again. A second
+    signal, a second after the first or later, does that at once.
     """
     level = logging.getLevelNamesMapping().get(log_level.upper())
     if level is None:
@@ -61,13 +62,12 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> Non
     import_workers(jobs)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     write_of_jobs(log_jobs)
-    stopping, stopped = threading.Event(), threading.Event()
+    clock, stopped = SystemClock(), threading.Event()
+    signals = Signals(clock.monotonic)
 
     def stop(*_: object) -> None:
-        if stopping.is_set():
-            click.echo(f"stopped by a second signal; {LEFT}", err=True)
-            os._exit(NOT_STOPPED)
-        stopping.set()
+        if signals.abandons():
+            _abandon(jobs, "stopped by a second signal")
 
     with Bell() as bell:
         signal.signal(signal.SIGTERM, stop)
@@ -75,7 +75,7 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> Non
         with in_one_line():
             jobs.start()
         click.echo(f"serving {', '.join(jobs.queues)} (Ctrl-C stops, with a grace of {grace:g} s)")
-        while not stopping.is_set():
+        while not signals.stopping:
             bell.wait()
         click.echo("stopping")
 
@@ -87,14 +87,17 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> Non
                 bell.ring()
 
         threading.Thread(target=end, daemon=True).start()
-        clock = SystemClock()
         until = clock.monotonic() + 2 * grace + 1
         while not stopped.is_set() and (left := until - clock.monotonic()) > 0:
             bell.wait(left)
     if not stopped.is_set():
-        click.echo(f"a job did not end in time; {LEFT}", err=True)
-        os._exit(NOT_STOPPED)
+        _abandon(jobs, "not stopped in time")
     click.echo("stopped")
+
+
+def _abandon(jobs: PgJobs, why: str) -> NoReturn:
+    click.echo(f"{why}; {left_behind(remains(jobs))}", err=True)
+    os._exit(NOT_STOPPED)
 
 
 def write_of_jobs(every: bool | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pgjobs.engine.heart import Heart
@@ -20,6 +21,22 @@ log = logging.getLogger("pgjobs")
 
 GIVE_UP_AFTER = timedelta(seconds=30)
 """How long after its grace a stopping node still waits for a store that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a node has not done yet.
+
+    ``running`` jobs have no outcome; ``settled`` ones run on though theirs is decided (a thread past its
+    time limit). ``unsaved`` outcomes the store is not known to have, ``trouble`` is how it failed last to
+    take one. ``tasks``: whether a function of ``LeaderTasks`` runs.
+    """
+
+    running: int
+    settled: int
+    unsaved: int
+    trouble: Exception | None
+    tasks: bool
 
 
 class Farewell:
@@ -49,6 +66,18 @@ class Farewell:
         if self._grace_ends is None or self._runs.any or self._recurring.running:
             return False
         return self._gave_up or (self._idle and self._heart.left)
+
+    @property
+    def remains(self) -> Remains:
+        """What is left, whether or not the node stops; any thread may ask."""
+        settled = [run.settled for run in self._runs.seen()]
+        return Remains(
+            running=settled.count(False),
+            settled=settled.count(True),
+            unsaved=self._settler.left,
+            trouble=self._settler.trouble,
+            tasks=self._recurring.running,
+        )
 
     @property
     def _idle(self) -> bool:

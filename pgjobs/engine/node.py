@@ -164,7 +164,7 @@ class Node:
             elide,
             self._woken,
         )
-        self._farewell = Farewell(
+        self.farewell = Farewell(
             name,
             self.heart,
             self.settler,
@@ -192,13 +192,13 @@ class Node:
     def stop(self, now: datetime, grace: timedelta) -> None:
         """Claim nothing more, and save at once what waits for a store that failed; after ``grace``, what
         still runs is told to stop and given back."""
-        if not self._farewell.begun:
+        if not self.farewell.begun:
             self._woken()
             self._pauses.end()
             self.settler.hasten()
             self.recurring.close(now)
             self._serving.close()
-            self._farewell.begin(now, grace)
+            self.farewell.begin(now, grace)
 
     def ended(self) -> None:
         """The node has stopped: say so."""
@@ -207,7 +207,7 @@ class Node:
     @property
     def stopped(self) -> bool:
         """Whether a stopping node has nothing left: no run, no outcome to save, no claim unheard."""
-        return self._farewell.over
+        return self.farewell.over
 
     @property
     def running(self) -> list[Run]:
@@ -242,8 +242,8 @@ class Node:
             due = queue.next_due(now)
             if due is not None and (first is None or due < first):
                 first = due
-        if self._farewell.begun:
-            first = earliest(first, self._farewell.next_due())
+        if self.farewell.begun:
+            first = earliest(first, self.farewell.next_due())
         return first
 
     def doubt(self, now: datetime) -> None:
@@ -265,8 +265,8 @@ class Node:
         if raised is not None:
             raise raised
         self.runs.expire(now)
-        if self._farewell.begun:
-            self._farewell.step(now)
+        if self.farewell.begun:
+            self.farewell.step(now)
         self.recurring.step(now)
         self.heart.step(now)
         # Before claims, so that a store in one process frees before it takes.

@@ -10,6 +10,7 @@ import logging
 import threading
 from datetime import timedelta
 
+from pgjobs.engine.farewell import Remains
 from pgjobs.engine.node import Node
 from pgjobs.ports import Clock, Executor, Session
 
@@ -42,6 +43,11 @@ class Runner:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def remains(self) -> Remains:
+        """What is left to be done, as it looks from any thread at this moment."""
+        return self._node.farewell.remains
 
     def _serve(self) -> None:
         self._node.start(self._clock.now())

@@ -59,6 +59,10 @@ class Runs:
         """The runs that hold a slot."""
         return [run for runs in self._running.values() for run in runs]
 
+    def seen(self) -> list[Run]:
+        """``all`` as another thread may ask for it, while runs come and go: each copy is made at once."""
+        return [run for runs in [*self._running.values()] for run in [*runs]]
+
     def of(self, queue: str) -> dict[Run, None]:
         """The runs of one queue: a live view."""
         return self._running.setdefault(queue, {})

@@ -74,6 +74,8 @@ class Settler:
         self._put_off: deque[tuple[datetime, Ending]] = deque()
         self._asked = 0
         self._size = BATCH_LIMIT
+        self.trouble: Exception | None = None
+        """How the store failed last to take an outcome, while there is one that it is not known to have."""
 
     @property
     def unsaved(self) -> int:
@@ -84,6 +86,11 @@ class Settler:
     def busy(self) -> bool:
         """Whether an outcome is unsaved, or not known to be saved. What is put off holds up no stop."""
         return bool(self.unsaved or self._doubtful)
+
+    @property
+    def left(self) -> int:
+        """Outcomes that the store is not known to have, put off or not."""
+        return self.unsaved + len(self._doubtful) + len(self._put_off)
 
     def add(self, ending: Ending) -> None:
         """Save this outcome with the next batch."""
@@ -138,6 +145,8 @@ class Settler:
                 self._doubtful.append(ending)
             else:
                 self._saved(ending, counted, now)
+        if self.trouble is not None and not self.left:
+            self.trouble = None
 
     def _resolve(self, rows: Mapping[int, Job], now: datetime) -> None:
         """Report the doubtful endings that were asked for, by what their rows show."""
@@ -150,8 +159,11 @@ class Settler:
                 None if row is None else next((each for each in tried if _shows(row, each)), None)
             )
             self._saved(saved or ending, saved is not None, now)
+        if not self.left:
+            self.trouble = None
 
     def failed(self, effect: Effect[Any], error: Exception, now: datetime) -> None:
+        self.trouble = error
         if isinstance(effect, Find):
             self._asked = 0
             self._patience.lose(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pgjobs.effects import Claim, Find, Settle
+from pgjobs.engine.farewell import Remains
 from pgjobs.engine.heart import EVERY
 from pgjobs.leading import Heartbeats
 from tests.engine.rig import START, Fault, FaultyStore, Rig
@@ -242,3 +243,54 @@ def test_a_stop_during_an_outage_gives_up_half_a_minute_after_its_grace(caplog):
     assert rig.stopped()
     assert "executing" == rig.job(job).state
     assert "1 outcome(s) that the store did not take" in caplog.text
+
+
+def test_what_a_node_has_not_done_is_known_with_the_reason():
+    store = FaultyStore()
+    rig = Rig(store=store)
+    rig.advance(1)
+    assert Remains(0, 0, 0, None, False) == rig.node.farewell.remains
+    rig.insert(takes=1)
+    rig.insert("thread", takes=100)
+    store.faults.append(Fault(Settle, "before", times=10_000))
+    rig.advance(0.5)
+    assert Remains(2, 0, 0, None, False) == rig.node.farewell.remains
+    rig.advance(1)
+    left = rig.node.farewell.remains
+    assert (1, 0, 1, "the line is dead") == (
+        left.running,
+        left.settled,
+        left.unsaved,
+        str(left.trouble),
+    )
+    store.faults.clear()
+    rig.advance(60)
+    assert Remains(1, 0, 0, None, False) == rig.node.farewell.remains
+
+
+def test_an_outcome_that_is_put_off_is_left_and_a_thread_past_its_limit_is_settled():
+    store = FaultyStore()
+    rig = Rig(store=store)
+    rig.worker("slow", lambda job: None, timeout=5)
+    rig.insert("slow", takes=100, max_attempts=1)
+    rig.advance(1)
+    store.faults.append(Fault(Settle, "unready", times=1))
+    rig.advance(5)
+    left = rig.node.farewell.remains
+    assert (0, 1, 1) == (left.running, left.settled, left.unsaved)
+    assert "permission denied for table oban_jobs" == str(left.trouble)
+    rig.advance(80)
+    assert Remains(0, 1, 0, None, False) == rig.node.farewell.remains
+
+
+def test_an_outcome_whose_row_is_looked_for_is_left():
+    store = FaultyStore()
+    rig = Rig(store=store)
+    store.faults = [Fault(Settle, "after"), Fault(Find, "before", 10_000)]
+    rig.insert()
+    rig.advance(10)
+    left = rig.node.farewell.remains
+    assert (0, 1, "the line is dead") == (left.running, left.unsaved, str(left.trouble))
+    store.faults.clear()
+    rig.advance(60)
+    assert Remains(0, 0, 0, None, False) == rig.node.farewell.remains
