@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -18,6 +18,7 @@ from pgjobs.cli.common import (
     takes_database,
     takes_json,
 )
+from pgjobs.cli.hints import hint
 from pgjobs.cli.importing import import_workers
 from pgjobs.rules.errors import JobNotFoundError
 from pgjobs.rules.job import Job, JobState
@@ -117,6 +118,8 @@ def list_jobs(
     """Jobs that match every filter, newest first."""
     with opened(dsn, schema) as client:
         found = client.all_jobs(limit=limit + 1, order_by=order_by, after=after, **_filters(given))
+        if not found:
+            _hint(client, given)
     shown = found[:limit]
     if as_json:
         echo_json([showing.values(job) for job in shown])
@@ -215,10 +218,18 @@ def _change(
             number = counted(sum(counts.values()), "job")
             _ask(f"{verb} {number} ({states})?")
         number_done = every(client, **narrowed) if counts else 0
+        if not number_done:
+            _hint(client, filters)
     if as_json:
         echo_json({_PAST[verb]: number_done})
     else:
         click.echo(f"{_PAST[verb]} {counted(number_done, 'job')}")
+
+
+def _hint(client: PgJobs, filters: Mapping[str, Any]) -> None:
+    """Nothing matched: perhaps a name is misspelt."""
+    for column in ("queue", "worker"):
+        hint(client, column, filters.get(column, ()))
 
 
 def _ask(question: str) -> None:

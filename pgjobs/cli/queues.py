@@ -24,6 +24,7 @@ from pgjobs.cli.common import (
     takes_database,
     takes_json,
 )
+from pgjobs.cli.hints import hint
 from pgjobs.client import window_status
 from pgjobs.rules.control import EVERY_QUEUE, Control, effective
 from pgjobs.rules.errors import nearest
@@ -92,14 +93,23 @@ def pause(names: tuple[str, ...], every: bool, as_json: bool, **where: str | Non
 @takes_queues
 def resume(names: tuple[str, ...], every: bool, as_json: bool, **where: str | None) -> None:
     """Start jobs from these queues again."""
-    _set("resumed", names, every, as_json, where, PgJobs.resume_queue, PgJobs.resume_all_queues)
+    _set(
+        "resumed",
+        names,
+        every,
+        as_json,
+        where,
+        PgJobs.resume_queue,
+        PgJobs.resume_all_queues,
+        undoes=True,
+    )
 
 
 @queues.command()
 @takes_queues
 def reset(names: tuple[str, ...], as_json: bool, **where: str | None) -> None:
     """Forget what was set by hand: the configuration counts again."""
-    _set("reset", names, False, as_json, where, PgJobs.reset_queue, None)
+    _set("reset", names, False, as_json, where, PgJobs.reset_queue, None, undoes=True)
 
 
 @queues.command()
@@ -187,8 +197,13 @@ def _set(
     where: dict[str, str | None],
     one: Callable[[PgJobs, str], None],
     all_: Callable[[PgJobs], None] | None = None,
+    *,
+    undoes: bool = False,
 ) -> None:
-    """Set the queues, each once, and say so; as JSON, how they stand then."""
+    """Set the queues, each once, and say so; as JSON, how they stand then.
+
+    Where that ``undoes`` what was set by hand for a queue, its name is no mistake.
+    """
     if bool(names) == every:
         raise click.UsageError(
             "name queues" if all_ is None else "name queues, or give --all, and not both"
@@ -198,10 +213,19 @@ def _set(
             assert all_ is not None
             all_(client)
         _known(client, names, where["app"])
+        by_hand = client.store.run(effects.Controls()) if names else {}
         for name in dict.fromkeys(names):
             one(client, name)
             if not as_json:
                 click.echo(f"queue {printable(name)}: {done}")
+        meant = {*client.queues, *by_hand} if undoes else {*client.queues}
+        hint(
+            client,
+            "queue",
+            [name for name in names if name not in meant],
+            also={*client.queues, *by_hand} - {EVERY_QUEUE},
+            tail=", and no node is known here to serve it",
+        )
         if as_json:
             echo_json([row for row in statuses(client, names) if every or row["queue"] in names])
         elif every:

@@ -98,6 +98,38 @@ def test_an_empty_list_says_so(shell):
     assert [] == shell.json("jobs", "list")
 
 
+NOT_KNOWN = [
+    (("--queue", "mial"), "no job is in the queue 'mial': did you mean 'mail'?\n"),
+    (("--worker", "shop.sned"), "no job is of the worker 'shop.sned': did you mean 'shop.send'?\n"),
+    (("--worker", "zzz"), "no job is of the worker 'zzz'\n"),
+    (
+        ("--queue", "pcak", "--queue", "mail", "--worker", "shop.pac"),
+        (
+            "no job is in the queue 'pcak': did you mean 'pack'?\n"
+            "no job is of the worker 'shop.pac': did you mean 'shop.pack'?\n"
+        ),
+    ),
+    (("--queue", "pack", "--worker", "shop.send"), ""),
+    (("--queue", "pack", "--state", "cancelled"), ""),
+    (("--tag", "urgnet"), ""),
+]
+
+
+@pytest.mark.parametrize("filters, hint", NOT_KNOWN)
+def test_where_nothing_matches_a_name_that_no_job_has_is_told(stored, filters, hint):
+    listed = stored("jobs", "list", *filters)
+    assert (0, "no job matches\n", hint) == (listed.exit_code, listed.stdout, listed.stderr)
+    listed = stored("jobs", "list", *filters, "--json")
+    assert (0, "[]\n", hint) == (listed.exit_code, listed.stdout, listed.stderr)
+    for verb, done in (("retry", "retried"), ("cancel", "cancelled"), ("delete", "deleted")):
+        changed = stored("jobs", verb, *filters)
+        assert (0, f"{done} 0 jobs\n", hint) == (changed.exit_code, changed.stdout, changed.stderr)
+
+
+def test_where_a_job_matches_nothing_is_said_of_other_names(stored):
+    assert "" == stored("jobs", "list", "--queue", "mial", "--queue", "mail").stderr
+
+
 def test_json_has_every_stored_field_and_readable_instants(stored):
     shown = stored.json("jobs", "show", "1")
     assert [*COLUMNS] == [*shown]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -133,6 +134,45 @@ def test_a_queue_is_paused_scaled_resumed_and_reset(stored):
     assert "queue mail: reset\n" == stored.said("queues", "reset", "mail")
     assert 2 == node.check_queue("mail").concurrency
     node.stop()
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        (("pause", "mial"), "paused"),
+        (("scale", "mial", "7"), "concurrency 7"),
+        (("resume", "mial"), "resumed"),
+        (("reset", "mial"), "reset"),
+    ],
+)
+def test_a_queue_of_which_nothing_is_known_is_set_with_a_hint(stored, command, said):
+    done = stored("queues", *command)
+    assert (0, f"queue mial: {said}\n") == (done.exit_code, done.stdout)
+    assert (
+        "no job is in the queue 'mial', and no node is known here to serve it: did you mean 'mail'?\n"
+        == done.stderr
+    )
+
+
+def test_a_hint_without_a_near_name_names_none_and_json_stays_clean(stored):
+    done = stored("queues", "pause", "mail", "zzz", "zzz", "--json")
+    assert "no job is in the queue 'zzz', and no node is known here to serve it\n" == done.stderr
+    assert ["mail", "zzz"] == [row["queue"] for row in json.loads(done.stdout)]
+    assert [True, True] == [row["paused"] for row in stored.json("queues", "list")][::2]
+
+
+def test_a_queue_that_is_known_needs_no_hint(stored, shop):
+    stored.query("UPDATE oban_jobs SET state = 'completed', completed_at = now()")
+    assert "" == stored("queues", "pause", "mail").stderr
+    assert "" == stored("queues", "pause", "night", "--app", shop).stderr
+    stored("queues", "pause", "soon")
+    assert "" == stored("queues", "resume", "soon").stderr
+    assert "" == stored("queues", "pause", "--all").stderr
+
+
+def test_a_hint_knows_what_was_set_by_hand(stored):
+    stored("queues", "pause", "invoices")
+    assert "did you mean 'invoices'?" in stored("queues", "resume", "invocies").stderr
 
 
 def test_json_says_how_the_queues_stand_that_were_set(stored):
