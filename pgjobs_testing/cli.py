@@ -8,8 +8,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,7 @@ def replay(
     refuse_idle_server(store)
     from pgjobs_testing.scenarios import files
     from pgjobs_testing.scenarios.pages import written
+    from pgjobs_testing.scenarios.progress import progress
     from pgjobs_testing.servers import ServerError
 
     try:
@@ -122,7 +123,10 @@ def replay(
             written(html) as chapters,
             _stores(store, postgres, image) as stores,
         ):
-            status = _play_all(chosen, stores, imports, record, seed, chapters, quiet, verbose)
+            show = partial(progress, len(chosen), shown=not quiet, outlasting=html is not None)
+            status = _play_all(
+                chosen, stores, imports, record, seed, chapters, show, quiet, verbose
+            )
         sys.exit(status)
     except (FileNotFoundError, ServerError) as error:
         click.echo(f"Error: {error}", err=True)
@@ -203,6 +207,7 @@ def _play_all(
     record: bool,
     seed: int | None,
     chapters: list[Chapter],
+    showing: Callable[[], AbstractContextManager[Show]],
     quiet: bool,
     verbose: bool,
 ) -> int:
@@ -210,11 +215,10 @@ def _play_all(
     from pgjobs_testing.scenarios import files
     from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
     from pgjobs_testing.scenarios.pages import chapter, unread
-    from pgjobs_testing.scenarios.progress import progress
 
     logging.getLogger("pgjobs").addHandler(logging.NullHandler())  # the timeline tells all
     held = failed = unreadable = 0
-    with progress(len(paths), shown=not quiet) as show:
+    with showing() as show:
         for number, path in enumerate(paths):
             told = partial(show.at, number, str(path))
             try:

@@ -16,17 +16,32 @@ def written(file: Path | None) -> Iterator[list[Chapter]]:
     """What is appended in the block is written to ``file`` when it ends; nothing where that is None.
 
     That the file can be written is found out first, before hours of virtual time are played; then a
-    page is left behind however the scenarios end. ``Refused`` says why it cannot.
+    page is left behind however the scenarios end, and also where nobody reads what is printed any more.
+    ``Refused`` says why it cannot.
     """
     chapters: list[Chapter] = []
     if file is None:
         yield chapters
         return
+    with _refusing(file), file.open("a", encoding="utf-8"):
+        pass
     try:
-        with file.open("a", encoding="utf-8"):
-            pass
         yield chapters
+    except BrokenPipeError:
+        _write(file, chapters)
+        raise
+    _write(file, chapters)
+
+
+def _write(file: Path, chapters: list[Chapter]) -> None:
+    with _refusing(file):
         file.write_text(page("Scenarios", chapters), encoding="utf-8")
+
+
+@contextmanager
+def _refusing(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise Refused(
             f"--html {file} cannot be written: {error.strerror}; name a file in a directory that is there"

@@ -26,8 +26,21 @@ class Show(Protocol):
 
 
 @contextmanager
-def progress(total: int, *, shown: bool) -> Iterator[Show]:
-    """The show for ``total`` files; live only on a terminal, and where it is to be shown."""
+def progress(total: int, *, shown: bool, outlasting: bool = False) -> Iterator[Show]:
+    """The show for ``total`` files; live only on a terminal, and where it is to be shown.
+
+    ``outlasting``: where nobody reads it any more, the block goes on in silence; ``BrokenPipeError`` comes
+    when it ends.
+    """
+    with _show(total, shown) as show:
+        heard = Outlasting(show)
+        yield heard if outlasting else show
+    if heard.broken is not None:
+        raise heard.broken
+
+
+@contextmanager
+def _show(total: int, shown: bool) -> Iterator[Show]:
     if not shown or not sys.stderr.isatty():
         yield Plain()
         return
@@ -51,6 +64,25 @@ class Plain:
 
     def say(self, text: str, *, error: bool = False) -> None:
         click.echo(text, err=error)
+
+
+class Outlasting:
+    """Another show, as long as somebody reads it. ``broken`` says that nobody does any more."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self.broken: BrokenPipeError | None = None
+
+    def at(self, number: int, file: str, events: int) -> None:
+        if self.broken is None:
+            self._show.at(number, file, events)
+
+    def say(self, text: str, *, error: bool = False) -> None:
+        if self.broken is None:
+            try:
+                self._show.say(text, error=error)
+            except BrokenPipeError as broken:
+                self.broken = broken
 
 
 class Live:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -261,17 +262,48 @@ jobs.insert(mail.new())  # at import: it goes nowhere, and opens nothing
 """
 
 
-def in_a_process(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def in_a_process(
+    directory: Path, *arguments: str, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """The command as a shell runs it, in a process that captures nothing by itself."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PGJOBS")}
     return subprocess.run(
         (sys.executable, "-m", "pgjobs_testing.cli", "replay", *arguments),
         cwd=directory,
         env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """The end of a pipe from which nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+@pytest.mark.parametrize("options", [(), ("-v",)])
+def test_where_nobody_reads_what_is_printed_the_page_has_every_timeline(here, unread, options):
+    write(here, good=HOLDS, bad=FAILS, wrong=UNREADABLE)
+    files = ("good.yaml", "bad.yaml", "wrong.yaml")
+    given = (*files, "--store", "memory", "--html", "out.html", *options)
+    assert 2 == in_a_process(here, *given).returncode
+    whole = (here / "out.html").read_text()
+    (here / "out.html").unlink()
+    played = in_a_process(here, *given, stdout=unread)
+    assert (1, "") == (played.returncode, played.stderr)
+    assert whole == (here / "out.html").read_text()
+
+
+def test_where_nobody_reads_what_is_printed_a_replay_ends_in_silence(here, unread):
+    write(here, good=HOLDS)
+    played = in_a_process(here, "good.yaml", "--store", "memory", stdout=unread)
+    assert (1, "") == (played.returncode, played.stderr)
 
 
 def test_real_workers_are_played_where_imports_are_allowed_from_the_working_directory(here):
