@@ -134,7 +134,7 @@ def replay(
 
 
 @main.command()
-@click.argument("dsn")
+@click.argument("dsn", required=False, envvar="PGJOBS_DSN")
 @click.option("--job", type=int, required=True, metavar="ID", help="The job that it is about.")
 @click.option(
     "--around",
@@ -153,17 +153,22 @@ def replay(
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write, instead of printing it.",
 )
-def record(dsn: str, job: int, around: str, schema: str, redact: bool, output: Path | None) -> None:
+def record(
+    dsn: str | None, job: int, around: str, schema: str, redact: bool, output: Path | None
+) -> None:
     """Write a scenario from production: what happened to a job and its neighbours.
 
-    DSN is the database. It is read in a read-only transaction, without locks. Neighbours are jobs of the
-    same queue or uniqueness group. What their rows do not know is chosen, and named in the file's first
-    lines. Exit status: 0 written, 1 no such job, table or connection, 2 it cannot be as asked.
+    DSN is the database, by default that of the environment's PGJOBS_DSN. It is read in a read-only
+    transaction, without locks. Neighbours are jobs of the same queue or uniqueness group. What their rows
+    do not know is chosen, and named in the file's first lines. Exit status: 0 written, 1 no such job, table
+    or connection, 2 it cannot be as asked.
     """
     from pgjobs.cli.common import in_one_line
     from pgjobs_testing.scenarios.record import recorded
     from pgjobs_testing.scenarios.times import A_DURATION, span
 
+    if not dsn:
+        raise click.UsageError("name the database: give its DSN, or set PGJOBS_DSN")
     near = span(around)
     if near is None:
         raise click.BadParameter(f"found {around!r}; accepted: {A_DURATION}", param_hint="--around")

@@ -128,6 +128,22 @@ def test_what_cannot_be_read_is_said_in_one_line(production):
     assert (2, True) == (result.exit_code, "accepted: a duration" in result.output)
 
 
+def test_the_database_is_that_of_the_environment_where_none_is_given(production, monkeypatch):
+    _, dsn = production
+    of_none = CliRunner().invoke(main, ["record", "--job", "77"], env={"PGJOBS_DSN": None})
+    assert 2 == of_none.exit_code
+    assert of_none.stderr.endswith("Error: name the database: give its DSN, or set PGJOBS_DSN\n")
+    of_another = CliRunner().invoke(main, ["record", "--job", "77"], env={"PGJOBS_DSN": dsn})
+    given = CliRunner().invoke(
+        main,
+        ["record", dsn, "--job", "77"],
+        env={"PGJOBS_DSN": "postgresql://nobody@127.0.0.1:1/none"},
+    )
+    for result in (of_another, given):
+        assert (1, "") == (result.exit_code, result.stdout)
+        assert "no job has the id 77 in public.oban_jobs" in result.stderr
+
+
 def planted(connection, table, **given):
     """One row, written as another program would."""
     columns = {
