@@ -32,7 +32,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pgjobs import telemetry_log
 from pgjobs.rules.errors import ConfigurationError, reject_unknown
@@ -80,21 +80,42 @@ LOGGED = tuple(
 _log = logging.getLogger("pgjobs")
 
 
+class Attached(NamedTuple):
+    """A handler and its events. ``completions``: whether it asks for the stops of completed jobs, too."""
+
+    events: tuple[str, ...]
+    handler: Handler
+    completions: bool = True
+
+
 class Telemetry:
     """A set of handlers by event. The module's functions use one for the process."""
 
+    completions = True
+    """Whether anybody who listens to ``pgjobs.job.stop`` asks for those of completed jobs: most are."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_id: dict[str, tuple[tuple[str, ...], Handler]] = {}
+        self._by_id: dict[str, Attached] = {}
         self._by_event: dict[str, tuple[tuple[str, Handler], ...]] = {}
 
     def attach(self, id: str, events: Iterable[str] | str, handler: Handler) -> None:  # noqa: A002 - the contract's name
         """Call ``handler`` for each of ``events`` from now on; ``ConfigurationError`` if ``id`` is taken."""
         self._put(id, events, handler, replacing=False)
 
-    def replace(self, id: str, events: Iterable[str] | str, handler: Handler) -> None:  # noqa: A002 - as above
-        """``attach``, in the place of whoever is attached as ``id``."""
-        self._put(id, events, handler, replacing=True)
+    def replace(
+        self,
+        id: str,  # noqa: A002 - as above
+        events: Iterable[str] | str,
+        handler: Handler,
+        *,
+        completions: bool = True,
+    ) -> None:
+        """``attach``, in the place of whoever is attached as ``id``.
+
+        Without ``completions`` nobody tells of a completed job for its sake; it hears what others ask for.
+        """
+        self._put(id, events, handler, replacing=True, completions=completions)
 
     def _put(
         self,
@@ -103,6 +124,7 @@ class Telemetry:
         handler: Handler,
         *,
         replacing: bool,
+        completions: bool = True,
     ) -> None:
         _check_id(id)
         names = _names(events)
@@ -113,7 +135,7 @@ class Telemetry:
                 raise ConfigurationError(
                     f"a handler is attached as {id!r} already: detach it first, or use another id"
                 )
-            self._by_id[id] = (names, handler)
+            self._by_id[id] = Attached(names, handler, completions)
             self._index()
 
     def detach(self, id: str) -> bool:  # noqa: A002 - the contract's name
@@ -124,11 +146,11 @@ class Telemetry:
             self._index()
             return found
 
-    def snapshot(self) -> dict[str, tuple[tuple[str, ...], Handler]]:
+    def snapshot(self) -> dict[str, Attached]:
         """Who is attached now, for ``restore``."""
         return dict(self._by_id)
 
-    def restore(self, attached: dict[str, tuple[tuple[str, ...], Handler]]) -> None:
+    def restore(self, attached: dict[str, Attached]) -> None:
         """Attach just those again who were attached at a ``snapshot``."""
         with self._lock:
             if attached != self._by_id:
@@ -154,9 +176,11 @@ class Telemetry:
 
     def _index(self) -> None:
         by_event: dict[str, tuple[tuple[str, Handler], ...]] = {}
-        for id_, (names, handler) in self._by_id.items():
-            for name in names:
-                by_event[name] = (*by_event.get(name, ()), (id_, handler))
+        for id_, each in self._by_id.items():
+            for name in each.events:
+                by_event[name] = (*by_event.get(name, ()), (id_, each.handler))
+        stops = [each for each in self._by_id.values() if "pgjobs.job.stop" in each.events]
+        self.completions = any(each.completions for each in stops)
         self._by_event = by_event
 
 

@@ -110,7 +110,8 @@ def write_of_jobs(every: bool | None) -> None:
     if every is not False:
         least = logging.NOTSET if every else logging.WARNING
         handler = telemetry_log.writing_to(logging.getLogger("pgjobs"), logging.INFO, least)
-        telemetry.PROCESS.replace(LOG, OF_JOBS if every else OF_FAILURES, handler)
+        events = OF_JOBS if every else OF_FAILURES
+        telemetry.PROCESS.replace(LOG, events, handler, completions=bool(every))
 
 
 def _refuse_captured(jobs: PgJobs) -> None:

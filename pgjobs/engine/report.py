@@ -68,7 +68,9 @@ class Reporter:
     def ended(self, run: Run, after: Callable[[], Job], ended: Outcome, at: float) -> None:
         """An outcome is saved; ``after`` makes the job as it stands now."""
         event = "pgjobs.job.exception" if ended.event is Event.FAIL else "pgjobs.job.stop"
-        if self._telemetry.wanted(event):
+        if self._telemetry.wanted(event) and (
+            ended.event is not Event.COMPLETE or self._telemetry.completions
+        ):
             self._end(event, run, after(), ended, at)
 
     def late(self, run: Run, ended: Outcome, at: float) -> None:

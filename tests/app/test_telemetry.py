@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from pgjobs import ConfigurationError, telemetry
+from pgjobs import ConfigurationError, Discard, telemetry
+from pgjobs.engine.report import Reporter
+from pgjobs.ports import Run
+from pgjobs.rules.job import JobState
+from pgjobs.rules.outcome import returned
 from pgjobs.telemetry import EVENTS, Telemetry
+from tests.rules.factory import job as any_job
 
 
 def test_a_handler_hears_the_events_it_asked_for_until_it_is_detached():
@@ -139,3 +146,36 @@ def test_a_snapshot_is_restored():
     hub.restore(before)
     assert before == hub.snapshot()
     assert hub.wanted("pgjobs.job.stop")
+
+
+def test_a_completed_job_is_told_where_somebody_asks_for_completions():
+    hub = Telemetry()
+    told: list[tuple[str, str]] = []
+
+    def heard_by(name: str) -> Any:
+        return lambda event, measurements, metadata: told.append((name, str(metadata["state"])))
+
+    def both_end() -> list[tuple[str, str]]:
+        told.clear()
+        reporter = Reporter(hub, "here")
+        job = any_job(state=JobState.EXECUTING, attempt=1)
+        for state, outcome in (
+            ("completed", returned(None)),
+            ("discarded", returned(Discard("no"))),
+        ):
+            after = partial(replace, job, state=JobState(state))
+            reporter.ended(Run(job, None, "default", 0.0), after, outcome, 1.0)
+        return [*told]
+
+    hub.replace("failures", "pgjobs.job.stop", heard_by("failures"), completions=False)
+    assert [("failures", "discarded")] == both_end()
+    before = hub.snapshot()
+    hub.attach("all", ("pgjobs.job.start", "pgjobs.job.stop"), heard_by("all"))
+    assert [
+        ("failures", "completed"),
+        ("all", "completed"),
+        ("failures", "discarded"),
+        ("all", "discarded"),
+    ] == both_end()
+    hub.restore(before)
+    assert [("failures", "discarded")] == both_end()
