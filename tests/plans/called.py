@@ -313,7 +313,7 @@ REST: Cases = {
         1,
         50,
         places=(
-            "engine/drain.py:drain:Settle",
+            "engine/drain.py:_give_back:Settle",
             "engine/drain.py:_run:Settle",
             "engine/drain.py:_run:Settle",
         ),
@@ -353,6 +353,7 @@ REST: Cases = {
             "gathering.py:_look:Controls",
             "cli/doctor.py:_concurrency:Controls",
             "cli/queues.py:statuses:Controls",
+            "cli/queues.py:_set:Controls",
         ),
     ),
     "read the windows": Case(
