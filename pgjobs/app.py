@@ -153,13 +153,7 @@ class PgJobs(Calls):
         runner = self._runner
         if runner is not None and runner.alive:
             _refuse_in_loop("stop")
-            from pgjobs.adapters.executors import in_worker_thread
-
-            if in_worker_thread():
-                raise BlockingCallError(
-                    "stop waits for running jobs, and was called by one: call it from another "
-                    "thread, or send the process SIGTERM where `pgjobs run` serves"
-                )
+            _refuse_in_job("stop")
             runner.stop(span)
         runtime.store.close()
 
@@ -173,6 +167,9 @@ class PgJobs(Calls):
         """``stop`` without blocking the running event loop."""
         import asyncio
 
+        runner = self._runner
+        if runner is not None and runner.alive and self.runtime().captor is None:
+            _refuse_in_job("stop_async")
         await asyncio.to_thread(self.stop, grace)
 
     @contextmanager
@@ -465,6 +462,17 @@ def _here() -> Here:
     from pgjobs.adapters.executors import Here
 
     return Here()
+
+
+def _refuse_in_job(call: str) -> None:
+    """A job that waits for the end of its node waits for itself, until the grace is over."""
+    from pgjobs.adapters.executors import in_job
+
+    if in_job():
+        raise BlockingCallError(
+            f"{call} waits for running jobs, and was called by one: call it from another "
+            "thread, or send the process SIGTERM where `pgjobs run` serves"
+        )
 
 
 def _refuse_in_worker_process() -> None:

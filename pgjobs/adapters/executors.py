@@ -3,6 +3,8 @@ their own (``processes.py``), or right here.
 
 All of them answer with an ``Outcome`` for every run, whatever the worker did: ``CancelledError``,
 ``SystemExit`` and exceptions that cannot be printed are failures of the run, never of the engine.
+Where nobody waits for a run but the engine, it has a context of its own: what it sets of context
+variables, no other run sees.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -118,7 +121,8 @@ class LoopExecutor:
 
     def start(self, runs: list[Run]) -> None:
         self._inbox.extend(runs)
-        self._loop.call_soon_threadsafe(self._begin)
+        # What the engine's own thread has set, as by a worker's ``timeout(job)``, is none of theirs.
+        self._loop.call_soon_threadsafe(self._begin, context=Context())
 
     def tell(self, run: Run) -> None:
         self._loop.call_soon_threadsafe(self._cancel, run)
@@ -130,6 +134,7 @@ class LoopExecutor:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
+        _thread.tasks = self._tasks
         try:
             while self._exits(self._loop.run_forever):
                 if self._closing:  # an exit in the same pass has undone the stop
@@ -217,7 +222,7 @@ class ThreadedExecutor:
                     RuntimeError
                 ):  # no new thread: those there are take all in turn
                     self._pool.submit(self._serve)
-            self._outbox.put((run, perform(run)))
+            self._outbox.put((run, copy_context().run(perform, run)))
             arrived = False
 
     def _next(self, arrived: bool) -> tuple[Run, bool] | None:
@@ -299,9 +304,15 @@ class LiveExecutor:
 _thread = threading.local()
 
 
-def in_worker_thread() -> bool:
-    """Whether this is one of the threads that run jobs."""
-    return getattr(_thread, "working", False)
+def in_job() -> bool:
+    """Whether a job runs here: this is one of the threads that run them, or the task of one.
+
+    A task that a job began may outlive it, and is none.
+    """
+    if getattr(_thread, "working", False):
+        return True
+    tasks: dict[Run, asyncio.Task[None]] | None = getattr(_thread, "tasks", None)
+    return tasks is not None and asyncio.current_task() in tasks.values()
 
 
 class Here:

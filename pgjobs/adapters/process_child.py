@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+from contextvars import copy_context
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -118,7 +119,10 @@ def _perform(message: Message, modules: tuple[str, ...], stop: Stop) -> Outcome:
             ended = outcome.failed(error)
         else:
             assert run.worker is not None
-            ended = asyncio.run(_as_task(run, stop)) if run.worker.is_async else perform(run)
+            if run.worker.is_async:
+                ended = asyncio.run(_as_task(run, stop))
+            else:  # what it sets of the context ends with it
+                ended = copy_context().run(perform, run)
         stop.finish()
     except Told:
         die()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -529,6 +530,59 @@ def test_no_run_is_left_whichever_thread_is_leaving_when_it_comes():
     assert 600 == len(collected.found)
 
 
+TENANT: ContextVar[str] = ContextVar("tenant", default="nobody")
+
+
+@pytest.mark.parametrize("executor", [LoopExecutor, ThreadedExecutor])
+def test_what_a_job_sets_of_the_context_no_other_job_sees(executor: Any):
+    seen: list[str] = []
+
+    def visit(job: Job) -> None:
+        seen.append(TENANT.get())
+        TENANT.set("acme")
+        if len(seen) % 2:
+            raise ValueError("no")
+
+    async def visit_async(job: Job) -> None:
+        visit(job)
+
+    collected = Collected()
+    runs = executor(collected.outbox)
+    made = defined(visit_async if executor is LoopExecutor else visit)
+    for n in range(4):  # one after another: in threads that have run others
+        runs.start([run_of(made)])
+        collected.take(n + 1)
+    runs.close()
+    assert ["nobody"] * 4 == seen
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_a_worker_sets_as_it_tells_its_time_limit_no_job_sees(
+    watch: Watch, asynchronous: bool
+):
+    seen: list[str] = []
+
+    class Visit:
+        def timeout(self, job: Job) -> float:
+            TENANT.set("acme")
+            return 60
+
+        def perform(self, job: Job) -> None:
+            seen.append(TENANT.get())
+
+    class VisitAsync:
+        timeout = Visit.timeout
+
+        async def perform(self, job: Job) -> None:
+            seen.append(TENANT.get())
+
+    jobs = live(queues={"default": 1})
+    with jobs.running():
+        jobs.insert_all([defined(VisitAsync if asynchronous else Visit).new() for _ in range(3)])
+        watch.until("job.stop", 3)
+    assert ["nobody"] * 3 == seen
+
+
 def test_where_no_more_threads_can_be_had_those_there_are_run_all(monkeypatch):
     collected = Collected()
     executor = ThreadedExecutor(collected.outbox)
@@ -626,3 +680,29 @@ def test_a_worker_that_stops_its_own_node_is_refused_instead_of_waiting_for_itse
     assert "BlockingCallError: stop waits for running jobs, and was called by one" in str(
         job.last_error
     )
+
+
+def test_a_job_that_awaits_the_end_of_its_own_node_is_refused_alike(watch: Watch):
+    async def awaiting(job: Job) -> None:
+        await jobs.stop_async()
+
+    def beside(job: Job) -> None:
+        asyncio.run(jobs.stop_async())
+
+    async def leaving(job: Job) -> None:
+        left.append(asyncio.get_running_loop().create_task(jobs.stop_async()))
+
+    left: list[asyncio.Task[None]] = []
+    jobs = live()
+    with jobs.running():
+        for function in (awaiting, beside):
+            jobs.insert(defined(function, function.__name__, max_attempts=1).new())
+        watch.until("job.exception", 2)
+        jobs.insert(defined(leaving, "leaving").new())  # what waits is no job, and may outlive it
+        watch.until("node.stop")
+    first, second, third = jobs.all_jobs()
+    for job in (first, second):
+        assert str(job.last_error).startswith(
+            "BlockingCallError: stop_async waits for running jobs, and was called by one"
+        )
+    assert "completed" == third.state

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection
 from typing import Any
@@ -49,6 +50,16 @@ def typed(job: Job) -> Any:
 
 @worker(name="process.quick", executor="process")
 def quick(job: Job) -> None: ...
+
+
+TENANT: ContextVar[str] = ContextVar("tenant", default="nobody")
+
+
+@worker(name="process.tenant", executor="process")
+def tenant(job: Job) -> Any:
+    found = TENANT.get()
+    TENANT.set("acme")
+    return Discard(found)
 
 
 @worker(name="process.answer", executor="process")

@@ -334,6 +334,15 @@ def test_200_jobs_share_as_many_processes_as_run_at_a_time(watch: Watch, lines: 
     assert 3 == len(before)
 
 
+def test_what_a_job_sets_of_the_context_the_next_job_of_its_process_does_not_see(watch: Watch):
+    jobs = on_memory(queues={"default": 1})
+    with jobs.running():
+        for n in (1, 2):
+            jobs.insert(work.tenant.new())
+            watch.until("stop", n)
+    assert ["nobody"] * 2 == [str(job.last_error).split(": ")[-1] for job in jobs.all_jobs()]
+
+
 def test_a_worker_that_importing_its_module_does_not_define_fails_with_the_remedy(watch: Watch):
     @worker(name="process.local", executor="process")
     def local(job: Job) -> None: ...
