@@ -9,7 +9,7 @@ comes out, and the file says in its first lines what was chosen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from pgjobs.rules.backoff import Backoff
 from pgjobs.rules.job import FINAL, Job, JobState, NewJob, counter
 from pgjobs.rules.options import Queue
 from pgjobs.rules.unique import META_KEY
+from pgjobs_testing.scenarios.fitted import error_of, fitted
 from pgjobs_testing.scenarios.gates import gated
 from pgjobs_testing.scenarios.moments import failure, first_line
 from pgjobs_testing.scenarios.rows import life
@@ -25,12 +26,16 @@ from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
 from pgjobs_testing.timeline import elapsed
 
 MICROSECOND = timedelta(microseconds=1)
+FAR = timedelta(days=1)
+"""How long a job is told to have been snoozed whose row has no instant after its insert."""
 ENGINES_OWN = (META_KEY, "snoozed", "released")
 """Keys of ``meta`` that the engine writes."""
 
 
 def recalled(jobs: Sequence[Job], name: str, *, cut: bool = False) -> Happened:
     """What these rows tell; the first is the one that was asked for."""
+    rows = {job.id: job for job in jobs}
+    jobs = [fitted(job) for job in jobs]
     first = jobs[0]
     ordered = sorted(jobs, key=lambda job: (job.inserted_at, job.id))
     start = ordered[0].inserted_at
@@ -47,9 +52,10 @@ def recalled(jobs: Sequence[Job], name: str, *, cut: bool = False) -> Happened:
         remarks.append(f"Told as one node: jobs also ran on {', '.join(others)}.")
     for ordinal, job in enumerate(ordered, 1):
         _Recall(happened, ordinal, job).tell()
+        happened.jobs[ordinal].row = rows[job.id]
     happened.until = max(
         [end, *(step.at for step in happened.steps)]
-        + [run.ended for told in happened.jobs.values() for run in told.runs if run.ended]
+        + [run.ended or run.started for told in happened.jobs.values() for run in told.runs]
     )
     happened.steps.sort(key=lambda step: step.at)
     happened.queues = {queue: Queue(concurrency=100) for queue in sorted({j.queue for j in jobs})}
@@ -70,7 +76,7 @@ class _Recall:
         self._happened, self._ordinal, self._job = happened, ordinal, job
         self._told = Told(ordinal, job.worker, last=job)
         self._snoozes = counter(job.meta, "snoozed")
-        self._errors = [each for each in map(_error, job.errors) if each is not None]
+        self._errors = [each for each in map(error_of, job.errors) if each is not None]
 
     def tell(self) -> None:
         """Add the job: its insert, its runs, and what was done to it by hand."""
@@ -143,6 +149,8 @@ class _Recall:
         for n in range(count):
             left = max(timedelta(0), until - at)
             wait = left if n == count - 1 and before is None else left // (count + 1 - n)
+            if n == count - 1 and before is None and not wait:
+                wait = FAR  # the last run of a script repeats: it would end nowhere
             self._told.runs.append(Ran(at, 1, "", ended=at, outcome=("snooze", wait), due=at))
             at += wait
 
@@ -220,7 +228,7 @@ def row_differences(happened: Happened, replayed: dict[int, Job]) -> list[str]:
     """Where a replay leaves a job otherwise than its row is, a line for each."""
     found = []
     for ordinal, told in happened.jobs.items():
-        mine, theirs = told.last, replayed.get(ordinal)
+        mine, theirs = told.row, replayed.get(ordinal)
         if mine is None or theirs is None:
             found.append(f"job{ordinal} is not there in the replay")
             continue
@@ -231,7 +239,9 @@ def row_differences(happened: Happened, replayed: dict[int, Job]) -> list[str]:
                 found.append(f"job{ordinal} has {name} {shown[0]}; in the replay: {shown[1]}")
                 break
         else:
-            pairs = [[(e[0], e[1]) for e in map(_error, job.errors) if e] for job in (mine, theirs)]
+            pairs = [
+                [(e[0], e[1]) for e in map(error_of, job.errors) if e] for job in (mine, theirs)
+            ]
             if pairs[0] != pairs[1]:
                 found.append(f"job{ordinal} failed at other instants in the replay")
     return found
@@ -251,17 +261,6 @@ _COMPARED = (
 
 def _shown(value: Any, start: datetime) -> str:
     return elapsed(value - start) if isinstance(value, datetime) else str(value)
-
-
-def _error(entry: dict[str, Any]) -> tuple[datetime, int, str] | None:
-    """Instant, attempt and text of an element of ``errors``; None where it is of another form."""
-    try:
-        at = datetime.fromisoformat(str(entry["at"]))
-        attempt = int(entry["attempt"])
-    except (KeyError, ValueError, TypeError):
-        return None
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    return at, attempt, str(entry.get("error", ""))
 
 
 def _backoff(retried: Sequence[tuple[datetime, int, str]], wait: timedelta) -> tuple[Any, Backoff]:

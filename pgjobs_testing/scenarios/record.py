@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Find
+from pgjobs.rules.job import Job
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.scenarios.recalling import recalled, row_differences
 from pgjobs_testing.scenarios.redacting import redacted
@@ -19,9 +21,12 @@ def recorded(
 ) -> str:
     """The file; ``RecordError`` where the job cannot be read, ``ConfigurationError`` for no DSN."""
     jobs, cut = read_rows(dsn, schema, job_id, around)
-    if redact:
-        jobs = redacted(jobs)
-    happened = recalled(jobs, f"job {job_id} of {jobs[0].worker}", cut=cut)
+    return recording(redacted(jobs) if redact else jobs, cut=cut)
+
+
+def recording(jobs: Sequence[Job], *, cut: bool = False) -> str:
+    """The file of these rows, of which the first was asked for; ``cut``: there were more."""
+    happened = recalled(jobs, f"job {jobs[0].id} of {jobs[0].worker}", cut=cut)
 
     def compare(played: Replay, store: MemoryStore) -> list[str]:
         ids = {m.job.id: m.ordinal for m in played.trace.moments if m.ordinal and m.job}

@@ -54,7 +54,7 @@ class Told:
     """One job: its worker's name, its runs, and what is known of it at last.
 
     ``last`` is None once it was deleted. ``recurs``: a crontab inserted it. ``backoff`` is what its
-    worker is to have, where that is known.
+    worker is to have, where that is known. ``row`` is what it was recorded from, as it was read.
     """
 
     ordinal: int
@@ -63,6 +63,7 @@ class Told:
     last: Job | None = None
     recurs: bool = False
     backoff: Any = None
+    row: Job | None = None
 
 
 @dataclass(slots=True)

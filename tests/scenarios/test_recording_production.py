@@ -246,3 +246,18 @@ def test_jobs_claimed_as_they_were_inserted_replay_as_they_were(production):
     ]
     assert "job: job6, state: scheduled, attempt: 0" in text
     assert waits.state == "scheduled"
+
+
+def test_a_job_dated_later_than_the_node_that_ran_it_dates_its_run_is_recorded(production):
+    _, dsn = production
+    with psycopg.connect(dsn) as connection:
+        given = {"inserted_at": "2025-05-05 08:00:00.08", "scheduled_at": "2025-05-05 08:00:00.08"}
+        ran = {"attempted_at": "2025-05-05 08:00:00", "completed_at": "2025-05-05 08:00:00.006"}
+        job = planted(connection, "public.oban_jobs", **given, **ran)
+        planted(connection, "public.oban_jobs", **ran, inserted_at="2025-05-05 08:00:00.004")
+    result = record(dsn, "--job", job)
+    assert 0 == result.exit_code, result.output
+    said = "# Not told exactly: job2 has attempted_at -0.004s; in the replay: 0.076s"
+    assert said in result.output.splitlines()
+    scenario, source = read_text(result.output)
+    assert not replay(scenario, source, MemoryStore()).failures
