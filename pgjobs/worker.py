@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from pgjobs.rules import backoff as backoffs
@@ -23,10 +24,10 @@ from pgjobs.rules.errors import (
     reject_unknown,
     shown,
 )
-from pgjobs.rules.job import Job, NewJob, made_new, revised
+from pgjobs.rules.job import Job, NewJob, is_number, made_new, revised
 from pgjobs.rules.jsonb import copied, normal_object
 from pgjobs.rules.jsonb import merged as with_meta
-from pgjobs.rules.performing import refusal
+from pgjobs.rules.performing import asked_refusal, refusal
 from pgjobs.rules.replacing import Replace
 from pgjobs.rules.schedule import duration
 from pgjobs.rules.unique import META_KEY, Unique
@@ -89,12 +90,8 @@ class Worker(Generic[P, R]):
         self._model = None if model is None else _model_of(model, self.name)
         self._timeout = self._checked_timeout(given.get("timeout"))
         self._backoff = self._checked_backoff(given.get("backoff"))
-        for asked in ("backoff", "timeout") if self.is_class else ():
-            if inspect.iscoroutinefunction(getattr(wrapped, asked, None)):
-                raise ConfigurationError(
-                    f"worker {self.name}: {asked}(self, job) is asked by the engine, which cannot await: "
-                    "make it `def`"
-                )
+        if self.is_class:
+            self._check_asked()
         self.has_own_backoff = self.is_class and callable(getattr(wrapped, "backoff", None))
         self.has_own_timeout = self.is_class and callable(getattr(wrapped, "timeout", None))
         if self.executor == "thread" and (self._timeout is not None or self.has_own_timeout):
@@ -219,6 +216,20 @@ class Worker(Generic[P, R]):
                 raise ConfigurationError(f"worker has no option {name!r}: {remedy}")
         reject_unknown(given, (*options.WORKER_OPTIONS, *_OWN_OPTIONS), "option of worker")
 
+    def _check_asked(self) -> None:
+        """Methods of a class that the engine asks, with the job alone, and without awaiting."""
+        for name in ("backoff", "timeout"):
+            if inspect.iscoroutinefunction(getattr(self.wrapped, name, None)):
+                raise ConfigurationError(
+                    f"worker {self.name}: {name}(self, job) is asked by the engine, which cannot await: "
+                    "make it `def`"
+                )
+            method = inspect.getattr_static(self.wrapped, name, None)
+            takes = f"{name}(self, job)"
+            plain = isinstance(method, FunctionType)
+            if plain and (reason := asked_refusal(method, 2, takes)) is not None:
+                raise ConfigurationError(f"worker {self.name}: {name} {reason}")
+
     def _checked_executor(self, given: object) -> str:
         if given is None:
             return "async" if self.is_async else "thread"
@@ -249,6 +260,15 @@ class Worker(Generic[P, R]):
                 f"the backoff of worker {self.name} is a function of the attempt, such as "
                 f"backoff.linear(60), not {shown(given)}"
             )
+        what = f"the backoff of worker {self.name}"
+        if inspect.iscoroutinefunction(given):
+            raise ConfigurationError(
+                f"{what} is asked by the engine, which cannot await: use `def`"
+            )
+        if not isinstance(given, backoffs.Backoff):
+            takes = "one argument, the number of the attempt that failed"
+            if (reason := asked_refusal(given, 1, takes)) is not None:
+                raise ConfigurationError(f"{what} {reason}")
         return given
 
     def _warn_of_gaps(self) -> None:
@@ -357,7 +377,14 @@ def _model_of(model: Any, name: str) -> Model:
 
 
 def _limit(value: object, what: str) -> timedelta:
-    span = duration(value, what)
+    if callable(value):
+        raise ConfigurationError(
+            f"{what} takes seconds or a timedelta, not {shown(value)}: a limit that depends on the job is "
+            "told by a class, as timeout(self, job)"
+        )
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    below = is_number(seconds) and seconds <= 0
+    span = timedelta(0) if below else duration(value, what)
     if span <= timedelta(0):
         raise ConfigurationError(f"{what} must be more than 0 s, not {shown(value)}")
     return span

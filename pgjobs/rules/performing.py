@@ -33,6 +33,17 @@ def refusal(wrapped: Any) -> str | None:
     return None if reason is None else f"must take {takes}: {reason}"
 
 
+def asked_refusal(called: Any, given: int, takes: str) -> str | None:
+    """Why a function that the engine asks cannot be called with so many arguments; None where it can.
+
+    ``takes`` is how it is to be called, for the message.
+    """
+    if not isinstance(_innermost(called), FunctionType):
+        called = called.__call__  # of an object
+    reason = _cannot_bind(called, given)
+    return None if reason is None else f"must take {takes}: {reason}"
+
+
 def _cannot_be_made(cls: Any) -> str | None:
     """Why an instance cannot be made without arguments, where ``__init__`` alone decides."""
     plain = type(cls).__call__ is type.__call__ and cls.__new__ is object.__new__

@@ -16,6 +16,23 @@ from pgjobs.worker import REGISTRY, Registry
 from tests.rules.factory import job
 
 
+class Asked:
+    """Methods as backoffs."""
+
+    def of_one(self, attempt: int) -> float:
+        return 3
+
+    def of_two(self, attempt: int, job: Job) -> float:
+        return 3
+
+
+class CallableOfTwo:
+    """An object as a backoff, which takes too much."""
+
+    def __call__(self, attempt: int, job: Job) -> float:
+        return 3
+
+
 def test_a_worker_is_still_an_ordinary_callable():
     @worker(priority=3)
     def double(job):
@@ -81,6 +98,12 @@ def test_a_name_is_module_and_qualified_name_unless_it_is_given():
         ({"tags": "vip"}, "tags takes a list of texts"),
         ({"meta": []}, "meta must be a JSON object"),
         ({"timeout": 0}, "the timeout of worker .* must be more than 0 s, not 0"),
+        ({"timeout": -1}, "the timeout of worker .* must be more than 0 s, not -1"),
+        ({"timeout": timedelta(-1)}, "the timeout of worker .* must be more than 0 s"),
+        (
+            {"timeout": lambda job: 3},
+            r"takes seconds or a timedelta.*a class, as timeout\(self, job\)",
+        ),
         ({"timeout": "5"}, "the timeout of worker .* takes seconds or a timedelta, not '5'"),
         ({"backoff": 5}, r"the backoff of worker .* such as backoff\.linear\(60\), not 5"),
         ({"name": ""}, "a worker's name is a text of 1 to 127 characters: ''"),
@@ -321,3 +344,56 @@ def test_what_the_engine_asks_of_a_worker_cannot_be_async(asked: str):
         ConfigurationError, match=f"{asked}.* is asked by the engine, which cannot await"
     ):
         worker(name="tests.asked")(made)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: 3,
+        lambda attempt, job: 3,
+        lambda *, attempt: 3,
+        functools.partial(lambda attempt, job: 3),
+        Asked().of_two,
+        CallableOfTwo(),
+    ],
+)
+def test_a_backoff_that_cannot_be_called_with_the_attempt_is_refused(given: Any):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"the backoff of worker picky must take one argument, the number of the attempt that failed",
+    ):
+        worker(name="picky", backoff=given)(lambda job: None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda attempt: 3,
+        lambda *attempts: 3,
+        lambda attempt, more=1: 3,
+        functools.partial(lambda more, attempt: 3, 1),
+        Asked().of_one,
+        float,
+        abs,
+        backoff.linear(3),
+    ],
+)
+def test_whatever_can_be_called_with_the_attempt_is_a_backoff(given: Any):
+    made = worker(name="easy", backoff=given)(lambda job: None)
+    assert made.backoff_s(job(attempt=3), None) in (3.0, 9.0)
+
+
+def test_an_async_backoff_is_refused():
+    async def wait(attempt: int) -> float:
+        return 3
+
+    with pytest.raises(ConfigurationError, match="cannot await: use `def`"):
+        worker(backoff=wait)(lambda job: None)
+
+
+@pytest.mark.parametrize("asked", ["backoff", "timeout"])
+@pytest.mark.parametrize("method", [lambda self: 3, lambda self, job, more: 3])
+def test_what_the_engine_asks_of_a_class_must_take_the_job(asked: str, method: Any):
+    kind = type("Kind", (), {"perform": lambda self, job: None, asked: method})
+    with pytest.raises(ConfigurationError, match=rf"{asked} must take {asked}\(self, job\): "):
+        worker(name="kind")(kind)
