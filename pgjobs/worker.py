@@ -88,6 +88,7 @@ class Worker(Generic[P, R]):
         self.executor = self._checked_executor(given.get("executor"))
         model = given.get("args")
         self._model = None if model is None else _model_of(model, self.name)
+        self._check_keys(self.unique)
         self._timeout = self._checked_timeout(given.get("timeout"))
         self._backoff = self._checked_backoff(given.get("backoff"))
         if self.is_class:
@@ -148,6 +149,7 @@ class Worker(Generic[P, R]):
         if "unique" in merged:
             own: Unique | None = merged.pop("unique")
             unique = None if own is None else own.over(self.unique)
+            self._check_keys(own)
         if "replace" in merged:
             options.reject_lone_replace(unique, merged["replace"])
         if unique is not None:
@@ -158,6 +160,10 @@ class Worker(Generic[P, R]):
             merged["meta"] = with_meta(meta, own_meta) if meta else own_meta
         elif META_KEY in merged.get("meta", ()):
             del merged["meta"][META_KEY]
+
+    def _check_keys(self, unique: Unique | None) -> None:
+        if self._model is not None and unique is not None:
+            self._model.check_keys(unique.named_keys())
 
     def bound(self) -> Callable[[Job], Any]:
         """What is called with the job: the function, or ``perform`` of a new instance.

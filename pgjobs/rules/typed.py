@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgjobs.rules.errors import ConfigurationError, InvalidJobError
+from pgjobs.rules.errors import ConfigurationError, InvalidJobError, closest
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.kinds import SUPPORTED, Kind, MismatchError, UnsupportedError, object_of
 
@@ -44,6 +44,38 @@ class Model:
         except Exception as error:  # a model's own code may raise anything
             raise InvalidJobError(f"worker {self.worker}: {_reason(error)}") from error
         return args
+
+    def check_keys(self, keys: Iterable[str] | None) -> None:
+        """``ConfigurationError`` for keys of ``unique`` that no stored args of this model can have.
+
+        They would be absent from every job, and all jobs equal.
+        """
+        fields = self._fields()
+        for key in keys or () if fields is not None else ():
+            assert fields is not None
+            if key not in fields and (first := key.split(".", 1)[0]) not in fields:
+                close = closest(first, fields)
+                hint = f": did you mean {close!r}?" if close else ""
+                raise ConfigurationError(
+                    f"worker {self.worker}: unique has the key {key!r}, and {self.model.__name__} has no "
+                    f"field {first!r}{hint}; its fields, as they are stored, are {', '.join(fields)}"
+                )
+
+    def _fields(self) -> list[str] | None:
+        """The keys that stored args may have; None where they may be any."""
+        if self.kind is not None:
+            return [each.name for each in dataclasses.fields(self.model) if each.init]
+        writes = self.model.model_dump.__module__.startswith("pydantic.")
+        decorated = self.model.__pydantic_decorators__.model_serializers
+        extra = self.model.model_config.get("extra") == "allow"
+        if extra or decorated or not writes or self.model.__pydantic_root_model__:
+            return None
+        names = [
+            each.serialization_alias or each.alias or name
+            for name, each in self.model.model_fields.items()
+            if not each.exclude
+        ]
+        return names + [e.alias or name for name, e in self.model.model_computed_fields.items()]
 
     def instance(self, args: Mapping[str, Any]) -> Any:
         """The model for the args of a row, which an older version of the code may have written."""

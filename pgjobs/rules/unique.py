@@ -84,6 +84,11 @@ class Unique:
             given["keys"] = None
         return replace(base, **given)
 
+    def named_keys(self) -> tuple[str, ...]:
+        """The keys that were given, if any were."""
+        found: tuple[str, ...] | None = self._or(self.keys, None)
+        return found or ()
+
     def gaps(self) -> tuple[JobState, ...]:
         """The states in which a job is not done yet, and does not count either."""
         counted = self._or(self.states, DEFAULT_STATES)

@@ -8,8 +8,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field, model_serializer
 
-from pgjobs import InvalidJobError, Job, JobState, MemoryStore, NewJob, PgJobs, worker
+from pgjobs import (
+    ConfigurationError,
+    InvalidJobError,
+    Job,
+    JobState,
+    MemoryStore,
+    NewJob,
+    PgJobs,
+    Unique,
+    worker,
+)
 from tests.app.test_live import Watch, watch
 
 __all__ = ["watch"]
@@ -126,3 +137,74 @@ def test_a_process_worker_that_is_async_runs_in_virtual_time(jobs: Any):
     job = jobs.insert(made.new())
     jobs.advance(60)
     assert "JobTimeoutError" in jobs.get_job(job).last_error
+
+
+@dataclass
+class Bought:
+    user_id: int
+    item: dict[str, int]
+
+
+class Aliased(BaseModel):
+    user_id: int = Field(1, alias="userId")
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic's documentation has it
+    @property
+    def whole(self) -> str:
+        return "all"
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Rooted(RootModel[dict[str, int]]):
+    pass
+
+
+class Written(BaseModel):
+    @model_serializer
+    def write(self) -> dict[str, Any]:
+        return {"usr_id": 1}
+
+
+@pytest.mark.parametrize(
+    "model, key, message",
+    [
+        (
+            Bought,
+            "usr_id",
+            r"no field 'usr_id': did you mean 'user_id'\?; its fields.*user_id, item",
+        ),
+        (
+            Bought,
+            "itme.id",
+            r"the key 'itme.id', and Bought has no field 'itme': did you mean 'item'",
+        ),
+        (Bought, "zzz", r"no field 'zzz'; its fields, as they are stored, are user_id, item"),
+        (Aliased, "user_id", r"no field 'user_id': did you mean 'userId'\?"),
+    ],
+)
+def test_a_key_of_unique_that_no_args_can_have_is_refused(model: Any, key: str, message: str):
+    wrong = Unique(keys=["user_id" if model is Bought else "userId", key])
+    with pytest.raises(ConfigurationError, match=message):
+        worker(args=model, unique=wrong)(lambda job: None)
+    made = worker(args=model, name="keys")(lambda job: None)
+    with pytest.raises(ConfigurationError, match=message):
+        made.new({"user_id": 1, "item": {}} if model is Bought else {}, unique=wrong)
+
+
+@pytest.mark.parametrize(
+    "model, key",
+    [
+        (Bought, "item.id"),
+        (Bought, "user_id"),
+        (Aliased, "userId"),
+        (Aliased, "whole"),
+        (Open, "usr_id"),
+        (Rooted, "usr_id"),
+        (Written, "usr_id"),
+    ],
+)
+def test_a_key_of_unique_that_args_may_have_is_taken(model: Any, key: str):
+    worker(args=model, unique=Unique(keys=[key]))(lambda job: None)
