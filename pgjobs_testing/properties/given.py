@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from hypothesis.strategies import SearchStrategy
 
 from pgjobs import Worker
 from pgjobs.rules.errors import ConfigurationError, shown
+
+SETTINGS = ("workers", "queues", "mode", "longest_s")
+"""What a subclass sets, beside the methods that it overrides."""
+INSTANCES = ("model", "jobs", "asked", "asked_for")
+"""What each machine has of its own."""
+NEAR = 0.8
+"""How like a setting a name must be to be taken for a misspelt one; "node" is none of "mode"."""
+
+
+def check_attributes(name: str, own: Mapping[str, object], base: type) -> None:
+    """Refuse attributes of a subclass that are near to a setting, or in the place of a method."""
+    for given, value in own.items():
+        if given.startswith("_") or callable(value) or isinstance(value, SearchStrategy):
+            continue
+        known = getattr(base, given, None)
+        if given in SETTINGS or given in INSTANCES or (known is not None and not callable(known)):
+            continue
+        close = get_close_matches(given, SETTINGS, n=1, cutoff=NEAR)
+        hint = f": did you mean {close[0]!r}?" if close else ""
+        if known is not None:
+            raise ConfigurationError(
+                f"{name}.{given} is a method of a machine, not a setting{hint}"
+            )
+        if close:
+            raise ConfigurationError(f"a machine has no setting {given!r}{hint} ({name}.{given})")
 
 
 def check_workers(workers: object) -> None:

@@ -17,16 +17,22 @@ Run = tuple[int, str]
 
 @dataclass
 class Lane:
-    """One queue as it is served: configured, and changed by hand."""
+    """One queue as it is served: configured, and changed by hand.
+
+    Where no node has the queue (``served`` is False), no hand makes one serve it.
+    """
 
     queue: Queue
     paused_by_hand: bool | None = None
     scaled_to: int | None = None
     slots: dict[Run, None] = field(default_factory=dict)
     starts: list[datetime] = field(default_factory=list)
+    served: bool = True
 
     def paused(self, everywhere: bool | None) -> bool:
         """Whether nothing may start; ``everywhere`` is what was said of all queues since."""
+        if not self.served:
+            return True
         if self.paused_by_hand is not None:
             return self.paused_by_hand
         return self.queue.paused if everywhere is None else everywhere

@@ -397,8 +397,8 @@ class Model:
 
     def _lane(self, queue: str) -> Lane:
         if queue not in self.lanes:
-            nobody = Queue(concurrency=1, paused=True)
-            self.lanes[queue] = Lane(nobody if self._others is None else self._others)
+            others = self._others
+            self.lanes[queue] = Lane(others or Queue(), served=others is not None)
         return self.lanes[queue]
 
     def _row(self, job_id: int) -> Row:

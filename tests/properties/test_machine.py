@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import Phase
 from hypothesis import strategies as st
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import Bundle, run_state_machine_as_test
 
-from pgjobs import Worker, worker
+from pgjobs import ConfigurationError, Worker, worker
 from pgjobs.adapters.memory import rows as memory_rows
 from pgjobs.engine import serving
 from pgjobs.rules import lifecycle, ratelimit, replacing
@@ -167,3 +168,48 @@ def test_a_worker_that_hangs_is_told_with_its_line_and_no_fault_of_the_engine():
         StuckWorkerError, match=r"job \d+ of tests.*never waits in never at .*test_machine"
     ):
         run_state_machine_as_test(Waiting, settings=chosen)
+
+
+class Elsewhere(JobsMachine):
+    """Its worker's queue is served by no node."""
+
+    queues: ClassVar = {"mine": 1}
+
+    def resume_what_nobody_serves(self, made: Worker[..., Any]) -> None:
+        self.begin([made.new()])
+        for resume in (self.jobs.resume_all_queues, lambda: self.jobs.resume_queue("default")):
+            resume()
+            self.advance(timedelta(minutes=1))
+            self.everything_is_as_it_ought_to_be()
+        assert {"available": 1} == {
+            state: n for state, n in self.jobs.count_jobs(by="state").items() if n
+        }
+
+
+def test_no_hand_makes_a_node_serve_a_queue_that_it_does_not_have():
+    made = worker(name="elsewhere")(lambda job: None)
+    machine = Elsewhere()
+    try:
+        machine.resume_what_nobody_serves(made)
+    finally:
+        machine.teardown()
+
+
+@pytest.mark.parametrize(
+    "own, message",
+    [
+        ({"worker": {}}, r"a machine has no setting 'worker': did you mean 'workers'\?"),
+        ({"modes": "manual"}, r"no setting 'modes': did you mean 'mode'\?"),
+        ({"longest": 5}, r"no setting 'longest': did you mean 'longest_s'\?"),
+        ({"queue": {"a": 1}}, r"Wrong.queue is a method of a machine.*did you mean 'queues'\?"),
+        ({"check": 3}, "Wrong.check is a method of a machine, not a setting"),
+    ],
+)
+def test_a_misspelt_setting_of_a_machine_is_refused_as_its_class_is_made(own, message):
+    with pytest.raises(ConfigurationError, match=message):
+        type("Wrong", (JobsMachine,), own)
+
+
+def test_what_a_machine_has_of_its_own_is_no_mistake():
+    own = {"nodes": 2, "queued": Bundle("queued"), "worker": lambda self: None, "mode": "manual"}
+    assert "manual" == type("Right", (JobsMachine,), own).mode
