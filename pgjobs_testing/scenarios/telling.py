@@ -63,6 +63,7 @@ class _Teller:
             setting.served_by,
         )
         self._open: dict[int, Ran] = {}
+        self._ended_late: dict[int, Ran] = {}
         self._in_runs: list[tuple[Step, Ran]] = []
         self._drained = 0
         self._plan: tuple[DrainPlan, str] | None = None
@@ -184,6 +185,7 @@ class _Teller:
         assert job is not None
         run = Ran(moment.at, job.attempt, moment.node)
         self._open[moment.ordinal] = run
+        self._ended_late.pop(moment.ordinal, None)
         told = self._known(moment)
         told.runs.append(run)
         told.last = job
@@ -213,11 +215,15 @@ class _Teller:
             run.outcome = ("cancel", first_line(error))
 
     def _given_back(self, moment: Moment) -> None:
-        """A run was told to stop, and its end is not known; a claim that came true late had none."""
+        """A run was told to stop: it did, or its end was told as late just before. A late claim had none."""
         self._known(moment).last = moment.job
         run = self._open.pop(moment.ordinal, None)
         if run is not None:
             run.told = True
+            return
+        late = self._ended_late.pop(moment.ordinal, None)
+        if late is not None and late.node == moment.node:
+            late.told = late.ignores = True
 
     def _late(self, moment: Moment) -> None:
         job = moment.job
@@ -231,6 +237,7 @@ class _Teller:
                     run.limit = None if run.ended is None else run.ended - run.started
                     run.ended, run.ignores = end_of_run(run, moment), run.told
                     run.outcome = ("error", error) if error else ()
+                    self._ended_late[moment.ordinal] = run
                 if self._open.get(moment.ordinal) is run:
                     del self._open[moment.ordinal]
                 break

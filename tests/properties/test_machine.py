@@ -212,4 +212,5 @@ def test_a_misspelt_setting_of_a_machine_is_refused_as_its_class_is_made(own, me
 
 def test_what_a_machine_has_of_its_own_is_no_mistake():
     own = {"nodes": 2, "queued": Bundle("queued"), "worker": lambda self: None, "mode": "manual"}
-    assert "manual" == type("Right", (JobsMachine,), own).mode
+    right: Any = type("Right", (JobsMachine,), own)
+    assert "manual" == right.mode
