@@ -403,8 +403,12 @@ def test_a_run_whose_outcome_came_late_has_ended_though_nobody_said_who_took_its
 def test_a_run_that_its_stopping_node_gives_back_ends_there_and_goes_on_elsewhere() -> None:
     trace = replayed(ROOT / "scenarios" / "stop-gives-back.yaml")
     story = next(each for each in stories(trace) if each.worker == "Long")
-    runs = [("returned", "a", 1, 0, 20_000_000), ("completed", "b", 1, 20_000_000, 25_000_000)]
-    assert runs == [
+    spans = [
+        ("returned", "a", 1, 0, 20_000_000),
+        ("available", "", 0, 20_000_000, 21_000_000),
+        ("completed", "b", 1, 21_000_000, 26_000_000),
+    ]
+    assert spans == [
         (span.kind, span.node, span.attempt, span.begin, span.end) for span in story.spans
     ]
     assert "attempt 1 of Long, not counted" == story.spans[0].note
@@ -413,7 +417,7 @@ def test_a_run_that_its_stopping_node_gives_back_ends_there_and_goes_on_elsewher
     cut = next(
         each for each in stories(Trace(trace.start, trace.moments[since:])) if each.worker == "Long"
     )
-    assert [("returned", "a", 1), ("completed", "b", 1)] == [
+    assert [("returned", "a", 1), ("available", "", 0), ("completed", "b", 1)] == [
         (span.kind, span.node, span.attempt) for span in cut.spans
     ]
 
