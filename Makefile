@@ -98,7 +98,7 @@ check: $(READY) ## lint, format, types, and which room may import which
 		echo "$(BIN)/$$what"; $(BIN)/$$what || failed=1; \
 	done; exit $$failed
 
-# What these show of a server, `make test` has shown on another.
+# What these show of a server, and properties anywhere, `make test` has shown on another.
 ON_ANY_SERVER := $(addprefix --ignore=tests/,ablations benchmarks docs plans properties simulation)
 
 test-docker: have-docker ## run the tests that need a server against one in Docker (image: PGJOBS_TEST_IMAGE)
@@ -108,7 +108,7 @@ test-docker: have-docker ## run the tests that need a server against one in Dock
 		export PGJOBS_TEST_IMAGE TESTCONTAINERS_RYUK_DISABLED=true; \
 	fi; \
 	set -x; \
-	$(BIN)/python -m pytest -n 2 -m 'docker or postgres' --pgjobs-postgres testcontainers $(ON_ANY_SERVER) \
+	$(BIN)/python -m pytest -n 2 -m 'docker or (postgres and not hypothesis)' --pgjobs-postgres testcontainers $(ON_ANY_SERVER) \
 		$${PGJOBS_TEST_IMAGE:+--pgjobs-image "$$PGJOBS_TEST_IMAGE"} $(PYTEST_ARGS)
 
 # Fails, and says why, where no Docker can be had.
