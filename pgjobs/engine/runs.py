@@ -124,7 +124,7 @@ class Runs:
                 return  # it did as it was told
             self._report.late(run, end.outcome, end.at)
             return
-        if self._gave_back and run.told and not _in_a_thread(run):
+        if self._leaves(run):
             if not isinstance(end.outcome.exception, OBEYED):
                 self._report.late(run, end.outcome, end.at)
             self.release(run, now)
@@ -141,7 +141,7 @@ class Runs:
             heapq.heapify(self._deadlines)
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, run = heapq.heappop(self._deadlines)
-            if run.settled or run not in self.of(run.queue):
+            if run.settled or run not in self.of(run.queue) or self._leaves(run):
                 continue
             error = JobTimeoutError(f"the run took longer than its time limit of {run.limit}")
             self._tell(run)
@@ -168,13 +168,17 @@ class Runs:
     def give_back(self, now: datetime) -> None:
         """The grace of a stopping node is over: what still runs is told to stop.
 
-        Its jobs are released as it ends, however it ends, and not before: another node would run them beside
-        it. A thread is not stopped by that, and ends as it would.
+        Its job is released when it ends, however it ends and whatever its time limit, and not before: another
+        node would run it beside this one. A thread is not stopped by that, and ends as it would.
         """
         self._gave_back = True
         for run in self.all:
             if not run.settled:
                 self._tell(run)
+
+    def _leaves(self, run: Run) -> bool:
+        """Whether a run was told to stop, and its job is given back when it has."""
+        return self._gave_back and run.told and not _in_a_thread(run)
 
     def release(self, run: Run, now: datetime) -> None:
         """Give a job back: available again, the attempt not counted."""

@@ -60,6 +60,21 @@ def test_a_task_that_does_as_it_is_told_leaves_one_failure_and_nothing_late():
     assert 1 == len(rig.job(job).errors)
 
 
+@pytest.mark.parametrize(
+    "worker, state, attempt", [("task", "available", 0), ("thread", "discarded", 1)]
+)
+def test_a_limit_that_passes_while_a_stop_waits_fails_a_thread_alone(
+    worker: str, state: str, attempt: int
+):
+    rig = limited(timeout=50)
+    job = rig.insert(worker, takes=100, max_attempts=1, stubborn=True)
+    rig.advance(5)
+    rig.stop(grace=15)
+    rig.advance(100)
+    after = rig.job(job)
+    assert (state, attempt, True) == (after.state, after.attempt, rig.stopped())
+
+
 @pytest.mark.parametrize("worker, stubborn", [("task", True), ("thread", False)])
 def test_an_outcome_after_the_deadline_is_late_and_changes_nothing(worker: str, stubborn: bool):
     rig = limited(concurrency=2)

@@ -169,6 +169,7 @@ class Endings:
         if (
             run.over is not None
             and not timed_out
+            and not (passage.event == "release" and run.told is not None and run.told <= run.over)
             and passage.at > later(run.over, self._facts.skew)
         ):
             sight.alarm(

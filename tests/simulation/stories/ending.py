@@ -165,6 +165,18 @@ def sound_run_that_is_given_back() -> None:
     story.seen.stopped("a", story.now)
 
 
+def sound_run_that_is_given_back_when_its_limit_is_over() -> None:
+    story, job = under_way(20)
+    story.wait(5)
+    stop(story)
+    story.wait(15)
+    told(story, job)
+    story.wait(10)
+    story.seen.look(story.now)
+    ended(story, job)
+    give_back(story, job)
+
+
 def sound_thread_that_ends_well_after_the_grace() -> None:
     story, job = under_way(None, executor="thread")
     stop(story)
