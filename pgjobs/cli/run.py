@@ -48,9 +48,10 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> Non
     """Serve the queues of MODULE:JOBS, a PgJobs, until SIGTERM or Ctrl-C.
 
     A job that has not ended after the grace is stopped and given back. A thread cannot be stopped,
-    and without the database no outcome be saved: after a second grace the process exits with code
-    70, and such jobs stay executing until they are cancelled, or rescued and run again. A second
-    signal, a second after the first or later, does that at once.
+    nor an async job that does not listen, and without the database no outcome be saved: after a
+    second grace the process exits with code 70, and such jobs stay executing until they are
+    cancelled, or rescued and run again. A second signal, a second after the first or later, does
+    that at once.
     """
     level = logging.getLevelNamesMapping().get(log_level.upper())
     if level is None:

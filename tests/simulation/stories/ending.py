@@ -166,13 +166,13 @@ def sound_run_that_is_given_back() -> None:
 
 
 def sound_run_that_is_given_back_when_its_limit_is_over() -> None:
-    story, job = under_way(20)
-    story.wait(5)
+    story, job = under_way(30)
     stop(story)
     story.wait(15)
     told(story, job)
-    story.wait(10)
+    story.wait(15)
     story.seen.look(story.now)
+    story.wait(5)
     ended(story, job)
     give_back(story, job)
 
