@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pgjobs_testing.fixture import Harness, harness
     from pgjobs_testing.matching import ANY
+    from pgjobs_testing.nodes.watching import AlarmError
     from pgjobs_testing.performing import WorkerContractError
     from pgjobs_testing.properties import strategies
     from pgjobs_testing.properties.machine import JobsMachine
-    from pgjobs_testing.simulation.watching import AlarmError
     from pgjobs_testing.simulation.world import World
 
 __all__ = [
@@ -31,7 +31,7 @@ pytest_plugins = ("pgjobs_testing.plugin",)
 
 _PLACES = {
     "ANY": "matching",
-    "AlarmError": "simulation.watching",
+    "AlarmError": "nodes.watching",
     "Harness": "fixture",
     "JobsMachine": "properties.machine",
     "WorkerContractError": "performing",

@@ -23,7 +23,7 @@ _LIBRARIES = (
     ),
     *(os.path.join(_OURS, package, "") for package in ("pgjobs", "pgjobs_testing")),
 )
-_BEGINNING = ("asyncio.tasks", "asyncio.taskgroups", "pgjobs_testing.virtual_loop")
+_BEGINNING = ("asyncio.tasks", "asyncio.taskgroups", "pgjobs_testing.virtual.loop")
 """Where ``create_task``, ``gather`` and their kin are, which begin tasks in their caller's name."""
 
 

@@ -31,7 +31,8 @@ from pgjobs_testing.conditions import Conditions
 from pgjobs_testing.executor import InlineExecutor, Loops, VirtualHere, running
 from pgjobs_testing.flow import Flow, Member
 from pgjobs_testing.looking import Looking
-from pgjobs_testing.timeline import Recorder, Setting, Trace
+from pgjobs_testing.recorder import Recorder
+from pgjobs_testing.trace import Setting, Trace
 from pgjobs_testing.transactions import CallersTransactions
 from pgjobs_testing.turns import Turn
 
@@ -159,11 +160,6 @@ class Engine:
         if self._conditions.settings.strict and not self._turn.taken:
             self.looking.saw(self.store.run(Find(filtered(filters))))
 
-    def traced(self, first: int = 0) -> Trace:
-        """What happened from the moment with index ``first`` on."""
-        found = self.recorder.trace(first)
-        return self.looking.trace(found) if self._conditions.settings.strict else found
-
     def _here(self) -> VirtualHere:
         return VirtualHere(self._conditions.loops_here(), self.holding, self.recorder)
 
@@ -172,14 +168,14 @@ class Engine:
         self._take_turn()
         first = len(self.recorder)
         self._drive(lambda: self._awake(self.ready().until(target)), self._quiet, "advance")
-        return self.traced(first)
+        return self.recorder.trace(first)
 
     async def until_async(self, target: datetime) -> Trace:
         """``until`` on the running loop."""
         self._take_turn()
         first = len(self.recorder)
         await self._drive_async(lambda: self._awake(self.ready().until(target)), self._quiet)
-        return self.traced(first)
+        return self.recorder.trace(first)
 
     def _awake(self, program: flow.Program) -> flow.Program:
         """Let recurring duties act meanwhile."""

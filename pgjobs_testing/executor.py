@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from pgjobs.adapters.executors import (
-    Here,
+from pgjobs.adapters.executors import Here
+from pgjobs.adapters.performing import (
     perform,
     perform_async,
     perform_within,
@@ -27,13 +27,14 @@ from pgjobs.ports import Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import BlockingCallError, JobTimeoutError, LivelockError, PgJobsError
 from pgjobs.rules.lifecycle import Event, Outcome
-from pgjobs_testing import doing, private_loop
+from pgjobs_testing import doing
 from pgjobs_testing.clock import EPOCH, VirtualClock
-from pgjobs_testing.private_loop import PrivateLoop
-from pgjobs_testing.virtual_hooks import UnsupportedLoopError
-from pgjobs_testing.virtual_jobs import adopt
-from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime
-from pgjobs_testing.virtual_waits import Wait, described
+from pgjobs_testing.virtual import private_loop
+from pgjobs_testing.virtual.hooks import UnsupportedLoopError
+from pgjobs_testing.virtual.jobs import adopt
+from pgjobs_testing.virtual.loop import Rest, Settled, VirtualTime
+from pgjobs_testing.virtual.private_loop import PrivateLoop
+from pgjobs_testing.virtual.waits import Wait, described
 
 T = TypeVar("T")
 

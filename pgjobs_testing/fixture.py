@@ -35,7 +35,8 @@ from pgjobs_testing.executor import running
 from pgjobs_testing.scenes import scene_of
 from pgjobs_testing.settings import Settings, settings_with
 from pgjobs_testing.stores import MemorySource, StoreSource
-from pgjobs_testing.timeline import Trace
+from pgjobs_testing.timeline import Timeline
+from pgjobs_testing.trace import Trace
 
 
 class Harness(Assertions):
@@ -72,7 +73,7 @@ class Harness(Assertions):
         """The clock of the test; ``jobs.clock.now()`` is the present instant, in UTC."""
         return self._capture.clock
 
-    def advance(self, span: float | timedelta, *, run: bool = True) -> Trace:
+    def advance(self, span: float | timedelta, *, run: bool = True) -> Timeline:
         """Let ``span`` (seconds or a timedelta) pass, running everything that falls due, in order.
 
         Staging, retries and scheduled jobs happen at their own instants. Never raises for a job's
@@ -80,7 +81,7 @@ class Harness(Assertions):
         """
         return self.travel_to(later(self.clock.now(), duration(span, "advance")), run=run)
 
-    def travel_to(self, target: datetime, *, run: bool = True) -> Trace:
+    def travel_to(self, target: datetime, *, run: bool = True) -> Timeline:
         """``advance`` to an instant, which may not lie in the past."""
         target = self._target(target)
         if running():
@@ -89,22 +90,22 @@ class Harness(Assertions):
                 "await advance_async or travel_to_async instead"
             )
         if run:
-            return self._engine.until(target)
+            return self._timeline(self._engine.until(target))
         self.clock.set(target)
-        return self._engine.recorder.trace(len(self._engine.recorder))
+        return self._timeline(self._engine.recorder.trace(len(self._engine.recorder)))
 
-    async def advance_async(self, span: float | timedelta, *, run: bool = True) -> Trace:
+    async def advance_async(self, span: float | timedelta, *, run: bool = True) -> Timeline:
         """``advance`` with async workers as tasks of the running loop."""
         target = later(self.clock.now(), duration(span, "advance"))
         return await self.travel_to_async(target, run=run)
 
-    async def travel_to_async(self, target: datetime, *, run: bool = True) -> Trace:
+    async def travel_to_async(self, target: datetime, *, run: bool = True) -> Timeline:
         """``travel_to`` with async workers as tasks of the running loop."""
         target = self._target(target)
         if run:
-            return await self._engine.until_async(target)
+            return self._timeline(await self._engine.until_async(target))
         self.clock.set(target)
-        return self._engine.recorder.trace(len(self._engine.recorder))
+        return self._timeline(self._engine.recorder.trace(len(self._engine.recorder)))
 
     def mode(self, mode: str) -> AbstractContextManager[None]:
         """``with jobs.mode("inline"):`` another mode inside the block."""
@@ -237,14 +238,17 @@ class Harness(Assertions):
     # Seeing
 
     @property
-    def timeline(self) -> Trace:
+    def timeline(self) -> Timeline:
         """Everything that happened in this test; ``str(jobs.timeline)`` is the text of it."""
-        return self._engine.traced()
+        return self._timeline(self._engine.recorder.trace())
 
     @property
     def started(self) -> bool:
         """Whether the application called ``start`` (which starts nothing under test)."""
         return self._engine.starts > 0
+
+    def _timeline(self, trace: Trace) -> Timeline:
+        return Timeline.showing(trace, self._engine.saw)
 
     def _scene(self) -> Scene:
         return scene_of(self._capture, self._engine)

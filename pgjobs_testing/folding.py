@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pgjobs_testing.timeline import Moment, Trace, elapsed, line
+from pgjobs_testing.trace import Moment, Trace, elapsed, line
 
 SHOWN = 60
 """Lines that are shown: the last ones."""

@@ -6,6 +6,7 @@ It begins with the test, or within it where that is the first to import pgjobs.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -17,34 +18,33 @@ from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture as captures
 from pgjobs_testing import marking
 from pgjobs_testing.capture import Capture
-from pgjobs_testing.session import Session
-from pgjobs_testing.settings import settings_with
+from pgjobs_testing.settings import Settings, settings_with
+from pgjobs_testing.stores import StoreSource
 
 CAPTURE = pytest.StashKey[Capture]()
 MISTAKE = pytest.StashKey[str]()
 
 
-def begin(session: Session) -> None:
-    """Capture what runs outside of tests, from now on; ``end`` ends it."""
-    session.outside = Capture(session.settings, session.memory)
-    captures.push(session.outside)
+def begin(settings: Settings, source: StoreSource) -> Capture:
+    """Capture what runs outside of tests, from now on, until what is returned is popped."""
+    outside = Capture(settings, source)
+    captures.push(outside)
+    return outside
 
 
-def end(session: Session) -> None:
-    """Nothing is captured any more."""
-    if session.outside is not None:
-        captures.pop(session.outside)
-        session.outside = None
+def isolate(
+    item: pytest.Item, settings: Settings, source: Callable[[str], StoreSource]
+) -> ExitStack:
+    """A capture for this test, until what is returned is closed.
 
-
-def isolate(item: pytest.Item, session: Session) -> ExitStack:
-    """A capture for this test, until what is returned is closed."""
+    ``settings`` are those that its marker changes; ``source`` says where a mode has its store.
+    """
     try:
-        chosen = settings_with(session.settings, marking.given(item))
+        chosen = settings_with(settings, marking.given(item))
     except PgJobsError as error:
         item.stash[MISTAKE] = f"@pytest.mark.pgjobs of {item.nodeid}: {error}"
-        chosen = session.settings
-    capture = item.stash[CAPTURE] = Capture(chosen, session.source(chosen.mode))
+        chosen = settings
+    capture = item.stash[CAPTURE] = Capture(chosen, source(chosen.mode))
     workers = dict(REGISTRY.by_name)
     handlers = PROCESS.snapshot()
     mark = os.environ.pop(guard.ENVIRONMENT_MARK, None)

@@ -9,11 +9,9 @@ runs is no look of the test's, nor is what ``insert`` returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from pgjobs.engine.drain import DrainResult
 from pgjobs.rules.job import Job
-from pgjobs_testing.timeline import Moment, Trace
 
 Saw = Callable[[Iterable[Job]], None]
 
@@ -34,10 +32,6 @@ class Looking:
     def result(self, result: DrainResult) -> DrainResult:
         """The same result, whose jobs are looked at when it is read."""
         return WatchedResult(result.jobs, self.saw)
-
-    def trace(self, trace: Trace) -> Trace:
-        """The same trace, whose jobs are looked at when its moments are picked."""
-        return WatchedTrace(trace.start, trace.moments, trace.calls, trace.setting, saw=self.saw)
 
 
 class WatchedResult(DrainResult):
@@ -70,20 +64,3 @@ class WatchedResult(DrainResult):
         return super().__eq__(other)
 
     __hash__ = None  # as of any result
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedTrace(Trace):
-    """A trace that tells of which jobs moments were picked."""
-
-    saw: Saw = field(default=lambda _: None, compare=False, repr=False, kw_only=True)
-
-    def of(self, event: str) -> list[Moment]:
-        """The moments of one event."""
-        found = Trace.of(self, event)
-        self.saw(moment.job for moment in found if moment.job is not None)
-        return found
-
-    def __iter__(self) -> Iterator[Moment]:
-        self.saw(moment.job for moment in self.moments if moment.job is not None)
-        return Trace.__iter__(self)

@@ -20,7 +20,9 @@ import pytest
 from pgjobs.rules.job import Job, JobState
 from pgjobs_testing.capture import Capture
 from pgjobs_testing.folding import shown
-from pgjobs_testing.timeline import Recorder, Trace, elapsed
+from pgjobs_testing.recorder import Recorder
+from pgjobs_testing.timeline import Timeline
+from pgjobs_testing.trace import Trace, elapsed
 
 TITLE = "pgjobs timeline"
 JOBS = 30
@@ -117,7 +119,7 @@ def _short(text: str) -> str:
 
 def _scenario(trace: Trace, title: str, item: pytest.Item) -> str:
     """The scenario, or where it is."""
-    text = trace.to_scenario(item.name)
+    text = Timeline.showing(trace).to_scenario(item.name)
     lines = text.rstrip("\n").split("\n")
     if len(lines) <= SCENARIO_LINES:
         return (

@@ -52,9 +52,9 @@ class Session:
         """pgjobs is there: capture it, for the test that runs and the wider fixtures that begin."""
         from pgjobs_testing import isolation
 
-        isolation.begin(self)
+        self.outside = isolation.begin(self.settings, self.memory)
         if self._item is not None:
-            self._ending = isolation.isolate(self._item, self)
+            self._ending = isolation.isolate(self._item, self.settings, self.source)
         for ending in self._wider:
             self._beneath(ending)
 
@@ -66,7 +66,7 @@ class Session:
         if self.outside is not None:
             from pgjobs_testing import isolation
 
-            self._ending = isolation.isolate(item, self)
+            self._ending = isolation.isolate(item, self.settings, self.source)
         try:
             yield
         finally:
@@ -142,9 +142,10 @@ class Session:
         if self.arrival is not None:
             self.arrival.close()
         if self.outside is not None:
-            from pgjobs_testing import isolation
+            from pgjobs_testing import capture as captures
 
-            isolation.end(self)
+            captures.pop(self.outside)
+            self.outside = None
         if self._desk is not None:
             self._desk.close()
         if self.postgres is not None:

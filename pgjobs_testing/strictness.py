@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pgjobs.effects import Find
 from pgjobs.rules.job import WAITING, Job, JobState
 from pgjobs.rules.selection import Selection
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 if TYPE_CHECKING:
     from pgjobs_testing.capture import Capture

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pgjobs.rules.job import Job
 from pgjobs_testing.executor import running
-from pgjobs_testing.timeline import Recorder
+from pgjobs_testing.recorder import Recorder
 
 
 class Inline(Protocol):

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pgjobs import PgJobs, Queue, worker
-from pgjobs.adapters.executors import perform
 from pgjobs.adapters.local import LocalSession, LocalStore
+from pgjobs.adapters.performing import perform
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import Plugin
 from pgjobs.ports import Finished, Run

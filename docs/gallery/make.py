@@ -26,6 +26,7 @@ from rich.text import Text
 from pgjobs import MemoryStore
 from pgjobs_testing.scenarios.read import read
 from pgjobs_testing.scenarios.replay import replay
+from pgjobs_testing.timeline import Timeline
 
 HERE = Path(__file__).parent
 COLUMNS = 108
@@ -135,7 +136,7 @@ def timelines() -> Iterator[tuple[str, str, str]]:
         yield failed.caption, failed.timeline, shop.pictures[failed.name]
     scenario, source = read(SCENARIO)
     played = replay(scenario, source, MemoryStore())
-    yield scenario.name, played.trace.text(), played.trace.to_svg(scenario.name)
+    yield scenario.name, played.trace.text(), Timeline.showing(played.trace).to_svg(scenario.name)
 
 
 def _stripped(text: str) -> str:

@@ -17,12 +17,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from pgjobs.adapters.outbox import Outbox
+from pgjobs.adapters.performing import perform, perform_async, perform_within_limit
 from pgjobs.ports import Clock, Finished, Run
-from pgjobs.rules import outcome
-from pgjobs.rules.errors import JobTimeoutError
 from pgjobs.rules.lifecycle import Outcome
 
 if TYPE_CHECKING:
@@ -34,76 +33,6 @@ EXITS_OF_A_CLOSE = 100
 """So many tasks that jobs left behind may answer with an exit when a closing loop cancels them."""
 MAX_THREADS = 100_000
 """More than an engine ever asks for: it holds back what has no slot."""
-
-
-async def perform_async(run: Run) -> Outcome:
-    """Run an ``async def`` worker on the running loop."""
-    assert run.worker is not None
-    try:
-        return outcome.returned(await run.worker.bound()(run.job))
-    except BaseException as error:  # a job must not end the loop that all jobs share
-        return outcome.raised(error)
-
-
-def perform(run: Run) -> Outcome:
-    """Run a worker in this thread; an ``async def`` worker gets a loop of its own."""
-    assert run.worker is not None
-    try:
-        value = run.worker.bound()(run.job)
-        if run.worker.is_async:
-            value = asyncio.run(value)
-        return outcome.returned(value)
-    except BaseException as error:  # a job must not end the thread that others wait for
-        return outcome.raised(error)
-
-
-async def perform_within_limit(run: Run) -> Outcome:
-    """``perform_within`` the time limit of the run's worker."""
-    assert run.worker is not None
-    try:
-        limit = run.worker.timeout_of(run.job)
-    except Exception as error:  # the worker's own timeout(job) raised
-        return outcome.raised(error)
-    return await (perform_async(run) if limit is None else perform_within(run, limit))
-
-
-async def perform_within(run: Run, limit: timedelta | None) -> Outcome:
-    """``perform_async``, cancelled at a time limit by the running loop's own time."""
-    if limit is None:
-        return await perform_async(run)
-    scope = asyncio.timeout(limit.total_seconds())
-    try:
-        async with scope:
-            ended: Outcome | None = await perform_async(run)
-    except TimeoutError:  # perform_async raises nothing, so this is the scope's own
-        ended = None
-    if ended is None or scope.expired():
-        return outcome.failed(JobTimeoutError(f"the run took longer than its limit of {limit}"))
-    return ended
-
-
-class Outbox:
-    """Finished runs on their way to the engine's thread."""
-
-    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
-        self._clock, self._wake = clock, wake
-        self._finished: deque[Finished] = deque()
-        self._woken = False
-
-    def put(self, *ended: tuple[Run, Outcome]) -> None:
-        """From any thread; runs that end before the engine comes for them wake it once."""
-        at = self._clock.monotonic()
-        self._finished.extend(Finished(run, outcome, at) for run, outcome in ended)
-        if not self._woken:
-            self._woken = True
-            self._wake()
-
-    def take(self) -> list[Finished]:
-        self._woken = False  # first: whoever still sees it set has put in what is taken now
-        found: list[Finished] = []
-        while self._finished:
-            found.append(self._finished.popleft())
-        return found
 
 
 class LoopExecutor:

@@ -22,7 +22,7 @@ from contextvars import copy_context
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from pgjobs.adapters.executors import perform, perform_async
+from pgjobs.adapters.performing import perform, perform_async
 from pgjobs.ports import Run
 from pgjobs.rules import outcome, wire
 from pgjobs.rules.errors import UnknownWorkerError

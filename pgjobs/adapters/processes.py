@@ -24,7 +24,7 @@ from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from pgjobs.adapters.executors import Outbox
+from pgjobs.adapters.outbox import Outbox
 from pgjobs.adapters.process_child import GRACE_S, PARENTS_SIGNALS, READY, serve
 from pgjobs.ports import Clock, Run
 from pgjobs.rules import outcome, wire

@@ -21,7 +21,7 @@ from pgjobs_testing.asserting.filters import JobFilters, RunFilters
 from pgjobs_testing.asserting.order import in_order
 from pgjobs_testing.asserting.performed import Performed
 from pgjobs_testing.asserting.scene import Scene
-from pgjobs_testing.timeline import Event
+from pgjobs_testing.trace import Event
 
 
 class Assertions(PgJobs):

@@ -21,8 +21,9 @@ from pgjobs_testing.asserting.expectation import Expectation
 from pgjobs_testing.asserting.fields import OF_JOBS, Wanted, wanted
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.asserting.verdict import Words
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.telling import counted
-from pgjobs_testing.timeline import Event, Recorder
+from pgjobs_testing.trace import Event
 
 INSERTED = Noun(
     "matching job from the block",

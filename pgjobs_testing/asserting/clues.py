@@ -14,7 +14,7 @@ from pgjobs_testing.asserting.expectation import Expectation
 from pgjobs_testing.asserting.kinds import Near
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.telling import amount, counted
-from pgjobs_testing.timeline import Event
+from pgjobs_testing.trace import Event
 
 MOST = 3
 """So many jobs are named one by one."""

@@ -28,7 +28,7 @@ from pgjobs_testing.asserting.verdict import Words
 from pgjobs_testing.matching import matcher, pattern
 from pgjobs_testing.patterns import Pattern
 from pgjobs_testing.telling import counted, cut
-from pgjobs_testing.timeline import Event
+from pgjobs_testing.trace import Event
 
 _OF_JOBS = ("job", "worker", "queue")
 _OF_RUNS = (*_OF_JOBS, "attempt", "state", "node")

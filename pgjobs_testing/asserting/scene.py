@@ -12,7 +12,8 @@ from pgjobs.worker import DEFAULT_QUEUE, REGISTRY
 from pgjobs_testing.asserting.fields import Wanted
 from pgjobs_testing.asserting.kinds import Named
 from pgjobs_testing.asserting.times import Times
-from pgjobs_testing.timeline import Event, Recorder
+from pgjobs_testing.recorder import Recorder
+from pgjobs_testing.trace import Event
 
 NO_QUEUE = "no queue named {!r} is served, no worker is of it, and no job is in it{}"
 

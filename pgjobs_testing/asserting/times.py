@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pgjobs.rules.swift import swift
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 
 @swift

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgjobs_testing.pictures.drawing import draw
 from pgjobs_testing.pictures.layout import layout
 from pgjobs_testing.pictures.page import Chapter, page
-from pgjobs_testing.timeline import Trace
+from pgjobs_testing.trace import Trace
 
 __all__ = ["Chapter", "html", "page", "svg"]
 

@@ -16,7 +16,7 @@ from pgjobs_testing.pictures.layout import Group, Lane, Picture
 from pgjobs_testing.pictures.story import Span, micros
 from pgjobs_testing.pictures.strips import Strip
 from pgjobs_testing.pictures.text import legible
-from pgjobs_testing.timeline import Moment, Trace
+from pgjobs_testing.trace import Moment, Trace
 
 _KINDS = {kind.name: number for number, kind in enumerate(KINDS)}
 

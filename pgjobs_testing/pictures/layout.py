@@ -23,7 +23,7 @@ from pgjobs_testing.pictures.rows import Bar, Item, item, labelled
 from pgjobs_testing.pictures.story import Mark, Span, Story, micros, stories
 from pgjobs_testing.pictures.strips import Strip, strip
 from pgjobs_testing.pictures.surroundings import Band, Place, surroundings
-from pgjobs_testing.timeline import Trace
+from pgjobs_testing.trace import Trace
 
 PLOT = 920.0
 ROOMY, TIGHT = 28, 56

@@ -20,7 +20,7 @@ from pgjobs_testing.pictures.drawing import draw
 from pgjobs_testing.pictures.layout import layout
 from pgjobs_testing.pictures.style import DARK, FONT, LIGHT, variables
 from pgjobs_testing.pictures.text import escaped
-from pgjobs_testing.timeline import Trace
+from pgjobs_testing.trace import Trace
 
 _SCRIPTS = ("axis.js", "paint.js", "page.js")
 _KEYS = (

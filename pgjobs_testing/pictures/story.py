@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.unique import fingerprint_of
 from pgjobs_testing.pictures.kinds import RUN_AS, WAITING_AS
-from pgjobs_testing.timeline import Moment, Trace
+from pgjobs_testing.trace import Moment, Trace
 
 _MICROSECOND = timedelta(microseconds=1)
 _JOB = "pgjobs.job."

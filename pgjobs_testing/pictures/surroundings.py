@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pgjobs.rules.control import EVERY_QUEUE
 from pgjobs_testing.pictures.story import Mark, micros
-from pgjobs_testing.timeline import CLIENT, Moment, Trace
+from pgjobs_testing.trace import CLIENT, Moment, Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pgjobs_testing.pictures.layout import Picture
 from pgjobs_testing.pictures.rows import Badge, Bar
 from pgjobs_testing.pictures.story import Mark, Span
 from pgjobs_testing.pictures.surroundings import Band
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 
 def instant(micros: int) -> str:

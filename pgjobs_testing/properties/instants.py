@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 MICROSECOND = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
 
+START = datetime(2025, 3, 30, 0, 59, 30, tzinfo=UTC)
+"""Where the clock of every example begins: half a minute before European clocks go forward."""
+
 BOUNDARIES_S = (0, 1, 10, 15, 16, 20, 30, 31, 46, 60, 61, 300, 600, 3_600, 86_400)
 """Seconds at which the engine does something by default: polls, backoffs, periods, leases, ages."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -40,15 +40,13 @@ from pgjobs_testing import capture, session
 from pgjobs_testing.fixture import Harness, harness
 from pgjobs_testing.properties import facts
 from pgjobs_testing.properties.given import check_attributes, check_workers
-from pgjobs_testing.properties.instants import beside, spans
+from pgjobs_testing.properties.instants import START, beside, spans
 from pgjobs_testing.properties.model import Model, ModelError
 from pgjobs_testing.properties.options import job_options, new_jobs
 from pgjobs_testing.properties.scripted import WORDS, scripted, scripted_async
 from pgjobs_testing.properties.watching import Watching
 from pgjobs_testing.stores import MemorySource, StoreSource
 
-START = datetime(2025, 3, 30, 0, 59, 30, tzinfo=UTC)
-"""Where the clock of every example begins: half a minute before European clocks go forward."""
 REPLACED = ("args", "max_attempts", "meta", "priority", "queue", "scheduled_at", "tags")
 MOST_ATTEMPTS = 20
 """A drain tries a job as often as it may, at one instant: more would be slow, and show nothing more."""

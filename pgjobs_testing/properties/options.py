@@ -12,7 +12,7 @@ from pgjobs import Job, JobState, NewJob, Queue, RateLimit, Unique, Worker, back
 from pgjobs.rules.backoff import Backoff
 from pgjobs.rules.job import MAX_ATTEMPTS
 from pgjobs.rules.unique import FIELDS
-from pgjobs_testing.properties.instants import instants, spans
+from pgjobs_testing.properties.instants import START, instants, spans
 from pgjobs_testing.properties.values import args, small_objects, texts
 
 STATES = tuple(state for state in JobState if state is not JobState.SUSPENDED)
@@ -150,7 +150,6 @@ def jobs(
 ) -> st.SearchStrategy[Job]:
     """Jobs as ``worker`` gets them: executing, at any attempt, with args from ``given`` (default: any)."""
     from pgjobs_testing.performing import built
-    from pgjobs_testing.properties.machine import START
 
     options = {
         "attempt": st.integers(1, 20),

@@ -10,15 +10,15 @@ from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
 from pgjobs.rules.errors import JobNotFoundError, PgJobsError
 from pgjobs.rules.job import Job
 from pgjobs.worker import Registry
+from pgjobs_testing.nodes.cluster import Cluster
+from pgjobs_testing.nodes.line import Line
+from pgjobs_testing.nodes.traps import Trap
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.scenarios import scripted
 from pgjobs_testing.scenarios.draining import Drains
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import FAULTS, OrderSpec, RestartSpec, StepSpec
 from pgjobs_testing.scenarios.work import InsertSpec
-from pgjobs_testing.simulation.cluster import Cluster
-from pgjobs_testing.simulation.line import Line
-from pgjobs_testing.simulation.traps import Trap
-from pgjobs_testing.timeline import Recorder
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from pgjobs.rules.errors import JobTimeoutError, PgJobsError
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs.worker import Registry
 from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.scenarios.scripted import Script
 from pgjobs_testing.scenarios.steps import DrainSpec
-from pgjobs_testing.timeline import Recorder
 
 
 class Drains:

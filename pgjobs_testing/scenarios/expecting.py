@@ -11,13 +11,14 @@ from pgjobs.client import Client, drive
 from pgjobs.ports import Store
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.jsonb import contains
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.scenarios import failure
 from pgjobs_testing.scenarios.expectations import EXPECTED_OF_A_JOB, ExpectationSpec, FilterSpec
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.times import END
-from pgjobs_testing.timeline import Recorder, elapsed
+from pgjobs_testing.trace import elapsed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from pgjobs.rules.schedule import later
 from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.invariants import Facts
+from pgjobs_testing.invariants.overseer import Overseer
+from pgjobs_testing.nodes.cluster import Cluster
+from pgjobs_testing.nodes.making import Make
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.times import FURTHEST
-from pgjobs_testing.simulation.cluster import Cluster
-from pgjobs_testing.simulation.invariants import Facts
-from pgjobs_testing.simulation.making import Make
-from pgjobs_testing.simulation.overseer import Overseer
 
 A_DAY_S = 86_400
 LONGEST = FURTHEST

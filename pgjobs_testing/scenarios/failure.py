@@ -10,7 +10,7 @@ from typing import Any
 
 from pgjobs_testing.scenarios.mistakes import Place, shortened
 from pgjobs_testing.scenarios.source import Source
-from pgjobs_testing.timeline import Moment, Trace, elapsed, line
+from pgjobs_testing.trace import Moment, Trace, elapsed, line
 
 BEFORE, AFTER = 8, 4
 """Events of the timeline that are shown before and after an instant."""

@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from pgjobs.rules.schedule import later
+from pgjobs_testing.nodes.traps import FAILURES, LATE
 from pgjobs_testing.scenarios.mistakes import at_path, found
 from pgjobs_testing.scenarios.source import Source, TreePath
 from pgjobs_testing.scenarios.steps import ACTIONS, FAULTS
 from pgjobs_testing.scenarios.times import span
 from pgjobs_testing.scenarios.values import PLUGINS
-from pgjobs_testing.simulation.traps import FAILURES, LATE
 
 BY_NAME = ("partition", "heal")
 BY_MAPPING = ("stop", "suspend", "skew", "drift", "slow", "fail")

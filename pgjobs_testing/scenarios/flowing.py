@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*", re.ASCII)
 _SPAN = re.compile(r"(?:\d+[dhms]|\d+\.\d+s|\d+ms)+", re.ASCII)

@@ -9,11 +9,11 @@ from typing import Any
 from pgjobs.engine.drain import DrainPlan
 from pgjobs.rules.outcome import summary
 from pgjobs.rules.schedule import LAST_INSTANT
+from pgjobs_testing.nodes.traps import LATE
 from pgjobs_testing.scenarios.times import span
 from pgjobs_testing.scenarios.told import Ran, Step
 from pgjobs_testing.scenarios.values import PLUGINS, builtin_exception
-from pgjobs_testing.simulation.traps import LATE
-from pgjobs_testing.timeline import Moment
+from pgjobs_testing.trace import Moment
 
 MOMENT = timedelta(milliseconds=1)
 """A run that ended longer than this before it was settled was settled late: the store was away."""

@@ -22,6 +22,13 @@ from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs_testing.clock import SeededRng, VirtualClock
 from pgjobs_testing.executor import ends_a_test
 from pgjobs_testing.flow import VirtualExecutor
+from pgjobs_testing.invariants.overseer import Overseer
+from pgjobs_testing.nodes.cluster import Cluster
+from pgjobs_testing.nodes.line import Line
+from pgjobs_testing.nodes.making import Make
+from pgjobs_testing.nodes.traps import Asked
+from pgjobs_testing.nodes.watching import Alarm, AlarmError
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.scenarios import failure, scripted
 from pgjobs_testing.scenarios.acting import Actor
 from pgjobs_testing.scenarios.draining import Drains
@@ -36,13 +43,7 @@ from pgjobs_testing.scenarios.staff import Staff
 from pgjobs_testing.scenarios.stage import Stage
 from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.times import END
-from pgjobs_testing.simulation.cluster import Cluster
-from pgjobs_testing.simulation.line import Line
-from pgjobs_testing.simulation.making import Make
-from pgjobs_testing.simulation.overseer import Overseer
-from pgjobs_testing.simulation.traps import Asked
-from pgjobs_testing.simulation.watching import Alarm, AlarmError
-from pgjobs_testing.timeline import Recorder, Setting, Trace, elapsed
+from pgjobs_testing.trace import Setting, Trace, elapsed
 
 EVENT_LIMIT = 50_000
 """Events after which a scenario is taken for endless."""

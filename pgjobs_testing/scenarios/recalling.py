@@ -23,7 +23,7 @@ from pgjobs_testing.scenarios.gates import gated
 from pgjobs_testing.scenarios.moments import failure, first_line
 from pgjobs_testing.scenarios.rows import life
 from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 MICROSECOND = timedelta(microseconds=1)
 FAR = timedelta(days=1)

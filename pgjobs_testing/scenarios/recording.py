@@ -7,7 +7,7 @@ from pathlib import Path
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError, Mistake
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.source import Source
-from pgjobs_testing.timeline import Trace
+from pgjobs_testing.trace import Trace
 
 INDENT = 2
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from pgjobs.adapters.local import LocalStore
 from pgjobs.ports import Rng
+from pgjobs_testing.nodes.watching import Alarm
 from pgjobs_testing.scenarios import failure
 from pgjobs_testing.scenarios.failure import Failure, Row
 from pgjobs_testing.scenarios.mistakes import Place
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.play import Play, Progress, end_of
 from pgjobs_testing.scenarios.source import Source
-from pgjobs_testing.simulation.watching import Alarm
-from pgjobs_testing.timeline import Trace, elapsed
+from pgjobs_testing.trace import Trace, elapsed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pgjobs_testing.nodes.traps import LATE
 from pgjobs_testing.scenarios.descriptions import DESCRIPTIONS
 from pgjobs_testing.scenarios.expectations import EXPECTED_OF_A_JOB, SUBJECTS
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import ACTIONS
 from pgjobs_testing.scenarios.work import OUTCOMES
-from pgjobs_testing.simulation.traps import LATE
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 

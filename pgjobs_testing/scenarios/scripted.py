@@ -24,9 +24,9 @@ from pgjobs.rules.schedule import later
 from pgjobs.worker import REGISTRY, Registry, Worker
 from pgjobs_testing import doing
 from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.nodes.traps import CutOffError
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.work import InsertSpec, RunSpec, UniqueSpec, WorkerSpec
-from pgjobs_testing.simulation.traps import CutOffError
 
 
 def registry(workers: Mapping[str, WorkerSpec], *, real: bool = False) -> Registry:

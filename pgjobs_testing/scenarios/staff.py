@@ -13,9 +13,9 @@ from datetime import datetime
 from pgjobs.ports import Finished, Run
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.executor import InlineExecutor, Loops
+from pgjobs_testing.nodes.line import Line
 from pgjobs_testing.scenarios.scripted import ScriptedExecutor
 from pgjobs_testing.scenarios.stage import Stage
-from pgjobs_testing.simulation.line import Line
 
 
 class Staff:

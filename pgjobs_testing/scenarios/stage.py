@@ -28,9 +28,9 @@ from pgjobs_testing import capture as captures
 from pgjobs_testing.capture import Capture
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.executor import Loops, VirtualHere
+from pgjobs_testing.nodes.line import Exchange, Line
+from pgjobs_testing.nodes.traps import CutOffError
 from pgjobs_testing.settings import Settings
-from pgjobs_testing.simulation.line import Exchange, Line
-from pgjobs_testing.simulation.traps import CutOffError
 from pgjobs_testing.stores import MemorySource
 
 T = TypeVar("T")

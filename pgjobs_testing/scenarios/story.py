@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pgjobs.rules.job import JobState
-from pgjobs_testing.timeline import Moment, Trace, elapsed
+from pgjobs_testing.trace import Moment, Trace, elapsed
 
 SAID = 5
 """Differences that are named; the rest is counted."""

@@ -23,7 +23,7 @@ from pgjobs_testing.scenarios.moments import (
     late_error,
 )
 from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
-from pgjobs_testing.timeline import CLIENT, Call, Moment, Setting, Trace
+from pgjobs_testing.trace import CLIENT, Call, Moment, Setting, Trace
 
 INSERTED = ("insert", "conflict", "replace")
 BY_HAND = ("cancel", "retry", "delete")

@@ -14,6 +14,7 @@ from pgjobs.rules.job import MAX_ATTEMPTS, JobState
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.options import LOWEST_PRIORITY, MAX_ALLOWED, MAX_CONCURRENCY, NAME_LIMIT
 from pgjobs.worker import Worker
+from pgjobs_testing.nodes.traps import ANY, EFFECTS, FAILURES
 from pgjobs_testing.scenarios.accepting import (
     Between,
     accepts,
@@ -26,7 +27,6 @@ from pgjobs_testing.scenarios.accepting import (
 from pgjobs_testing.scenarios.mistakes import did_you_mean
 from pgjobs_testing.scenarios.real import PATTERN, Imports
 from pgjobs_testing.settings import MOST_SEED
-from pgjobs_testing.simulation.traps import ANY, EFFECTS, FAILURES
 
 PLUGINS = ("stalled", "pruner", "cron")
 """The plugins that a file may name."""

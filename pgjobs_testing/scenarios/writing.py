@@ -26,7 +26,7 @@ from pgjobs_testing.scenarios.story import differences, story
 from pgjobs_testing.scenarios.telling import happened
 from pgjobs_testing.scenarios.times import START
 from pgjobs_testing.scenarios.told import Asked, Happened, Ran, Step, Told
-from pgjobs_testing.timeline import Trace, elapsed
+from pgjobs_testing.trace import Trace, elapsed
 
 CHECKED = 20_000
 """Moments of a trace beyond which its scenario is not played to see whether it tells the same."""

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pgjobs_testing.servers import docker_host, embedded
-from pgjobs_testing.servers.dsn import DsnServer, is_dsn, place
+from pgjobs_testing.servers.dsn import is_dsn, place
+from pgjobs_testing.servers.named import DsnServer
 from pgjobs_testing.servers.server import Server, ServerError
 
 DEFAULT_IMAGE = "postgres:17-alpine"

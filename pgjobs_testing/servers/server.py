@@ -10,6 +10,8 @@ import re
 from types import TracebackType
 from typing import TYPE_CHECKING, LiteralString, Self
 
+from pgjobs_testing.servers.dsn import place, with_database
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -47,8 +49,6 @@ class Server(abc.ABC):
     @property
     def description(self) -> str:
         """One line for a report, without the password: "PostgreSQL 18.6 at 127.0.0.1:20417"."""
-        from pgjobs_testing.servers.dsn import place
-
         return f"PostgreSQL {self._version} at {place(self.dsn)}"
 
     def start(self) -> Self:
@@ -93,8 +93,6 @@ class Server(abc.ABC):
         `name`: 1 to 32 of a-z, 0-9 and _, such as an xdist worker's ("gw0"). Raises ServerError
         where that name is taken, or where the server's user may not create databases.
         """
-        from pgjobs_testing.servers.dsn import with_database
-
         if not NAME.fullmatch(name):
             raise ValueError(f"database name {name!r}: expected 1 to 32 of a-z, 0-9 and _")
         if name in self._databases:
@@ -137,8 +135,6 @@ class Server(abc.ABC):
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
 
-        from pgjobs_testing.servers.dsn import place
-
         try:
             if "connect_timeout" in conninfo_to_dict(self.dsn) or "PGCONNECT_TIMEOUT" in os.environ:
                 return psycopg.connect(self.dsn, autocommit=True)
@@ -157,8 +153,6 @@ class Server(abc.ABC):
     def _execute(self, statement: LiteralString, database: str) -> None:
         import psycopg
         from psycopg import sql
-
-        from pgjobs_testing.servers.dsn import place
 
         with self._connect() as connection:
             try:

@@ -1,1 +1,1 @@
-"""Several nodes of the engine on one virtual clock over one store, and what may happen to them."""
+"""Worlds drawn from seeds and played by the thousand, or in the hand of a test."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.job import is_number
+from pgjobs_testing.nodes.cluster import SimulationError
+from pgjobs_testing.nodes.traps import FAILURES, LATE
 from pgjobs_testing.scenarios.facts import Most
-from pgjobs_testing.simulation.cluster import SimulationError
 from pgjobs_testing.simulation.given import flag_given, span_given
-from pgjobs_testing.simulation.traps import FAILURES, LATE
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 Span = float | timedelta
 """Seconds, or a timedelta."""

@@ -27,7 +27,7 @@ BEAT_S = 0.5
 ENOUGH = 300
 """Seeds of the standard world in which every expected mark must have fired."""
 
-INVARIANTS = "pgjobs_testing.simulation.invariants"
+INVARIANTS = "pgjobs_testing.invariants"
 """Where the marks of the standard world are named."""
 
 

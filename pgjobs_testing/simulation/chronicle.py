@@ -20,7 +20,7 @@ from pgjobs_testing.scenarios.real import reference
 from pgjobs_testing.scenarios.steps import FAULTS
 from pgjobs_testing.simulation.scripts import NOTHING
 from pgjobs_testing.simulation.spelling import spelt
-from pgjobs_testing.timeline import Trace, elapsed
+from pgjobs_testing.trace import Trace, elapsed
 
 KINDS: dict[type[Any], str] = {Stalled: "stalled", Pruner: "pruner"}
 """The plugins that a file can hold."""

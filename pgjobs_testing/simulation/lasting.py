@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from pgjobs.rules.schedule import later
+from pgjobs_testing.nodes.cluster import Cluster, SimulationError
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.scenarios.play import Play
-from pgjobs_testing.simulation.cluster import Cluster, SimulationError
-from pgjobs_testing.timeline import Recorder
 
 OVER = "0s"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pgjobs_testing.simulation.shrinking import Shrunk
 from pgjobs_testing.telling import counted
-from pgjobs_testing.timeline import CLIENT, Moment, Trace, elapsed
+from pgjobs_testing.trace import CLIENT, Moment, Trace, elapsed
 
 LAST = 24
 """Moments that are shown before an alarm."""

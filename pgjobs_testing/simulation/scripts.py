@@ -23,7 +23,7 @@ from pgjobs_testing.scenarios.source import DEPTH_LIMIT, Source, TreePath
 from pgjobs_testing.scenarios.steps import StepSpec
 from pgjobs_testing.scenarios.writing import queue_as_data
 from pgjobs_testing.simulation.given import flag_given
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 _A_SCRIPT = "what a scripted one does, such as {'runs': [{'for': '20s'}]}"
 _OF_CODE = (

@@ -27,7 +27,7 @@ from pgjobs_testing.simulation.spelling import spelt
 from pgjobs_testing.simulation.twice import Draws
 from pgjobs_testing.simulation.verdict import Options, Verdict
 from pgjobs_testing.stores import LocalPostgres
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 
 class Drawn(Scenario):

@@ -18,7 +18,7 @@ from pgjobs_testing.simulation.asked import words
 from pgjobs_testing.simulation.campaign import Summary
 from pgjobs_testing.simulation.playing import STANDARD, Setup
 from pgjobs_testing.simulation.verdict import Options, Verdict
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

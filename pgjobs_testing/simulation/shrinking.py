@@ -17,7 +17,7 @@ from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import Replay, replay
 from pgjobs_testing.simulation.spelling import spelt
 from pgjobs_testing.simulation.units import units
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 TRIES = 600
 """Plays of one shrinking; what is smallest by then is the answer."""

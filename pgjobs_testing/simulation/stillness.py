@@ -14,8 +14,8 @@ from typing import Any
 from pgjobs.ports import Done
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.flow import Member, VirtualExecutor
-from pgjobs_testing.simulation.cluster import Cluster
-from pgjobs_testing.timeline import Recorder
+from pgjobs_testing.nodes.cluster import Cluster
+from pgjobs_testing.recorder import Recorder
 
 OF_ALL = ("database", "drop_notifications", "delay_notifications", "double_notifications")
 OF_CLOCKS = ("skew", "drift")

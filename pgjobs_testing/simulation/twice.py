@@ -7,7 +7,7 @@ first draw that another one takes, long before its trace does.
 from __future__ import annotations
 
 from pgjobs_testing.clock import SeededRng
-from pgjobs_testing.simulation.watching import Alarm, AlarmError
+from pgjobs_testing.nodes.watching import Alarm, AlarmError
 
 
 class Draws(SeededRng):

@@ -23,13 +23,13 @@ from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import later
 from pgjobs.worker import Worker
 from pgjobs_testing.clock import VirtualClock
+from pgjobs_testing.nodes.cluster import SimulationError
 from pgjobs_testing.scenarios.facts import Most
 from pgjobs_testing.scenarios.play import Play
 from pgjobs_testing.scenarios.times import START
 from pgjobs_testing.simulation.asked import seed_of
 from pgjobs_testing.simulation.befalling import Befalling, Span
 from pgjobs_testing.simulation.chronicle import KINDS, Chronicle
-from pgjobs_testing.simulation.cluster import SimulationError
 from pgjobs_testing.simulation.drawing.meanwhile import Meanwhile
 from pgjobs_testing.simulation.given import (
     empty_given,
@@ -44,7 +44,7 @@ from pgjobs_testing.simulation.lasting import Lasting, await_rest
 from pgjobs_testing.simulation.nowhere import NOWHERE
 from pgjobs_testing.simulation.scripts import NOTHING, beginning, scenario_of, step_of
 from pgjobs_testing.simulation.stillness import Stillness
-from pgjobs_testing.timeline import Trace
+from pgjobs_testing.timeline import Timeline
 
 
 class World(Befalling):
@@ -142,7 +142,7 @@ class World(Befalling):
         """The world's clock; each node has one of its own, which may be off from it."""
         return self._play.clock
 
-    def advance(self, span: Span) -> Trace:
+    def advance(self, span: Span) -> Timeline:
         """Let ``span`` pass, with the faults that are drawn for it; returns what happened.
 
         Each of these ends before ``span`` does: in a short one there is room for few.
@@ -157,9 +157,9 @@ class World(Befalling):
             except SimulationError:
                 continue  # the test has done something to this node itself
         self._reach(target)
-        return self._play.recorder.trace(first)
+        return Timeline.showing(self._play.recorder.trace(first))
 
-    def settle(self) -> Trace:
+    def settle(self) -> Timeline:
         """End every fault, let time pass in which all must come to rest, and look whether it has.
 
         Nodes that are down stay down: no job may need them. A run that still goes on is at rest.
@@ -170,7 +170,7 @@ class World(Befalling):
         for step in tuple(self._lasting.ends()):
             self._do(step)
         await_rest(self._play, self._reach)
-        return self._play.recorder.trace(first)
+        return Timeline.showing(self._play.recorder.trace(first))
 
     # Jobs
 
@@ -199,9 +199,9 @@ class World(Befalling):
     # Seeing
 
     @property
-    def timeline(self) -> Trace:
+    def timeline(self) -> Timeline:
         """Everything that has happened; equal seeds and calls give equal bytes."""
-        return self._play.recorder.trace()
+        return Timeline.showing(self._play.recorder.trace())
 
     @property
     def marks(self) -> dict[str, int]:

@@ -58,7 +58,7 @@ def test_an_ablation_whose_text_is_gone_or_there_twice_says_so() -> None:
 
 
 def test_the_alarms_that_an_ablation_names_are_there() -> None:
-    invariants = _text("pgjobs_testing/simulation/invariants")
+    invariants = _text("pgjobs_testing/invariants")
     tests = _text("tests", "pgjobs_testing/conformance")
     for ablation in ABLATIONS:
         assert ablation.tests or ablation.invariants, ablation.name

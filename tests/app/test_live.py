@@ -21,13 +21,9 @@ from pgjobs import (
     telemetry,
     worker,
 )
-from pgjobs.adapters.executors import (
-    LiveExecutor,
-    LoopExecutor,
-    Outbox,
-    ThreadedExecutor,
-    perform_async,
-)
+from pgjobs.adapters.executors import LiveExecutor, LoopExecutor, ThreadedExecutor
+from pgjobs.adapters.outbox import Outbox
+from pgjobs.adapters.performing import perform_async
 from pgjobs.adapters.system import SystemClock
 from pgjobs.engine.runner import LONGEST_WAIT_S, Runner
 from pgjobs.ports import Finished, Run

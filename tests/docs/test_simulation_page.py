@@ -7,9 +7,9 @@ import inspect
 import re
 from pathlib import Path
 
-from pgjobs_testing.simulation import invariants
-from pgjobs_testing.simulation.invariants import EXPECTED_MARKS
-from pgjobs_testing.simulation.traps import ANY, EFFECTS, FAILURES
+from pgjobs_testing import invariants
+from pgjobs_testing.invariants import EXPECTED_MARKS
+from pgjobs_testing.nodes.traps import ANY, EFFECTS, FAILURES
 from pgjobs_testing.simulation.verdict import FAULTS
 from pgjobs_testing.simulation.world import World
 

@@ -30,7 +30,8 @@ from pgjobs.worker import Registry, Worker
 from pgjobs_testing import flow
 from pgjobs_testing.clock import SeededRng, VirtualClock
 from pgjobs_testing.flow import Flow, Member
-from pgjobs_testing.timeline import Moment, Recorder, Trace
+from pgjobs_testing.recorder import Recorder
+from pgjobs_testing.trace import Moment, Trace
 
 T = TypeVar("T")
 

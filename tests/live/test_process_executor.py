@@ -18,7 +18,7 @@ from uuid import UUID
 import pytest
 
 from pgjobs import Job, MemoryStore, PgJobs, ProcessDiedError, RemoteError, telemetry, worker
-from pgjobs.adapters.executors import Outbox
+from pgjobs.adapters.outbox import Outbox
 from pgjobs.adapters.postgres.migrations import migrate
 from pgjobs.adapters.processes import ProcessExecutor
 from pgjobs.adapters.system import SystemClock

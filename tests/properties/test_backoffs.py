@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pgjobs import worker
 from pgjobs_testing import harness, strategies
-from pgjobs_testing.properties.machine import START
+from pgjobs_testing.properties.instants import START
 from pgjobs_testing.properties.waits import after, scheduled_s
 from tests.properties.places import ON_BOTH_STORES, examples
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import harness, strategies
-from pgjobs_testing.properties.machine import START
+from pgjobs_testing.properties.instants import START
 from pgjobs_testing.properties.programs import Insert, run
 from pgjobs_testing.properties.scripted import scripted
 from tests.properties.places import ON_BOTH_STORES, examples

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pgjobs import Worker
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import harness, strategies
-from pgjobs_testing.properties.machine import SCRIPTED, START
+from pgjobs_testing.properties.instants import START
+from pgjobs_testing.properties.machine import SCRIPTED
 from pgjobs_testing.properties.programs import Program
 from tests.properties.places import examples
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pgjobs import Queue, RateLimit
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import harness, strategies
-from pgjobs_testing.properties.machine import START
+from pgjobs_testing.properties.instants import START
 from pgjobs_testing.properties.scripted import scripted
 from tests.properties.places import ON_BOTH_STORES, examples
 

@@ -11,7 +11,7 @@ from pgjobs.rules.selection import filtered
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import harness, strategies
 from pgjobs_testing.conformance.selecting import parts
-from pgjobs_testing.properties.machine import START
+from pgjobs_testing.properties.instants import START
 from pgjobs_testing.properties.scripted import scripted
 from tests.properties.places import examples
 

@@ -13,8 +13,7 @@ from psycopg.types.json import Jsonb
 
 from pgjobs import InvalidJobError, Job, Unique, Worker
 from pgjobs_testing import Harness, harness, strategies
-from pgjobs_testing.properties.instants import beside
-from pgjobs_testing.properties.machine import START
+from pgjobs_testing.properties.instants import START, beside
 from pgjobs_testing.properties.rows import alike
 from pgjobs_testing.stores import LocalPostgres
 from tests.properties.places import ON_BOTH_STORES, examples

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from pgjobs.adapters.memory import MemoryStore
+from pgjobs_testing.nodes.traps import ANY, EFFECTS, FAILURES
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.replay import replay
-from pgjobs_testing.simulation.traps import ANY, EFFECTS, FAILURES
 from tests.scenarios.reading import told
 
 ONE = "name: n\nworkers: {W: {backoff: {constant: 1s}, runs: [{for: 5s}]}}\n"

@@ -29,6 +29,7 @@ from pgjobs_testing import harness
 from pgjobs_testing.scenarios.read import read, read_text
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.scenarios.story import differences, story
+from pgjobs_testing.timeline import Timeline
 
 pytestmark = pytest.mark.usefixtures("no_application")
 
@@ -54,7 +55,7 @@ def played(text):
 
 def check(trace, text=None):
     """The scenario of a trace, which tells the same story and says nothing to the contrary."""
-    text = trace.to_scenario() if text is None else text
+    text = Timeline.showing(trace).to_scenario() if text is None else text
     assert EXACT not in text, text
     result = played(text)
     assert [] == differences(story(trace), story(result.trace)), f"{trace.text()}\n{text}"
@@ -289,7 +290,7 @@ def test_queues_that_a_drain_s_runs_filled_start_in_the_order_of_the_test():
 def test_the_trace_of_a_shipped_scenario_becomes_one_that_plays_the_same_trace(path):
     scenario, source = read(path)
     trace = replay(scenario, source, MemoryStore()).trace
-    text = trace.to_scenario()
+    text = Timeline.showing(trace).to_scenario()
     for said in UNTOLD.get(path.stem, ()):
         assert f"{EXACT}: {said}\n" in text
         text = text.replace(f"{EXACT}: {said}\n", "")
@@ -308,7 +309,7 @@ def faulty(steps, workers="W: {runs: [{for: 5s}]}", more=""):
     text = f"name: n\nnodes: [a, b]\nworkers: {{{workers}}}\nsteps:\n{steps}until: 2m\n{more}"
     scenario, source = read_text(text)
     trace = replay(scenario, source, MemoryStore()).trace
-    return trace, trace.to_scenario()
+    return trace, Timeline.showing(trace).to_scenario()
 
 
 X = "{at: 0s, insert: {as: job1, worker: W}}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from pgjobs.rules.errors import StoreError
 from pgjobs_testing import World
-from pgjobs_testing.simulation.cluster import SimulationError
+from pgjobs_testing.nodes.cluster import SimulationError
 from pgjobs_testing.simulation.dice import Dice
 
 WORKERS: dict[str, Any] = {

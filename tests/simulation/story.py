@@ -28,8 +28,8 @@ from pgjobs.rules.newjobs import insertable
 from pgjobs.rules.options import Queue
 from pgjobs.rules.selection import Selection
 from pgjobs.worker import Registry, Worker
-from pgjobs_testing.simulation.invariants import Facts, Invariants
-from pgjobs_testing.simulation.invariants.sight import CLIENT
+from pgjobs_testing.invariants import Facts, Invariants
+from pgjobs_testing.invariants.sight import CLIENT
 
 T = TypeVar("T")
 

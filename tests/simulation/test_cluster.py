@@ -17,11 +17,11 @@ from pgjobs.rules.job import NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import SeededRng, VirtualClock
-from pgjobs_testing.simulation.cluster import Cluster, SimulationError
-from pgjobs_testing.simulation.making import Make
-from pgjobs_testing.simulation.traps import Trap
-from pgjobs_testing.simulation.view import NodeClock
-from pgjobs_testing.timeline import Recorder
+from pgjobs_testing.nodes.cluster import Cluster, SimulationError
+from pgjobs_testing.nodes.making import Make
+from pgjobs_testing.nodes.traps import Trap
+from pgjobs_testing.nodes.view import NodeClock
+from pgjobs_testing.recorder import Recorder
 from tests.engine.rig import ScriptedExecutor
 
 START = datetime(2025, 1, 1, tzinfo=UTC)

@@ -14,8 +14,8 @@ import pytest
 
 from pgjobs.plugins import Cron
 from pgjobs.rules.job import NewJob
-from pgjobs_testing.simulation import invariants
-from pgjobs_testing.simulation.watching import AlarmError
+from pgjobs_testing import invariants
+from pgjobs_testing.nodes.watching import AlarmError
 from pgjobs_testing.simulation.world import World
 from tests.simulation.stories import (
     asking,

@@ -26,10 +26,10 @@ from pgjobs.rules.selection import Selection
 from pgjobs.rules.unique import Unique
 from pgjobs_testing.conformance.given import NOW, examples
 from pgjobs_testing.conformance.programs import Side, Step, steps
+from pgjobs_testing.invariants.beside import BESIDE
+from pgjobs_testing.invariants.ledger import Ledger
+from pgjobs_testing.invariants.passages import PASSAGES, Passage
 from pgjobs_testing.servers import Server
-from pgjobs_testing.simulation.beside import BESIDE
-from pgjobs_testing.simulation.ledger import Ledger
-from pgjobs_testing.simulation.passages import PASSAGES, Passage
 from pgjobs_testing.stores import LocalPostgres
 
 SECOND = timedelta(seconds=1)

@@ -17,10 +17,10 @@ from pgjobs.rules.job import NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.rules.outcome import returned
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.simulation.line import CLIENT, Exchange, Line
-from pgjobs_testing.simulation.traps import FAILURES, Asked, CutOffError, RefusedError, Trap
-from pgjobs_testing.simulation.watching import Alarm, AlarmError
-from pgjobs_testing.timeline import Recorder
+from pgjobs_testing.nodes.line import CLIENT, Exchange, Line
+from pgjobs_testing.nodes.traps import FAILURES, Asked, CutOffError, RefusedError, Trap
+from pgjobs_testing.nodes.watching import Alarm, AlarmError
+from pgjobs_testing.recorder import Recorder
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

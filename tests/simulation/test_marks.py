@@ -16,8 +16,8 @@ from pgjobs.rules.limits import Limits
 from pgjobs.rules.options import Queue, RateLimit
 from pgjobs.rules.selection import HasAll, OneOf, Selection
 from pgjobs.rules.unique import Unique
-from pgjobs_testing.simulation.invariants import EXPECTED_MARKS, Marks
-from pgjobs_testing.simulation.invariants.sight import CLIENT
+from pgjobs_testing.invariants import EXPECTED_MARKS, Marks
+from pgjobs_testing.invariants.sight import CLIENT
 from tests.simulation.stories.inserting import once
 from tests.simulation.stories.leading import finished, prune, rescue, silent, tick, ticking
 from tests.simulation.stories.rebooting import leading, rebooting

@@ -24,10 +24,10 @@ from pgjobs.rules.selection import Selection
 from pgjobs.rules.unique import Unique
 from pgjobs.worker import Registry, Worker
 from pgjobs_testing.clock import SeededRng, VirtualClock
-from pgjobs_testing.simulation.cluster import Cluster, SimulationError
-from pgjobs_testing.simulation.making import Make
-from pgjobs_testing.simulation.traps import ANY, CRASHES, EFFECTS, FAILURES, Trap
-from pgjobs_testing.timeline import Recorder
+from pgjobs_testing.nodes.cluster import Cluster, SimulationError
+from pgjobs_testing.nodes.making import Make
+from pgjobs_testing.nodes.traps import ANY, CRASHES, EFFECTS, FAILURES, Trap
+from pgjobs_testing.recorder import Recorder
 from tests.engine.rig import ENDS, ScriptedExecutor
 
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from pgjobs.client import drive
-from pgjobs_testing.simulation import cluster
-from pgjobs_testing.simulation.line import Line
+from pgjobs_testing.nodes import cluster
+from pgjobs_testing.nodes.line import Line
 from tests.simulation.test_cluster import START, Place
 
 

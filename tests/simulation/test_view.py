@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgjobs_testing.clock import VirtualClock
-from pgjobs_testing.simulation.view import NodeClock
+from pgjobs_testing.nodes.view import NodeClock
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

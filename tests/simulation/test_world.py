@@ -16,11 +16,11 @@ from pgjobs.plugins import LeaderTasks, Stalled
 from pgjobs.rules.errors import ConfigurationError, PgJobsError
 from pgjobs.rules.job import JobState
 from pgjobs_testing import AlarmError, World
+from pgjobs_testing.nodes.cluster import SimulationError
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.real import Imports, reference
 from pgjobs_testing.scenarios.replay import replay
-from pgjobs_testing.simulation.cluster import SimulationError
 from tests.scenarios import shop
 
 WORK = {"Work": {"runs": [{"for": "20s"}]}}

@@ -9,8 +9,8 @@ import pytest
 from pgjobs.plugins import Stalled
 from pgjobs.rules.errors import ConfigurationError
 from pgjobs_testing import World
+from pgjobs_testing.nodes.cluster import SimulationError
 from pgjobs_testing.scenarios.read import read_text
-from pgjobs_testing.simulation.cluster import SimulationError
 from tests.scenarios import shop
 
 WORK = {"Work": {"runs": [{"for": "20s"}]}}

@@ -12,8 +12,8 @@ from pgjobs.adapters.local import LocalStore
 from pgjobs.client import Client, drive
 from pgjobs.rules.job import NewJob
 from pgjobs_testing.clock import SeededRng, VirtualClock
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.simulation.verdict import Options, Verdict
-from pgjobs_testing.timeline import Recorder
 
 EXPECTED_MARKS = ("cancelled", "never")
 START = datetime(2025, 1, 1, tzinfo=UTC)

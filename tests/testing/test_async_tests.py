@@ -11,7 +11,7 @@ import pytest
 
 from pgjobs import Job, worker
 from pgjobs_testing import harness
-from pgjobs_testing.virtual_hooks import UnsupportedLoopError
+from pgjobs_testing.virtual.hooks import UnsupportedLoopError
 
 BODY = """
 import asyncio, contextvars, time

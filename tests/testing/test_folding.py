@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pgjobs import Cron, Job, LivelockError, Snooze, worker
 from pgjobs_testing import Harness, harness
 from pgjobs_testing.folding import SHOWN, shown
-from pgjobs_testing.timeline import Moment, Trace
+from pgjobs_testing.trace import Moment, Trace
 
 pytestmark = pytest.mark.usefixtures("no_application")
 

@@ -15,7 +15,7 @@ from pgjobs import Job, LivelockError, PgJobs, Queue, RateLimit, worker
 from pgjobs.worker import Worker
 from pgjobs_testing import Harness, harness
 from pgjobs_testing.executor import StuckWorkerError
-from pgjobs_testing.virtual_hooks import UnsupportedLoopError
+from pgjobs_testing.virtual.hooks import UnsupportedLoopError
 
 QUEUES = {
     "default": Queue(10),

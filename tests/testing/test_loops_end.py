@@ -12,7 +12,8 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from pgjobs import Job, worker
-from pgjobs_testing import Harness, harness, private_loop
+from pgjobs_testing import Harness, harness
+from pgjobs_testing.virtual import private_loop
 
 ended: list[str] = []
 

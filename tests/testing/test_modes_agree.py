@@ -33,7 +33,7 @@ from pgjobs import (
 )
 from pgjobs.rules.job import COLUMNS
 from pgjobs_testing import Harness, harness
-from pgjobs_testing.timeline import Moment
+from pgjobs_testing.trace import Moment
 
 START = datetime(2025, 3, 29, 23, 59, 30, tzinfo=UTC)
 MODES = ("manual", "inline", "postgres")

@@ -33,10 +33,12 @@ from pgjobs_testing.pictures.packing import packed
 from pgjobs_testing.pictures.rows import LABEL_SIZE, Item
 from pgjobs_testing.pictures.story import Story, stories
 from pgjobs_testing.pictures.text import escaped, fitted, legible, width
+from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.scenarios.read import read
 from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.stores import MemorySource
-from pgjobs_testing.timeline import Recorder, Trace
+from pgjobs_testing.timeline import Timeline
+from pgjobs_testing.trace import Trace
 
 pytestmark = pytest.mark.usefixtures("no_application")
 
@@ -236,7 +238,7 @@ def check(trace: Trace) -> None:
                 assert before <= after + 0.01
         if lane.roomy:
             check_labels(lane, picture)
-    root = ElementTree.fromstring(trace.to_svg())
+    root = ElementTree.fromstring(Timeline.showing(trace).to_svg())
     check_inside(root)
 
 
@@ -351,7 +353,7 @@ def test_two_runs_of_seconds_a_day_apart_are_both_wide_and_the_day_between_is_fo
     assert ["failed", "retryable", "completed"] == [bar.kind for bar in item.bars]
     assert all(bar.end - bar.x > 200 for bar in item.bars if bar.thick)
     assert len(picture.axis.folds()) == 1
-    assert "23h59m" in teller.trace().to_svg()
+    assert "23h59m" in Timeline.showing(teller.trace()).to_svg()
 
 
 def test_what_has_no_long_gaps_is_not_folded() -> None:
@@ -359,7 +361,7 @@ def test_what_has_no_long_gaps_is_not_folded() -> None:
 
 
 def test_the_legend_names_exactly_what_occurs() -> None:
-    svg = replayed(ROOT / "scenarios" / "snoozes-and-failures.yaml").to_svg()
+    svg = Timeline.showing(replayed(ROOT / "scenarios" / "snoozes-and-failures.yaml")).to_svg()
     occurring = {"scheduled", "retryable", "snoozed", "failed", "discarded"}
     labels = {kind.label for kind in BY_NAME.values()}
     texts = {text.text for text in ElementTree.fromstring(svg).iter() if text.tag.endswith("}text")}
@@ -429,7 +431,7 @@ def test_a_claim_that_came_true_late_and_is_given_back_is_a_mark_in_the_wait_of_
     waited, ran = story.spans
     assert ("available", "completed") == (waited.kind, ran.kind)
     assert waited.begin < story.marks[1].at < waited.end == ran.begin
-    assert "given back, not run" in trace.to_svg()
+    assert "given back, not run" in Timeline.showing(trace).to_svg()
 
 
 def test_the_trace_of_an_advance_shows_jobs_that_were_inserted_before_it(jobs) -> None:
@@ -463,7 +465,7 @@ def nasty() -> Trace:
 
 
 def test_an_svg_is_xml_without_scripts_whatever_a_worker_is_called() -> None:
-    root = ElementTree.fromstring(nasty().to_svg(NASTY).encode())
+    root = ElementTree.fromstring(Timeline.showing(nasty()).to_svg(NASTY).encode())
     tags = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert tags.isdisjoint({"script", "foreignObject", "a", "image", "b"})
     assert not [key for element in root.iter() for key in element.attrib if key.startswith("on")]
@@ -493,7 +495,7 @@ class Reader(HTMLParser):
 
 
 def test_a_page_runs_its_own_script_alone_and_loads_nothing() -> None:
-    page = nasty().to_html(NASTY)
+    page = Timeline.showing(nasty()).to_html(NASTY)
     reader = Reader()
     reader.feed(page)
     assert [kind for kind, _ in reader.scripts] == ["application/json", "application/json", None]
@@ -521,9 +523,10 @@ def test_text_is_cut_to_its_room_and_is_xml(text: str, room: float) -> None:
 def test_the_bytes_do_not_depend_on_the_hash_seed() -> None:
     code = (
         "import sys; from pathlib import Path\n"
+        "from pgjobs_testing.timeline import Timeline\n"
         "from tests.testing.test_pictures import replayed\n"
-        "trace = replayed(Path(sys.argv[1]))\n"
-        "sys.stdout.buffer.write((trace.to_svg() + trace.to_html()).encode())"
+        "seen = Timeline.showing(replayed(Path(sys.argv[1])))\n"
+        "sys.stdout.buffer.write((seen.to_svg() + seen.to_html()).encode())"
     )
     file = str(ROOT / "scenarios" / "partition-and-heal.yaml")
     outputs = {
@@ -542,8 +545,8 @@ def test_the_bytes_do_not_depend_on_the_hash_seed() -> None:
 
 def test_ten_thousand_jobs_make_files_of_a_bounded_size() -> None:
     trace = crowd(10_000)
-    assert len(trace.to_svg()) < 2_000_000
-    assert len(trace.to_html()) < 8_000_000
+    assert len(Timeline.showing(trace).to_svg()) < 2_000_000
+    assert len(Timeline.showing(trace).to_html()) < 8_000_000
 
 
 def test_the_picture_in_the_documentation_is_the_one_that_its_page_draws(
@@ -563,7 +566,7 @@ def test_the_picture_in_the_documentation_is_the_one_that_its_page_draws(
 def test_nothing_has_happened_is_a_picture_too() -> None:
     trace = Teller().trace()
     check(trace)
-    assert "0 jobs" in trace.to_html()
+    assert "0 jobs" in Timeline.showing(trace).to_html()
 
 
 BROKEN = """
@@ -633,7 +636,7 @@ def chromium() -> str | None:
 def test_a_browser_opens_zooms_and_searches_ten_thousand_jobs_without_an_error(
     tmp_path: Path,
 ) -> None:
-    page = crowd(10_000).to_html("Crowd")
+    page = Timeline.showing(crowd(10_000)).to_html("Crowd")
     free = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
     driven = free.replace("</body>", f"<script>{DRIVER}</script></body>")
     for name, text, wanted in (

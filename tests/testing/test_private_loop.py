@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pgjobs import Job, worker
-from pgjobs_testing import harness, private_loop
+from pgjobs_testing import harness
+from pgjobs_testing.virtual import private_loop
 
 seen: list[asyncio.AbstractEventLoop] = []
 kept: list[Any] = []

@@ -154,12 +154,12 @@ def test_a_scenario_that_cannot_be_written_hides_nothing(run):
     result = run(
         """
         def test_it(jobs, monkeypatch):
-            from pgjobs_testing.timeline import Trace
+            from pgjobs_testing.timeline import Timeline
 
             def fails(self, name):
                 raise RecursionError("too deep")
 
-            Trace.to_scenario = fails
+            Timeline.to_scenario = fails
             app.jobs.insert(app.mail.new({}))
             assert 1 == 2, "of its own"
         """

@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from pgjobs_testing.servers import Server, ServerError
-from pgjobs_testing.servers.dsn import DsnServer, with_database
+from pgjobs_testing.servers.dsn import with_database
 from pgjobs_testing.servers.embedded import EmbeddedServer
+from pgjobs_testing.servers.named import DsnServer
 
 
 @pytest.fixture(scope="module")

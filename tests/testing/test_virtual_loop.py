@@ -21,9 +21,9 @@ import httpx
 import psycopg
 import pytest
 
-from pgjobs_testing.virtual_hooks import UnsupportedLoopError
-from pgjobs_testing.virtual_jobs import adopt, outside_jobs
-from pgjobs_testing.virtual_loop import Rest, Settled, VirtualTime
+from pgjobs_testing.virtual.hooks import UnsupportedLoopError
+from pgjobs_testing.virtual.jobs import adopt, outside_jobs
+from pgjobs_testing.virtual.loop import Rest, Settled, VirtualTime
 
 Job = Callable[[], Coroutine[Any, Any, Any]]
 ROOT = pathlib.Path(__file__).parents[2]
@@ -641,7 +641,7 @@ def test_uvloop_is_refused_by_name_with_the_remedy() -> None:
 
 INSIDE = """
 import asyncio, pytest
-from pgjobs_testing.virtual_loop import Rest, VirtualTime
+from pgjobs_testing.virtual.loop import Rest, VirtualTime
 
 @pytest.mark.{mark}
 async def test_inside():

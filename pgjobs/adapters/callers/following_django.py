@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pgjobs.adapters.callers.following import Transaction
+from pgjobs.adapters.callers.transaction import Transaction
 
 WATCHED = ("savepoint", "savepoint_commit", "savepoint_rollback", "commit", "rollback", "close")
 

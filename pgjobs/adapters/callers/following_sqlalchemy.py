@@ -9,9 +9,9 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from pgjobs.adapters.callers.following import Transaction
 from pgjobs.adapters.callers.kinds import Kind
 from pgjobs.adapters.callers.sqlalchemy_connections import async_connection, connection_of
+from pgjobs.adapters.callers.transaction import Transaction
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from pgjobs import effects, leading
-from pgjobs.adapters.callers.following import Transaction, follow, follow_async
+from pgjobs.adapters.callers.following import follow, follow_async
+from pgjobs.adapters.callers.transaction import Transaction
 from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import controlling, jobs, limits, nodes
 from pgjobs.adapters.memory.tables import Tables

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pgjobs_testing.nodes.traps import ANY
 from pgjobs_testing.simulation.dice import Dice
 from pgjobs_testing.simulation.drawing.times import duration
-from pgjobs_testing.simulation.traps import ANY
 from pgjobs_testing.simulation.verdict import Options
 
 GAP_S = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pgjobs_testing.timeline import elapsed
+from pgjobs_testing.trace import elapsed
 
 
 def duration(seconds: float) -> str:

@@ -224,7 +224,7 @@ SETTLING = (
         "A worker that raises asyncio.CancelledError is not caught, and its row stays executing.",
         (
             Edit(
-                "adapters/executors.py",
+                "adapters/performing.py",
                 "    except BaseException as error:  # a job must not end the loop that all jobs share\n",
                 "    except (Exception, KeyboardInterrupt, SystemExit) as error:\n",
             ),

@@ -8,7 +8,7 @@ from pgjobs.effects import Delete, Transition
 from pgjobs.rules import lifecycle
 from pgjobs.rules.job import NewJob
 from pgjobs.rules.selection import OneOf, Selection
-from pgjobs_testing.simulation.invariants.sight import CLIENT
+from pgjobs_testing.invariants.sight import CLIENT
 from tests.simulation.stories.told import (
     breaks,
     running,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pgjobs.plugins import Stalled
 from pgjobs.rules.job import NewJob
-from pgjobs_testing.simulation.invariants import settles_within
+from pgjobs_testing.invariants import settles_within
 from tests.simulation.stories.leading import ticking
 from tests.simulation.stories.told import (
     breaks,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pgjobs.effects import Delete, Settle
 from pgjobs.rules import backoff, lifecycle, selection
 from pgjobs.rules.job import JobState, Retry
-from pgjobs_testing.simulation.invariants.sight import CLIENT
+from pgjobs_testing.invariants.sight import CLIENT
 from tests.simulation.stories.told import (
     breaks,
     rogue_insert,

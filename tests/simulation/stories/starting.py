@@ -8,7 +8,7 @@ from pgjobs.rules import lifecycle
 from pgjobs.rules.errors import StoreUnavailableError
 from pgjobs.rules.job import NewJob, Snooze
 from pgjobs.rules.options import Queue
-from pgjobs_testing.simulation.invariants.sight import CLIENT
+from pgjobs_testing.invariants.sight import CLIENT
 from tests.simulation.stories.told import (
     breaks,
     claimed_instead,
