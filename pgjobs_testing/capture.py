@@ -56,7 +56,7 @@ class Capture:
     @property
     def remedy(self) -> str:
         """What is told to who opens a database."""
-        return ON_A_SERVER if self.mode == "postgres" else guard.REMEDY
+        return ON_A_SERVER if self.conditions.settings.mode == "postgres" else guard.REMEDY
 
     @property
     def repeated_by(self) -> str:

@@ -41,10 +41,12 @@ class Conditions:
 
     @contextmanager
     def switched(self, mode: str) -> Iterator[None]:
-        """Another mode inside a block."""
+        """Another mode inside a block: who runs jobs, not where they are stored."""
         check_mode(mode)
         before = self.mode
-        if before != mode and {before, mode} - {"manual", "inline"}:
+        if before != mode and (
+            "live" in (before, mode) or mode == "postgres" != self.settings.mode
+        ):
             raise ConfigurationError(
                 f"mode {before!r} cannot become {mode!r} within a test: a block can be manual or "
                 "inline; for another store use the marker @pytest.mark.pgjobs(mode=...)"

@@ -493,7 +493,9 @@ def called(run: Run, limit: timedelta | None, clock: VirtualClock) -> Outcome:
     took = clock.now() - began
     if took <= limit or for_the_test(ended.exception):
         return ended
-    return outcome.failed(JobTimeoutError(f"the run took {took}, longer than its limit of {limit}"))
+    return outcome.failed(
+        JobTimeoutError(f"the run took {took}, longer than its time limit of {limit}")
+    )
 
 
 def _name(run: Run) -> str:

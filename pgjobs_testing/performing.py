@@ -127,7 +127,7 @@ def _sync_run(worker: Worker[..., Any], job: Job, clock: Clock) -> Any:
     value = worker.bound()(job)
     took = clock.now() - began
     if limit is not None and took > limit:
-        raise JobTimeoutError(f"the run took {took}, longer than its limit of {limit}")
+        raise JobTimeoutError(f"the run took {took}, longer than its time limit of {limit}")
     return value
 
 
@@ -159,7 +159,7 @@ async def _within_limit(worker: Worker[..., Any], job: Job, loops: Loops, left: 
                 return _Exit(error)
     except TimeoutError as error:
         if scope.expired():
-            raise JobTimeoutError(f"the run took longer than its limit of {limit}") from error
+            raise JobTimeoutError(f"the run took longer than its time limit of {limit}") from error
         raise
     for task, begun in loops.time.left_by(asyncio.current_task()):
         if (told := authors.of_the_project(task, begun)) is not None:

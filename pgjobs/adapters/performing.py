@@ -57,5 +57,7 @@ async def perform_within(run: Run, limit: timedelta | None) -> Outcome:
     except TimeoutError:  # perform_async raises nothing, so this is the scope's own
         ended = None
     if ended is None or scope.expired():
-        return outcome.failed(JobTimeoutError(f"the run took longer than its limit of {limit}"))
+        return outcome.failed(
+            JobTimeoutError(f"the run took longer than its time limit of {limit}")
+        )
     return ended

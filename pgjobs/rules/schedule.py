@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 
-from pgjobs.rules.errors import ConfigurationError, shown
+from pgjobs.rules.errors import ConfigurationError, closest, shown
 from pgjobs.rules.job import JobState, NewJob, is_number
 
 LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -99,16 +99,18 @@ def time_zone(zone: object) -> tzinfo:
     """A ``tzinfo`` as it is, or the IANA zone of that name."""
     if isinstance(zone, tzinfo):
         return zone
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+    like = None
     try:
         if isinstance(zone, str):
             return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
-        pass
-    raise ConfigurationError(
-        f"no time zone {shown(zone)}: give an IANA name such as 'Europe/Berlin'"
+        like = closest(str(zone), available_timezones())
+    remedy = (
+        "give an IANA name such as 'Europe/Berlin'" if like is None else f"did you mean {like!r}?"
     )
+    raise ConfigurationError(f"no time zone {shown(zone)}: {remedy}")
 
 
 def next_wall_time(wall: str, zone: tzinfo, now: datetime) -> datetime:

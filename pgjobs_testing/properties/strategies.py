@@ -2,7 +2,7 @@
 
 =================  ==========================================================================
 args               JSON objects that ``new`` accepts, with every trap; ``refused_args`` the others
-job_options        options of ``worker.new``; ``worker_options`` those of ``worker``
+options            options of ``worker.new``, or ``job_options``; ``worker_options`` those of ``worker``
 new_jobs           jobs not stored yet; ``jobs`` as a worker gets them
 programs           sequences of what somebody does to a queue; ``run`` does them
 faults             faults of a simulated world
@@ -37,6 +37,8 @@ from pgjobs_testing.properties.values import (
     texts,
 )
 
+options = job_options
+
 __all__ = [
     "Program",
     "Step",
@@ -50,6 +52,7 @@ __all__ = [
     "json_values",
     "new_jobs",
     "numbers",
+    "options",
     "programs",
     "queue_names",
     "queues",

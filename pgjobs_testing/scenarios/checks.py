@@ -144,9 +144,9 @@ class _Checks:
         for n, line in enumerate(lines):
             if isinstance(line, list) and len(line) == 2:
                 self._check_cron_job(("plugins", "cron", "crontab", n, 1), line[1])
-        if "until" not in self._data and (lines or "steps" not in self._data):
-            what = "entries of a crontab have no end" if lines else "without steps nothing ends it"
-            self._source.report(("plugins",), f"{what}: the key 'until' is needed", key=True)
+        if lines and "until" not in self._data:
+            said = "entries of a crontab have no end: the key 'until' is needed"
+            self._source.report(("plugins",), said, key=True)
 
     def _check_cron_job(self, path: TreePath, what: Any) -> None:
         if not isinstance(what, dict):

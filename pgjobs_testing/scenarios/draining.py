@@ -54,7 +54,9 @@ class Drains:
         limit = None if run.worker is None else run.worker.timeout_of(run.job)
         if limit is None:
             raise PgJobsError(f"the drain has no end: a run of {run.job.worker} hangs, no timeout")
-        return outcome.failed(JobTimeoutError(f"the run took longer than its limit of {limit}"))
+        return outcome.failed(
+            JobTimeoutError(f"the run took longer than its time limit of {limit}")
+        )
 
     async def perform_async(self, run: Run) -> Outcome:
         """Scripted runs need no event loop."""

@@ -175,14 +175,21 @@ class World(Befalling):
     # Jobs
 
     def insert(
-        self, worker: str | Worker[Any, Any], args: Mapping[str, Any] | None = None, **options: Any
+        self,
+        worker: str | Worker[Any, Any] | NewJob,
+        args: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Job:
-        """Insert a job, as a client does; ``options`` are those of ``worker.new``."""
+        """Insert a job, as a client does: of a worker, or of its name, with the options of ``worker.new``,
+        or one that ``worker.new`` made.
+        """
         self._check_open()
-        known = self._play.registry.find(worker) if isinstance(worker, str) else worker
-        if not isinstance(known, Worker):
-            raise ConfigurationError(f"found the worker {shown(worker)}; expected one, or its name")
-        new: NewJob = known.new({} if args is None else args, **options)
+        new = worker if isinstance(worker, NewJob) else self._new(worker, args, options)
+        if new is worker and (args is not None or options):
+            given = ", ".join([*(["args"] if args is not None else []), *options])
+            raise ConfigurationError(
+                f"found {given} beside a job of {new.worker}; expected the job alone: give them to worker.new"
+            )
         apart = self._stillness.matters({"insert": new})
         job: Job = drive(self._play.cluster.store, self._play.client.insert(new))
         self._done(self._chronicle.inserted(job.id, new), apart)
@@ -217,6 +224,17 @@ class World(Befalling):
         return self._chronicle.text(self.clock.now(), self.timeline)
 
     # Its means
+
+    def _new(
+        self, worker: object, args: Mapping[str, Any] | None, options: Mapping[str, Any]
+    ) -> NewJob:
+        known = self._play.registry.find(worker) if isinstance(worker, str) else worker
+        if not isinstance(known, Worker):
+            raise ConfigurationError(
+                f"found the worker {shown(worker)}; expected one, or its name, or a job of worker.new(...)"
+            )
+        new: NewJob = known.new({} if args is None else args, **options)
+        return new
 
     def _do(self, step: dict[str, Any]) -> None:
         """Do a step at this instant, and what follows from it; ``SimulationError`` where it cannot be."""

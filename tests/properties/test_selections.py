@@ -15,7 +15,7 @@ from pgjobs_testing.properties.instants import START
 from pgjobs_testing.properties.scripted import scripted
 from tests.properties.places import examples
 
-new_jobs = strategies.new_jobs({scripted: strategies.args()}, strategies.job_options(START))
+new_jobs = strategies.new_jobs({scripted: strategies.args()}, strategies.options(START))
 
 
 def filters(job):

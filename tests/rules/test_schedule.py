@@ -23,6 +23,7 @@ from pgjobs.rules.schedule import (
     later,
     next_wall_time,
     real_instant,
+    time_zone,
 )
 from tests.rules.factory import NOW
 
@@ -231,3 +232,19 @@ def test_a_wall_time_that_exists_is_its_first_occurrence(name: str, local: str, 
         given_ = datetime.fromisoformat(local).replace(fold=fold)
         found = real_instant(given_, ZoneInfo(name))
         assert datetime.fromisoformat(expected).replace(tzinfo=UTC) == found
+
+
+@pytest.mark.parametrize(
+    "zone, remedy",
+    [
+        ("America/NewYork", "did you mean 'America/New_York'?"),
+        ("Europe/Berln", "did you mean 'Europe/Berlin'?"),
+        ("Mars/Base", "give an IANA name such as 'Europe/Berlin'"),
+        ("", "give an IANA name such as 'Europe/Berlin'"),
+        (5, "give an IANA name such as 'Europe/Berlin'"),
+    ],
+)
+def test_a_misspelt_time_zone_is_told_with_the_nearest(zone: object, remedy: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        time_zone(zone)
+    assert f"no time zone {zone!r}: {remedy}" == str(refused.value)

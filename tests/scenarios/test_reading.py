@@ -306,9 +306,7 @@ def test_a_suspension_is_over_at_the_instant_at_which_it_ends():
 
 def test_a_scenario_has_steps_or_plugins():
     assert ["1:1: the key 'steps' is missing"] == mistakes("name: n\n")
-    assert ["2:1: without steps nothing ends it: the key 'until' is needed"] == mistakes(
-        "name: n\nplugins: {pruner: {}}\n"
-    )
+    assert [] == mistakes("name: n\nplugins: {pruner: {}}\n")
     assert [] == mistakes("name: n\nplugins: {pruner: {}}\nuntil: 1h\n")
 
 

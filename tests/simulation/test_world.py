@@ -122,7 +122,7 @@ def test_the_file_says_what_it_cannot_hold_each_time_alike():
 
     with World(nodes=1, plugins=[Stalled(), LeaderTasks([])], workers=WORK) as world:
         world.insert("Work")
-        world.insert(coded)
+        world.insert(coded.new())
         app.insert(coded.new())
         app.insert(coded.new())
         first = world.scenario()
@@ -318,7 +318,14 @@ def test_what_is_of_another_kind_is_refused_in_words(given, said):
         (lambda world: world.skew("a", float("nan")), "by takes seconds or a timedelta"),
         (lambda world: world.skew("a", "x"), "by takes seconds or a timedelta"),
         (lambda world: world.fail("a", "claim", "late", by=500), r"give World\(delay=\) more"),
-        (lambda world: world.insert(5), "found the worker 5; expected one, or its name"),
+        (
+            lambda world: world.insert(5),
+            "found the worker 5; expected one, or its name, or a job of",
+        ),
+        (
+            lambda world: world.insert(shop.mail.new({"n": 1}), {"n": 2}, priority=3),
+            "found args, priority beside a job of .*; expected the job alone",
+        ),
         (lambda world: world.insert("Work", [1]), "must be a JSON object"),
         (lambda world: world.job("1"), "found the job '1'; expected one, or its id"),
         (lambda world: world.job(None), "found the job None; expected one, or its id"),

@@ -1,4 +1,5 @@
-"""One body in the three modes: the same final rows, all fields but tokens, and the same events.
+"""One body in the three modes, and in a block inline on PostgreSQL: the same final rows, all but tokens,
+and the same events.
 
 Inline runs a job inside ``insert``; the others say ``advance(0)`` after it. From there on all of them
 let the same time pass. Where an async worker that is due at once sleeps, inline has run it to its end, and
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,12 +33,13 @@ from pgjobs import (
     Unique,
     worker,
 )
+from pgjobs.rules.errors import ConfigurationError
 from pgjobs.rules.job import COLUMNS
 from pgjobs_testing import Harness, harness
 from pgjobs_testing.trace import Moment
 
 START = datetime(2025, 3, 29, 23, 59, 30, tzinfo=UTC)
-MODES = ("manual", "inline", "postgres")
+MODES = ("manual", "inline", "postgres", "postgres, a block inline")
 QUEUES = {
     "default": Queue(3),
     "one": Queue(1),
@@ -84,8 +87,12 @@ def result(
     mode: str, body: Body, plugins: Any = (), kind: type[Running] = Running
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The final rows of a body in one mode, and its events."""
-    with harness(mode=mode, start=START, seed=1, plugins=plugins) as jobs:
-        body(kind(PgJobs("postgresql://db.example.invalid/shop", queues=QUEUES), jobs, mode))
+    outer, _, block = mode.partition(", a block ")
+    block = block or outer
+    with harness(mode=outer, start=START, seed=1, plugins=plugins) as jobs, ExitStack() as within:
+        if block != outer:
+            within.enter_context(jobs.mode(block))
+        body(kind(PgJobs("postgresql://db.example.invalid/shop", queues=QUEUES), jobs, block))
         rows = [
             {**{name: getattr(job, name) for name in COLUMNS}, "attempted_by": job.attempted_by[:1]}
             for job in jobs.all_jobs()
@@ -99,7 +106,7 @@ def event(moment: Moment) -> str:
 
 
 def agree(body: Body, plugins: Any = ()) -> list[dict[str, Any]]:
-    """Assert that the three modes agree, and return the rows."""
+    """Assert that the modes agree, and return the rows."""
     rows, events = result("manual", body, plugins)
     for mode in MODES[1:]:
         rows_there, events_there = result(mode, body, plugins)
@@ -111,6 +118,7 @@ def agree(body: Body, plugins: Any = ()) -> list[dict[str, Any]]:
 def agree_with_drains(body: Body) -> list[dict[str, Any]]:
     """Assert that a drain after each insert, in memory and on a server, ends as inline does."""
     rows = without_node(result("inline", body)[0])
+    assert without_node(result("postgres, a block inline", body)[0]) == rows
     for mode in ("manual", "postgres"):
         assert without_node(result(mode, body, kind=Drained)[0]) == rows, mode
     return rows
@@ -508,3 +516,17 @@ def test_a_drain_after_each_insert_ends_alike_too(program):
     drained, _ = result("manual", body, kind=Drained)
     inline, _ = result("inline", body)
     assert without_node(inline) == without_node(drained)
+
+
+@pytest.mark.parametrize(
+    "outer, block", [("manual", "postgres"), ("manual", "live"), ("postgres", "live")]
+)
+def test_a_block_has_the_store_of_its_test(outer: str, block: str) -> None:
+    with (
+        harness(mode=outer) as jobs,
+        pytest.raises(
+            ConfigurationError, match=f"mode '{outer}' cannot become '{block}' within a test"
+        ),
+        jobs.mode(block),
+    ):
+        """It was refused."""

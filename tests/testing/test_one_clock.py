@@ -214,7 +214,7 @@ def test_a_worker_that_moves_it_past_its_time_limit_has_failed_whatever_it_came_
         way(jobs)
         for each, took in ((late, "0:00:40"), (later, "0:00:11")):
             found = jobs.get_job(each)
-            told = f"JobTimeoutError: the run took {took}, longer than its limit of 0:00:10"
+            told = f"JobTimeoutError: the run took {took}, longer than its time limit of 0:00:10"
             assert ("discarded", told) == (found.state, found.last_error)
         assert jobs.get_job(in_time).state == "scheduled"
 

@@ -152,7 +152,7 @@ def test_a_worker_of_a_thread_may_not_pass_its_limit_by_the_tests_clock(jobs: Ha
         jobs.advance(job.args["s"], run=False)
 
     assert jobs.perform_job(slow, {"s": 30}) is None
-    with pytest.raises(JobTimeoutError, match="longer than its limit of 0:00:30"):
+    with pytest.raises(JobTimeoutError, match="longer than its time limit of 0:00:30"):
         jobs.perform_job(slow, {"s": 31})
 
 
@@ -162,7 +162,7 @@ def test_an_async_worker_may_not_pass_its_limit_in_virtual_time(jobs: Harness):
         await asyncio.sleep(job.args["s"])
 
     assert jobs.perform_job(slow, {"s": 29}) is None
-    with pytest.raises(JobTimeoutError, match="longer than its limit of 0:00:30"):
+    with pytest.raises(JobTimeoutError, match="longer than its time limit of 0:00:30"):
         jobs.perform_job(slow, {"s": 31})
 
 
