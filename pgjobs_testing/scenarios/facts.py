@@ -120,7 +120,7 @@ def _furthest_off(scenario: Scenario, name: str) -> timedelta:
             if each is None or each.node != name:
                 continue
             at = scenario.instant(step.at)
-            off += (at - since) * ppm / MILLION
+            off += (at - since) * (ppm / MILLION)
             most, since = max(most, abs(off)), at
             if step.drift is not None:
                 ppm = step.drift.ppm
@@ -129,7 +129,7 @@ def _furthest_off(scenario: Scenario, name: str) -> timedelta:
                 off = max(-LONGEST, min(LONGEST, step.skew.by))
                 most = max(most, abs(off))
     if ppm:
-        off += (_end(scenario, since) - since) * ppm / MILLION
+        off += (_end(scenario, since) - since) * (ppm / MILLION)
     return max(most, abs(off))
 
 
