@@ -11,6 +11,9 @@ from collections.abc import Iterable
 EXPECTED_MARKS: dict[str, str] = {
     "claimed": "a Claim or ClaimWithin took jobs",
     "left to some nodes": "a Claim or ClaimWithin took jobs of a queue that other nodes do not serve",
+    "restarted with other queues": "a node came back that serves other queues than before",
+    "served anew": "a Claim or ClaimWithin took jobs of a queue that its node serves since a restart",
+    "left by all nodes": "at rest a job was available in a queue that no node serves which is up",
     "cancelled by hand": "a Transition cancelled jobs that waited",
     "cancelled in flight": "a Transition cancelled a job that was executing",
     "cancelled by its worker": "a Settle cancelled its job",

@@ -63,8 +63,12 @@ class Marking:
 
     def of_few(self, sight: Sight) -> None:
         """Whose queue it is."""
-        if sight.took and sight.queue is not None and self._serving.by_few(sight.queue):
+        if not sight.took or sight.queue is None:
+            return
+        if self._serving.by_few(sight.queue):
             self._marks.saw("left to some nodes", len(sight.took))
+        if self._serving.changed(sight.node, [sight.queue]):
+            self._marks.saw("served anew", len(sight.took))
 
     def of_claim(self, sight: Sight) -> None:
         """What the limits of a queue kept from a claim."""
@@ -147,6 +151,11 @@ class Marking:
 
     def of_reset(self, _: Sight) -> None:
         self._marks.saw("controls reset")
+
+    def joined(self, node: str) -> None:
+        """A process that serves some queues alone."""
+        if self._serving.changed(node, self._serving.known):
+            self._marks.saw("restarted with other queues")
 
     def committed(self, node: str, effect: Effect[Any]) -> None:
         """The last effects of a node that took place: those that may still be told to have failed."""

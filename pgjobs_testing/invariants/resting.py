@@ -48,6 +48,8 @@ class Rest:
         self._living = sorted(living)
         self._stopping, self._excused = sorted(stopping), frozenset(excused)
         self._whole, self._rescued = whole, rescued
+        self.unserved = 0
+        """Jobs that wait, rightly, as none that lives serves their queue."""
         self._soon = facts.poll_interval + facts.delay + facts.skew
         bound = settles_within(facts)
         assert now - since >= bound, f"faults ended {now - since} ago; rest comes within {bound}"
@@ -106,6 +108,7 @@ class Rest:
             return True
         # Where none that lives serves it, nobody can take it.
         serving = self._serving.among(self._living, queue)
+        self.unserved += not serving
         return all(self._taken(node, queue) >= concurrency for node in serving)
 
     def _taken(self, node: str, queue: str) -> int:

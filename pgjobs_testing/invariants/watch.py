@@ -234,11 +234,15 @@ class Invariants:
         except AlarmError as error:
             raise self._kept(error) from None
 
-    def joined(self, node: str, now: datetime, queues: Collection[str] | None) -> None:
-        """A node starts (by its name in the store). It serves these queues alone; None: all."""
+    def joined(
+        self, node: str, now: datetime, queues: Collection[str] | None, before: str | None = None
+    ) -> None:
+        """A node starts (by its name in the store), in the place of ``before``. It serves these queues
+        alone; None: all."""
         self._reboots.joined(node, now)
         if queues is not None:
-            self._serving.told(node, queues)
+            self._serving.told(node, queues, before)
+            self._marking.joined(node)
 
     def ordered(self, event: str, filters: Mapping[str, Any]) -> None:
         """A client begins to cancel, retry or delete (``event``) all that ``filters`` mean."""
@@ -301,6 +305,8 @@ class Invariants:
             rest.check()
         except AlarmError as error:
             raise self._kept(error) from None
+        if rest.unserved:
+            self.marks.saw("left by all nodes", rest.unserved)
 
     def _alarm(self, invariant: str, seen: str, now: datetime, *jobs: int) -> NoReturn:
         raise self._kept(AlarmError(Alarm(invariant, seen, now, jobs)))

@@ -8,7 +8,7 @@ that instant, and is recorded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from pgjobs.adapters.local import LocalStore
@@ -21,6 +21,7 @@ from pgjobs_testing.flow import Flow, Member, Program
 from pgjobs_testing.nodes.line import Exchange, Line
 from pgjobs_testing.nodes.making import Machine, Make, Names
 from pgjobs_testing.nodes.traps import CRASHES, Trap, name_of
+from pgjobs_testing.nodes.versions import told_with
 from pgjobs_testing.nodes.view import NodeClock
 from pgjobs_testing.nodes.witness import Witness
 from pgjobs_testing.recorder import Recorder
@@ -172,8 +173,15 @@ class Cluster:
         self._recorder.note("crash", name)
         self._end(machine)
 
-    def restart(self, name: str, plugins: Sequence[Plugin] | None = None) -> None:
-        """A new process in the place of one that has crashed or stopped; from now on with these plugins.
+    def restart(
+        self,
+        name: str,
+        plugins: Sequence[Plugin] | None = None,
+        queues: Collection[str] | None = None,
+    ) -> None:
+        """A new process in the place of one that has crashed or stopped.
+
+        From now on it has these plugins, and serves these queues alone; None: as the one before it.
 
         One that was to crash at a point which it has not reached crashes now.
         """
@@ -186,7 +194,9 @@ class Cluster:
         machine.incarnation += 1
         if plugins is not None:
             machine.plugins = plugins
-        self._recorder.note("restart", name, "" if plugins is None else _with(plugins))
+        if queues is not None:
+            machine.queues = queues
+        self._recorder.note("restart", name, told_with(plugins, queues))
         self._start(name, machine)
 
     def stop(self, name: str, grace: timedelta) -> None:
@@ -284,9 +294,10 @@ class Cluster:
             "commits", name, f"a late {name_of(effect)}"
         )
         executor = make.executor(line)
-        queues = make.queues_of(name)
+        queues = make.queues_of(name, machine)
         if self.overseer is not None:
-            self.overseer.joined(own, self._clock.now(), queues)
+            self.overseer.joined(own, self._clock.now(), queues, machine.last)
+        machine.last = own
         node = make.node(own, queues, machine, line, executor, self._recorder)
         machine.member = Member(node, line, executor, machine.clock)
         node.start(machine.clock.now())
@@ -346,9 +357,3 @@ class Cluster:
         if machine.wakes_at is not None:
             raise SimulationError(f"node {name} is suspended and cannot {what} before it goes on")
         return machine
-
-
-def _with(plugins: Sequence[Plugin]) -> str:
-    """A process's plugins in the words of a timeline."""
-    names = ", ".join(type(each).__name__.lower() for each in plugins)
-    return f"with {names}" if names else "without plugins"

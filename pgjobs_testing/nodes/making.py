@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,6 +30,10 @@ class Machine:
     stopping: bool = False
     wakes_at: datetime | None = None
     plugins: Sequence[Plugin] | None = None
+    queues: Collection[str] | None = None
+    """Those that it serves alone; None where the queues say who serves them."""
+    last: str | None = None
+    """The name in the store of its process, or of the last that it had."""
 
 
 @dataclass(slots=True)
@@ -68,8 +72,11 @@ class Make:
     served_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The nodes that serve a queue, where that is not all of them."""
 
-    def queues_of(self, name: str) -> Mapping[str, Queue] | None:
+    def queues_of(self, name: str, machine: Machine) -> Mapping[str, Queue] | None:
         """The queues that a node serves alone; None where it serves all of them."""
+        if machine.queues is not None:
+            others = self.others or Queue()
+            return {queue: self.queues.get(queue, others) for queue in machine.queues}
         left = [queue for queue, nodes in self.served_by.items() if name not in nodes]
         if not left:
             return None

@@ -34,8 +34,10 @@ class Witness(Protocol):
         """One has crashed or stopped."""
         ...
 
-    def joined(self, node: str, now: datetime, queues: Collection[str] | None) -> None:
-        """One starts. It serves these queues alone; None: all of them."""
+    def joined(
+        self, node: str, now: datetime, queues: Collection[str] | None, before: str | None = None
+    ) -> None:
+        """One starts, in the place of ``before``. It serves these queues alone; None: all of them."""
         ...
 
     def ordered(self, event: str, filters: Mapping[str, Any]) -> None:

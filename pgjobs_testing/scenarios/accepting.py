@@ -70,7 +70,7 @@ class _Present:
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
         schema: dict[str, Any] = handler(core_schema)
         others = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
-        return others[0] if len(others) == 1 else schema
+        return others[0] if len(others) == 1 else {**schema, "anyOf": others} if others else schema
 
 
 Maybe = Annotated[T | None, BeforeValidator(_present), _Present()]

@@ -133,7 +133,7 @@ class Actor:
                 when = "before" if crash.before else "after"
                 cluster.trap(crash.node, Trap(point, f"crash {when}"))
         elif (restart := step.restart) is not None:
-            cluster.restart(restart.node, self._plugins(restart))
+            cluster.restart(restart.node, self._plugins(restart), restart.queues)
         elif step.stop is not None:
             cluster.stop(step.stop.node, step.stop.grace)
         elif step.suspend is not None:

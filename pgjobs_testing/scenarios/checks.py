@@ -66,7 +66,7 @@ class _Checks:
         self._check_names()
         self._check_plugins()
         self._check_steps()
-        faults.check(self._source, self._nodes, self._at, self._reference)
+        faults.check(self._source, self._nodes, self._queues, self._at, self._reference)
         for path, expectation in self._mappings("expect"):
             self._check_expectation(path, expectation)
 

@@ -186,6 +186,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
             "A new process in the place of a node that crashed or stopped.",
             "a",
             {"node": "a", "plugins": ["stalled"]},
+            {"node": "a", "queues": ["default"]},
         ),
         "stop": ("This node is asked to stop.", {"node": "a", "grace": "15s"}),
         "suspend": ("This node's process does nothing for a while.", {"node": "a", "for": "90s"}),
@@ -234,6 +235,7 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
     "RestartSpec": {
         "node": ("The node.", "a"),
         "plugins": ("Which of the file's plugins it has from now on.", ["stalled", "cron"]),
+        "queues": ("Which queues it serves from now on, and no others.", ["default"]),
     },
     "FailSpec": {
         "node": ("The node.", "a"),

@@ -6,7 +6,7 @@ to stop is gone depends on its runs, so that only the replay can tell whether it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,12 +26,18 @@ _SWITCHES = {"drop_notifications": "dropped", "double_notifications": "doubled"}
 _AT_ONCE = tuple(how for how in FAILURES if how != LATE)
 
 At = Callable[[Any], datetime | None]
-Reference = Callable[[TreePath, Any, Collection[str], str], None]
+Reference = Callable[[TreePath, Any, Collection[str] | None, str], None]
 
 
-def check(source: Source, nodes: list[str], at: At, reference: Reference) -> None:
-    """Note every fault that cannot be, where the steps before it are as they are."""
-    _Walk(source, nodes, at, reference).all()
+def check(
+    source: Source,
+    nodes: list[str],
+    queues: Collection[str] | None,
+    at: At,
+    reference: Reference,
+) -> None:
+    """Note every fault that cannot be, where the steps before it are as they are; ``queues`` None: any."""
+    _Walk(source, nodes, queues, at, reference).all()
 
 
 @dataclass(slots=True)
@@ -47,8 +53,16 @@ class _State:
 
 
 class _Walk:
-    def __init__(self, source: Source, nodes: list[str], at: At, reference: Reference) -> None:
+    def __init__(
+        self,
+        source: Source,
+        nodes: list[str],
+        queues: Collection[str] | None,
+        at: At,
+        reference: Reference,
+    ) -> None:
         self._source, self._at, self._reference = source, at, reference
+        self._queues = queues
         self._nodes = {name: _State() for name in nodes}
         self._database_down: int | None = None
         self._switched: dict[str, int | None] = {}
@@ -88,13 +102,11 @@ class _Walk:
             said = f"found by, and it fails {given['how']}; accepted: by where how is late"
             self._source.report((*path, "by"), f"{at_path(path)}: {said}", key=True)
         elif action == "restart":
-            path = (*path, "plugins")
-            named = given.get("plugins")
-            pairs = enumerate(named) if isinstance(named, list) else [(None, named)]
-            for m, name in pairs:
+            for where, name in _each((*path, "plugins"), given.get("plugins")):
                 if name in PLUGINS:  # else a model says what is wrong with it
-                    where = path if m is None else (*path, m)
                     self._reference(where, name, self._plugins, "plugin of the file")
+            for where, name in _each((*path, "queues"), given.get("queues")):
+                self._reference(where, name, self._queues, "queue")
 
     def _one_point(self, path: TreePath, crash: dict[str, Any]) -> None:
         """It crashes before an effect, or after one; at once is said by the name alone."""
@@ -192,6 +204,14 @@ class _Walk:
         line = "" if since is None else f", since line {self._source.place(('steps', since)).line}"
         said = f"found {what}, but {why}{line}; accepted: {_AFTER[action]}"
         self._source.report(path, f"{at_path(path[:2])}: {said}", key=True)
+
+
+def _each(path: TreePath, named: Any) -> Iterator[tuple[TreePath, Any]]:
+    """One value or a list of them, each with its path."""
+    if isinstance(named, list):
+        yield from (((*path, n), each) for n, each in enumerate(named))
+    else:
+        yield path, named
 
 
 _UP = "a node that is up"

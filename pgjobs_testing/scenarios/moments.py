@@ -10,9 +10,10 @@ from pgjobs.engine.drain import DrainPlan
 from pgjobs.rules.outcome import summary
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs_testing.nodes.traps import LATE
+from pgjobs_testing.nodes.versions import restarted_with
 from pgjobs_testing.scenarios.times import span
 from pgjobs_testing.scenarios.told import Ran, Step
-from pgjobs_testing.scenarios.values import PLUGINS, builtin_exception
+from pgjobs_testing.scenarios.values import builtin_exception
 from pgjobs_testing.trace import Moment
 
 MOMENT = timedelta(milliseconds=1)
@@ -98,8 +99,7 @@ def fault_step(moment: Moment) -> Step | None:
     elif key == "drift":
         value = {"node": node, "ppm": int(said.removesuffix(" ppm"))}
     elif key == "restart" and said:
-        named = said.removeprefix("with ").split(", ")
-        value = {"node": node, "plugins": [name for name in named if name in PLUGINS]}
+        value = {"node": node, **restarted_with(said)}
     return Step(moment.at, key, value)
 
 

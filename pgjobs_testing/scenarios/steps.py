@@ -150,10 +150,12 @@ class CrashSpec(OfANode):
 
 
 class RestartSpec(OfANode):
-    """A new process; with ``plugins`` it has these of the file's alone, as another version would."""
+    """A new process; with ``plugins`` it has these of the file's alone, as another version would, and with
+    ``queues`` it serves these alone."""
 
-    accepted = "a node's name, or a mapping such as {node: a, plugins: [stalled]}"
+    accepted = "a node's name, or a mapping such as {node: a, plugins: [stalled], queues: [mail]}"
     plugins: Maybe[PluginNames] = None
+    queues: Maybe[Names] = None
 
 
 class FailSpec(Part):

@@ -136,6 +136,8 @@ class _Writer:
             by_name = step.key in ("pause", "resume", "reset", "scale", "drain")
             if by_name and isinstance(name, str) and name not in known:
                 yield name
+            if step.key == "restart" and isinstance(value, dict):
+                yield from (each for each in value.get("queues", ()) if each not in known)
 
     def _plugin(self, plugin: Plugin) -> tuple[str, Any]:
         if isinstance(plugin, Stalled):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from pgjobs.rules.job import is_number
 from pgjobs_testing.nodes.cluster import SimulationError
 from pgjobs_testing.nodes.traps import FAILURES, LATE
 from pgjobs_testing.scenarios.facts import Most
-from pgjobs_testing.simulation.given import flag_given, span_given
+from pgjobs_testing.simulation.given import flag_given, names_given, span_given
 from pgjobs_testing.trace import elapsed
 
 Span = float | timedelta
@@ -25,6 +25,7 @@ class Befalling(ABC):
     """Nodes to which something may happen, by their names. ``_do`` does a step, and what follows from it."""
 
     _nodes: Sequence[str]
+    _queues: Sequence[str]
     _most: Most
 
     @abstractmethod
@@ -47,10 +48,18 @@ class Befalling(ABC):
         self._check_node(node)
         self._do({"crash": {"node": node, **given} if given else node})
 
-    def restart(self, node: str) -> None:
-        """A new process in the place of one that has crashed or stopped."""
+    def restart(self, node: str, *, queues: Iterable[str] | None = None) -> None:
+        """A new process in the place of one that has crashed or stopped.
+
+        With ``queues`` it serves these from now on, and no others: names of ``World(queues=)`` or of its
+        scripted workers.
+        """
         self._check_node(node)
-        self._do({"restart": node})
+        if queues is None:
+            self._do({"restart": node})
+            return
+        served = names_given(queues, self._queues)
+        self._do({"restart": {"node": node, "queues": served}})
 
     def stop(self, node: str, grace: Span = 15) -> None:
         """Ask the process to stop, as a SIGTERM does; its runs may go on for ``grace``."""

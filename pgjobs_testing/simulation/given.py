@@ -112,6 +112,24 @@ def queues_given(given: Mapping[str, int | Queue] | None) -> dict[str, Queue]:
     return made
 
 
+def names_given(given: Iterable[str], queues: Sequence[str]) -> list[str]:
+    """Those of ``queues`` that a node is to serve, each once."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise ConfigurationError(
+            f"found the queues {shown(given)}; expected a list of their names, such as {queues[:1]}"
+        )
+    names = list(dict.fromkeys(given))
+    for name in names:
+        if name not in queues:
+            near = closest(name, queues) if isinstance(name, str) else None
+            known = f"known are {', '.join(queues)}" if queues else "none is known"
+            raise ConfigurationError(
+                f"no queue of this world is named {shown(name)}: "
+                f"{f'did you mean {near!r}' if near else known}; name it in World(queues=)"
+            )
+    return names
+
+
 def flag_given(given: bool, what: str) -> bool:
     """True or False, and nothing else that could be taken for it."""
     if not isinstance(given, bool):

@@ -87,7 +87,7 @@ class _Search:
             before = self.data
             self._end_sooner()
             self._fewer_steps()
-            for each in (_nodes, _plugins, _workers, _queues, _options):
+            for each in (_nodes, _plugins, _workers, _queues, _restarts, _options):
                 self._one_by_one(each)
             if self.data == before:
                 return
@@ -215,7 +215,49 @@ def _queues(data: Data) -> Iterator[Data]:
         for key in options:
             less = {each: value for each, value in options.items() if each != key}
             yield _with(data, "queues", name, less)
-        yield {**data, "queues": {each: o for each, o in data["queues"].items() if each != name}}
+        fewer = {
+            **data,
+            "queues": {each: o for each, o in data["queues"].items() if each != name},
+        }
+        yield fewer
+        if any(name in restart["queues"] for _, restart in _with_queues(data)):
+            yield _unserved(fewer, name)
+
+
+def _with_queues(data: Data) -> Iterator[tuple[int, Data]]:
+    """What the steps begin anew that says which queues it serves, each with its place."""
+    for n, step in enumerate(data["steps"]):
+        restart = step.get("restart")
+        if isinstance(restart, dict) and isinstance(restart.get("queues"), list):
+            yield n, restart
+
+
+def _unserved(data: Data, name: str) -> Data:
+    """No process that begins anew says that it serves this queue."""
+    steps = list(data["steps"])
+    for n, restart in _with_queues(data):
+        left = [each for each in restart["queues"] if each != name]
+        steps[n] = {**steps[n], "restart": {**restart, "queues": left}}
+    return {**data, "steps": steps}
+
+
+def _restarts(data: Data) -> Iterator[Data]:
+    """Processes that begin anew as they were, or that serve fewer queues."""
+    for n, step in enumerate(data["steps"]):
+        restart = step.get("restart")
+        for key in restart if isinstance(restart, dict) else ():
+            if key != "node":
+                rest = {each: value for each, value in restart.items() if each != key}
+                yield _at(data, n, [{**step, "restart": rest if len(rest) > 1 else rest["node"]}])
+    for n, restart in _with_queues(data):
+        for left in _fewer(restart["queues"]):
+            yield _at(data, n, [{**data["steps"][n], "restart": {**restart, "queues": left}}])
+
+
+def _fewer(named: list[str]) -> Iterator[list[str]]:
+    """A list without one of its names; never none."""
+    if len(named) > 1:
+        yield from ([*named[:m], *named[m + 1 :]] for m in range(len(named)))
 
 
 def _options(data: Data) -> Iterator[Data]:
@@ -239,9 +281,8 @@ def _options(data: Data) -> Iterator[Data]:
 def _narrower(filters: Data) -> Iterator[Data]:
     """Filters of an order that name less."""
     for key, named in filters.items():
-        if isinstance(named, list) and len(named) > 1:
-            for m in range(len(named)):
-                yield {**filters, key: [*named[:m], *named[m + 1 :]]}
+        for left in _fewer(named) if isinstance(named, list) else ():
+            yield {**filters, key: left}
 
 
 def _at(data: Data, n: int, steps: list[Data]) -> Data:

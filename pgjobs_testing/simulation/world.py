@@ -91,8 +91,10 @@ class World(Befalling):
             grace=timedelta(minutes=1),
         )
         data = beginning(seed, start, jitter, self._nodes, queues_given(queues), workers)
+        scenario = scenario_of({**data, "steps": [NOTHING]})
+        self._queues = list(dict.fromkeys([*scenario.queues, *scenario.queues_used]))
         self._play = play = Play(
-            scenario_of({**data, "steps": [NOTHING]}),
+            scenario,
             NOWHERE,
             MemoryStore() if store is None else store,
             seed,

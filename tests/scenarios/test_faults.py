@@ -398,6 +398,35 @@ steps:
     assert ["with pruner", "", "without plugins", "with cron", "with pruner, cron"] == told
 
 
+def test_a_process_begins_anew_with_other_queues_which_stay_with_its_node(holds):
+    def restart(at: int, more: str = "") -> str:
+        node = f"{{node: a, queues: {more}}}" if more else "a"
+        return f"  - {{at: {at}s, crash: a}}\n  - {{at: {at + 1}s, restart: {node}}}\n"
+
+    def inserts(at: int) -> str:
+        return f"  - {{at: {at}s, insert_all: [{{worker: M}}, {{worker: T}}]}}\n"
+
+    result = holds(
+        f"""name: n
+queues: {{train: {{nodes: [b]}}}}
+nodes: [b, a]
+workers: {{M: {{queue: mail}}, T: {{queue: train}}}}
+steps:
+  - {{at: 0s, crash: b}}
+{restart(1, "train")}{inserts(9)}{restart(10)}{inserts(19)}{restart(20, "[]")}{inserts(29)}{restart(30, "[mail, train]")}until: 1m
+invariants: true
+"""
+    )
+    starts = [line.split()[i] for line in of_jobs(result) if " start " in line for i in (0, 3)]
+    assert ["9s", "#2", "19s", "#4", "31s", "#1", "31s", "#3", "31s", "#5", "31s", "#6"] == starts
+    told = [line.partition("restart")[2].strip() for line in lines(result) if " restart" in line]
+    assert ["serving [train]", "", "serving []", "serving [mail, train]"] == told
+    served = [line.partition(" a start")[2] for line in lines(result) if " a start" in line]
+    starts = [each.strip() for each in served if not each.strip().startswith("#")]
+    assert ["mail", "train", "train", "", "mail, train"] == starts
+    assert 5 == dict(result.marks)["served anew"]
+
+
 # Invariants
 
 BROKEN = "name: n\nworkers: {W: {max_attempts: 2, backoff: {constant: 10s}, runs: [{error: e}, ok]}}\nsteps: [{at: 0s, insert: {as: x, worker: W}}]\ninvariants: true\n"
@@ -422,6 +451,22 @@ def test_a_broken_invariant_stops_the_play_and_is_told_on_both_stores(monkeypatc
         if store is not None:
             store.clear()
         assert played(BROKEN.replace("invariants: true\n", ""), store).alarm is None  # nobody looks
+
+
+def test_a_drift_of_thousands_of_years_is_watched(holds):
+    holds(
+        """name: n
+workers: {W: {}}
+steps:
+  - {at: 0s, insert: {worker: W}}
+  - {at: 1s, drift: {node: a, ppm: 100000}}
+  - {at: 2s, crash: a}
+  - {at: 1450000d, skew: {node: a, by: 0s}}
+  - {at: 1450000d, drift: {node: a, ppm: -100000}}
+until: 2900000d
+invariants: true
+"""
+    )
 
 
 def test_a_drift_that_begins_in_another_adds_to_it(holds):

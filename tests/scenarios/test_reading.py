@@ -216,7 +216,7 @@ def test_a_mistake_of_a_worker_names_what_is_accepted(worker, expected):
         ("{at: 1s, crash: {after: claim}}", ["5:21: the key 'node' is missing in steps[1].crash"]),
         ("{at: 1s, crash: {node: aa, after: claim}}", ["5:28: steps[1].crash.node: no node is named 'aa'; did you mean 'a'?"]),
         ("{at: 1s, crash: [a]}", ["5:21: steps[1].crash: found a list; accepted: a node's name, or a mapping such as {node: a, after: claim}"]),
-        ("{at: 1s, restart: 7}", ["5:23: steps[1].restart: found 7; accepted: a node's name, or a mapping such as {node: a, plugins: [stalled]}"]),
+        ("{at: 1s, restart: 7}", ["5:23: steps[1].restart: found 7; accepted: a node's name, or a mapping such as {node: a, plugins: [stalled], queues: [mail]}"]),
         ("{at: 1s, fail: a}", ["5:20: steps[1].fail: found 'a'; accepted: a mapping"]),
         ("{at: 1s, fail: {node: a}}", ["5:20: the key 'effect' is missing in steps[1].fail", "5:20: the key 'how' is missing in steps[1].fail"]),
         ("{at: 1s, fail: {node: a, effect: setle, how: late}}", [f"5:38: steps[1].fail.effect: found 'setle'; accepted: one of {EFFECTS}; did you mean 'settle'?"]),
@@ -295,6 +295,24 @@ def test_lines_and_clocks_are_of_the_machine_and_there_while_its_process_is_not(
 )  # fmt: skip
 def test_a_process_begins_anew_with_plugins_of_the_file(plugins, told):
     text = f"{STEP}  - {{at: 1s, crash: a}}\n  - {{at: 5s, restart: {{node: a, plugins: {plugins}}}}}\nplugins: {{stalled: {{}}}}\n"
+    assert told == mistakes(text)
+
+
+@pytest.mark.parametrize(
+    "queues, told",
+    [
+        ("[default]", []),
+        ("default", []),
+        ("[]", []),
+        ("[default, mail]", ["6:51: steps[2].restart.queues[1]: no queue is named 'mail'; known are default"]),
+        ("defualt", ["6:41: steps[2].restart.queues: no queue is named 'defualt'; did you mean 'default'?"]),
+        ("[7]", ["6:41: steps[2].restart.queues: found 7; accepted: a text of 1 to 127 characters; quote it: '7'"]),
+        ("{default: 1}", ["6:41: steps[2].restart.queues: found a mapping; accepted: a text of 1 to 127 characters"]),
+        ("", ["6:40: steps[2].restart.queues: found nothing; accepted: a value, or the key left out"]),
+    ],
+)  # fmt: skip
+def test_a_process_begins_anew_with_queues_of_the_file(queues, told):
+    text = f"{STEP}  - {{at: 1s, crash: a}}\n  - {{at: 5s, restart: {{node: a, queues: {queues}}}}}\nplugins: {{stalled: {{}}}}\n"
     assert told == mistakes(text)
 
 

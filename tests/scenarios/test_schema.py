@@ -104,7 +104,7 @@ def test_examples_are_accepted_where_they_stand():
             "{at: 1s, crash: a, restart: a}", "{at: end, pause: a}",
             "{at: 1s, crash: {node: a}}", "{at: 1s, crash: {after: claim}}", "{at: 1s, crash: {node: a, after: clam}}", "{at: 1s, crash: [a]}",
             "{at: 1s, crash: {node: a, before: claim, after: settle}}", "{at: 1s, crash: {node: a, after: }}", "{at: 1s, crash: ''}",
-            f"{{at: 1s, crash: {'a' * 128}}}", "{at: 1s, restart: 7}", "{at: 1s, restart: {node: a, plugins: [corn]}}", "{at: 1s, restart: {plugins: []}}",
+            f"{{at: 1s, crash: {'a' * 128}}}", "{at: 1s, restart: 7}", "{at: 1s, restart: {node: a, plugins: [corn]}}", "{at: 1s, restart: {plugins: []}}", "{at: 1s, restart: {node: a, queues: }}", "{at: 1s, restart: {node: a, queues: [7]}}",
             "{at: 1s, fail: a}", "{at: 1s, fail: {node: a, effect: claim}}", "{at: 1s, fail: {node: a, effect: clam, how: after}}",
             "{at: 1s, fail: {node: a, effect: any, how: lost}}", "{at: 1s, fail: {node: a, effect: any, how: after, by: 5s}}",
             "{at: 1s, fail: {node: a, effect: any, how: late, by: -5s}}", "{at: 1s, fail: {node: a, effect: any, how: late, times: 0}}",
@@ -133,7 +133,7 @@ def test_it_refuses_what_the_reader_refuses_for_a_reason_that_a_schema_can_say(t
             "drift: {node: a, ppm: -100000}", "delay_notifications: 0s", "double_notifications: true",
         )),
         *(f"{STEP}  - {{at: 1s, crash: a}}\n  - {{at: 2s, restart: {restart}}}\nplugins: {{stalled: {{}}}}\n" for restart in (
-            "a", "{node: a}", "{node: a, plugins: stalled}", "{node: a, plugins: []}",
+            "a", "{node: a}", "{node: a, plugins: stalled}", "{node: a, plugins: []}", "{node: a, queues: default}", "{node: a, queues: []}",
         )),
         "name: n\nworkers: {W: {runs: [{for: 0s, ignores: true}, {for: 1s, ignores: false, error: e}]}}\nsteps: [{at: 0s, insert: {worker: W}}]\n",
     ],

@@ -355,6 +355,16 @@ def test_a_restart_is_written_with_its_plugins(plugins):
     assert f"  - {steps[-1]}\n" in check(trace, text)
 
 
+@pytest.mark.parametrize(
+    "more", ["queues: [sync]", "queues: []", 'plugins: [], queues: [sync, "two, names", "no"]']
+)
+def test_a_restart_is_written_with_its_queues(more):
+    steps = [X, "{at: 10s, crash: a}", f"{{at: 20s, restart: {{node: a, {more}}}}}"]
+    queues = 'queues: {sync: {}, "two, names": {}, "no": {}}\n'
+    trace, text = faulty(steps, more=f"{queues}plugins: {{stalled: {{}}}}\n")
+    assert f"  - {steps[-1]}\n" in check(trace, text)
+
+
 @pytest.mark.parametrize("end", ["", ", error: sorry"])
 @pytest.mark.parametrize("told", ["cancel: job1", "timeout", "stop: {node: a, grace: 0s}"])
 def test_a_run_that_did_not_listen_is_written_as_one_that_ignores(told, end):

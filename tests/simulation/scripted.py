@@ -21,6 +21,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     *({}, {}, {"schedule_in": 1}, {"schedule_in": 3.5}, {"schedule_in": 10}),
     *({"priority": 0}, {"queue": "few"}, {"unique": None}, {"tags": ["a"]}),
 )
+QUEUES = ["few", "default"]
 SPANS = (0.123456, 0.5, 1, 1, 2, 5, 5, 7.3, 10, 10, 30, 60)
 
 
@@ -61,7 +62,9 @@ def _do_something(world: World, dice: Dice, node: str) -> None:
                 lambda: world.crash(node, before=dice.one("what", EFFECTS)),
                 lambda: world.crash(node, after=dice.one("what", EFFECTS)),
                 lambda: world.restart(node),
-                lambda: world.restart(node),
+                lambda: world.restart(
+                    node, queues=dice.one("what", [None, None, None, QUEUES, []])
+                ),
                 lambda: world.stop(node, dice.one("what", [0, 1, 15])),
                 lambda: world.pause(node, dice.one("what", [0.5, 2.5, 40])),
             ],

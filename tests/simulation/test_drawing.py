@@ -67,6 +67,30 @@ def test_some_queues_are_left_to_some_nodes_and_each_world_has_one_that_all_serv
     assert not any("nodes" in queue for world in alone for queue in world["queues"].values())
 
 
+def test_versions_are_drawn_with_other_queues_and_in_some_worlds_they_stay():
+    other, stay, unserved = 0, 0, 0
+    for world in worlds():
+        own = {
+            node: [q for q, each in world["queues"].items() if node in each.get("nodes", [node])]
+            for node in world["nodes"]
+        }
+        served, left = dict(own), False
+        for step in world["steps"]:
+            restart = step.get("restart")
+            if isinstance(restart, dict) and "queues" in restart:
+                assert set(restart["queues"]) <= {*world["queues"]}
+                served[restart["node"]] = restart["queues"]
+                left |= {q for each in served.values() for q in each} < {*world["queues"]}
+        other += served != own or left
+        stay += served != own
+        unserved += left
+    assert WORLDS * 0.25 <= other <= WORLDS * 0.8, other
+    assert WORLDS * 0.1 <= stay <= WORLDS * 0.4, stay
+    assert WORLDS * 0.05 <= unserved, unserved
+    calm = drawn(1, Options(faults=tuple(each for each in FAULTS if each != "rolling")))
+    assert not any("queues" in str(step.get("restart")) for step in calm["steps"])
+
+
 def test_reboots_are_drawn_beside_other_entries_of_a_crontab():
     crontabs = [
         world["plugins"]["cron"]["crontab"] for world in worlds() if "cron" in world["plugins"]

@@ -21,6 +21,7 @@ from pgjobs_testing.invariants.sight import CLIENT
 from tests.simulation.stories.inserting import once
 from tests.simulation.stories.leading import finished, prune, rescue, silent, tick, ticking
 from tests.simulation.stories.rebooting import leading, rebooting
+from tests.simulation.stories.resting import rested
 from tests.simulation.stories.told import MINUTE, PLUGINS, running
 from tests.simulation.story import SECOND, START, Story
 
@@ -64,6 +65,26 @@ def left_to_some_nodes() -> Story:
     story = Story()
     story.seen.joined("b", story.now, ["other"])
     running(story)
+    return story
+
+
+@makes("restarted with other queues")
+@makes("served anew")
+def served_anew() -> Story:
+    story = Story()
+    story.seen.joined("b", story.now, ["other"])
+    story.seen.joined("a", story.now, ["default"], "b")
+    running(story)
+    return story
+
+
+@makes("left by all nodes")
+def left_by_all_nodes() -> Story:
+    story = Story()
+    story.up()
+    story.insert()
+    story.seen.joined("b", story.now, ["other"], "a")
+    rested(story, living=("b",))
     return story
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from pgjobs_testing.scenarios.replay import replay
 from pgjobs_testing.simulation.drawing.world import drawn
 from pgjobs_testing.simulation.reporting import report
 from pgjobs_testing.simulation.seeds import play_seed
-from pgjobs_testing.simulation.shrinking import shrink
+from pgjobs_testing.simulation.shrinking import _queues, _restarts, shrink
 from pgjobs_testing.simulation.spelling import spelt
 from pgjobs_testing.simulation.units import units
 from pgjobs_testing.simulation.verdict import Options
@@ -130,6 +132,38 @@ def test_filters_of_an_order_and_the_nodes_of_a_queue_are_made_fewer(monkeypatch
     assert ["q"] == delete["delete"]["queue"]
     assert 1 == len(found.data["nodes"])
     assert "nodes" not in found.data["queues"].get("q", {})
+
+
+def test_the_queues_of_a_restart_are_made_fewer(monkeypatch):
+    monkeypatch.setattr(Client, "delete_all", of_nothing)
+    data: dict[str, Any] = {
+        "name": "a deploy",
+        "nodes": ["a", "b"],
+        "queues": {"q": {"concurrency": 2}, "r": {}, "s": {}},
+        "plugins": {"stalled": {}},
+        "workers": {"W": {"queue": "q", "runs": [{"for": "1h"}]}},
+        "steps": [
+            {"at": "1s", "crash": "a"},
+            {
+                "at": "2s",
+                "restart": {"node": "a", "plugins": ["stalled"], "queues": ["q", "r", "s"]},
+            },
+            {"at": "8s", "insert": {"as": "j1", "worker": "W"}},
+            {"at": "9s", "delete": {"queue": "q"}},
+        ],
+        "until": "10s",
+        "invariants": True,
+    }
+    found = shrink(data, MemoryStore)
+    assert found is not None
+    assert [{"insert"}, {"delete"}] == [{*step} - {"at"} for step in found.data["steps"]]
+    kept = {**data, "steps": [{"at": "0s", "crash": "a"}, *data["steps"][1:2]]}
+    smaller = [each["steps"][1]["restart"] for each in _restarts(kept)]
+    assert {"node": "a", "queues": ["q", "r", "s"]} in smaller
+    assert {"node": "a", "plugins": ["stalled"]} in smaller
+    assert {"node": "a", "plugins": ["stalled"], "queues": ["q", "s"]} in smaller
+    without = [each["steps"][1]["restart"]["queues"] for each in _queues(kept)]
+    assert ["q", "r"] in without and ["q", "r", "s"] in without
 
 
 @pytest.mark.parametrize("seed", range(1, 6))

@@ -77,6 +77,24 @@ def test_a_crash_after_a_claim_is_at_that_very_effect(store):
         assert (JobState.COMPLETED, 2) == (world.job(job).state, world.job(job).attempt)
 
 
+def test_a_process_that_begins_anew_with_other_queues_serves_these_alone(store):
+    workers = {**WORK, "Mail": {"queue": "mail", "runs": [{"for": "1s"}]}}
+    with World(nodes=1, store=store, workers=workers) as world:
+        for queues in (["mail"], None, ["default"]):
+            world.crash("a")
+            world.restart("a", queues=queues)
+            jobs = [world.insert("Work"), world.insert("Mail")]
+            world.settle()
+            left = [queues != ["default"], queues == ["default"]]
+            assert left == [world.job(job).state is JobState.AVAILABLE for job in jobs]
+        assert {"restarted with other queues": 2, "served anew": 3} == {
+            name: count for name, count in world.marks.items() if "anew" in name or "other" in name
+        }
+        text, told = world.scenario(), world.timeline.text()
+    scenario, source = read_text(text)
+    assert told == replay(scenario, source, MemoryStore(), bounded=False).trace.text()
+
+
 def test_what_was_done_is_a_file_that_tells_the_same(store):
     with World(seed=3, nodes=3, store=store, faults="all", workers=WORK) as world:
         for _ in range(5):

@@ -129,6 +129,18 @@ def test_what_can_be_meant_in_one_way_alone_is_taken(given):
         (lambda world: world.crash(5), "found the node 5; expected its name: one of a, b"),
         (lambda world: world.crash(None), "found the node None"),
         (lambda world: world.restart({"node": "a"}), "found the node {'node': 'a'}; expected its"),
+        (
+            lambda world: world.restart("a", queues=["mial"]),
+            r"no queue of this world is named 'mial': known are default; name it in World\(queues=\)",
+        ),
+        (
+            lambda world: world.restart("a", queues="default"),
+            "found the queues 'default'; expected",
+        ),
+        (
+            lambda world: world.restart("a", queues=5),
+            r"found the queues 5; .* such as \['default'\]",
+        ),
         (lambda world: world.heal(["a"]), r"found the node \['a'\]"),
         (lambda world: world.crash("a", after=""), "crash.after: found ''; accepted: one of"),
         (lambda world: world.stop("a", float("inf")), "grace is inf; expected 36,525 days at"),

@@ -6,7 +6,7 @@ signals and the store fail beside that, so that faults meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pgjobs_testing.nodes.traps import ANY
@@ -20,6 +20,15 @@ POINTS = ("claim", "settle", "poll", "beat", "lead", "rescue", "prune", "tick", 
 FAILING = (*POINTS, "find", "watermarks", *("claim", "settle", "tick") * 3)
 LATE_ENDS = 0.25
 """How often an outcome is late beside an episode, where jobs end together: such an end is rare."""
+OTHER_QUEUES = 0.4
+"""The share of versions with other plugins that have other queues, too."""
+OF_ALL = 0.3
+"""The share of those that come to all nodes, one after another, ``IN_TURN_S`` from one to the next."""
+IN_TURN_S = 5.0
+RETIRED = 0.25
+"""The share of worlds with versions that give up a queue on the way: what is left in it waits for ever."""
+BACK = 0.6
+"""The share of worlds with versions in which, faults being over, each node serves what it should."""
 LEASE_S = 30.0
 SAFE_SKEW_S = 5.0
 """Clocks follow the server's in production, so that they are off by less than this; half a lease or half the
@@ -38,9 +47,14 @@ class Episodes:
         faults: Sequence[str],
         *,
         groups: bool = False,
+        queues: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """``groups``: there are workers whose jobs end together, so outcomes are often late."""
+        """``groups``: there are workers whose jobs end together, so outcomes are often late. ``queues``, each
+        with the nodes that serve it, may be served by others under another version; without them none is."""
         self._dice, self._nodes, self._plugins, self._until = dice, nodes, plugins, until_s
+        self._queues = {} if queues is None else queues
+        self._retired = ""
+        self._serving = {node: self._served(node) for node in nodes}
         self.steps: list[dict[str, Any]] = []
         self.outages: list[tuple[float, float]] = []
         self._free = dict.fromkeys([*nodes, *(f"line {node}" for node in nodes)], 0.0)
@@ -64,12 +78,19 @@ class Episodes:
         # lives for long keeps wrong, since its jobs are rescued.
         known = [name for name in kinds if name in faults]
         wanted = [kinds[name] for name in (dice.some("kinds", known) if known else ())]
+        retires = until_s
+        if len(self._queues) > 1 and self._rolling in wanted and dice.chance("retired", RETIRED):
+            retires = until_s * dice.whole("retired", 1, 6) / 10
         at = dice.long("episode", 1, GAP_S)
         while wanted and at < until_s:
+            if at >= retires and not self._retired:
+                self._retire(at)
             dice.one("episode", wanted)(dice.one("episode", nodes), at)
             if groups and "fail" in faults and dice.chance("late end", LATE_ENDS):
                 self._late_end(dice.one("late end", nodes), at)
             at += dice.long("episode", GAP_S / 50, GAP_S * 2)
+        if self._retired or dice.chance("back", BACK):
+            self._all_back()
 
     # What befalls a process
 
@@ -91,11 +112,47 @@ class Episodes:
         self._down(node, at, stop, 5, 120, then=[{"crash": {"node": node, "before": ANY}}])
 
     def _rolling(self, node: str, at: float) -> None:
-        """A version with other plugins for a while."""
-        for_a_while = self._dice.some("rolling", self._plugins)
-        end = self._down(node, at, {"crash": node}, 1, 20, plugins=for_a_while)
+        """A version with other plugins for a while, and often with other queues; now and then all nodes get
+        it, one after another, so that there may be queues that nobody serves."""
+        dice = self._dice
+        plugins, queues = dice.some("rolling", self._plugins), None
+        nodes: Sequence[str] = [node]
+        if self._queues and dice.chance("queues", OTHER_QUEUES):
+            queues = dice.some("queues", [each for each in self._queues if each != self._retired])
+            if dice.chance("queues", OF_ALL):
+                nodes = self._nodes
+        for n, each in enumerate(nodes):
+            self._replaced(each, at + n * IN_TURN_S, plugins, queues)
+
+    def _replaced(self, node: str, at: float, plugins: list[str], queues: list[str] | None) -> None:
+        end = self._down(node, at, {"crash": node}, 1, 20, plugins=plugins, queues=queues)
         if end is not None:
-            self._down(node, end + 30, {"crash": node}, 1, 20, plugins=list(self._plugins))
+            self._replaced_for_good(node, end + 30)
+
+    def _replaced_for_good(self, node: str, at: float) -> None:
+        """The version that all should have."""
+        own = self._served(node)
+        queues = None if self._serving[node] == own else own
+        self._down(node, at, {"crash": node}, 1, 20, plugins=[*self._plugins], queues=queues)
+
+    def _retire(self, at: float) -> None:
+        """No version serves one of the queues any more; never the first, which is for all nodes."""
+        self._retired = self._dice.one("retired", list(self._queues)[1:])
+        for n, node in enumerate(self._nodes):
+            self._replaced_for_good(node, at + n * IN_TURN_S)
+
+    def _all_back(self) -> None:
+        """Who serves other queues than it should serves these at last, when all else is over."""
+        for node in self._nodes:
+            own = self._served(node)
+            if self._serving[node] != own:
+                self._add(self._until + 1, {"crash": node})
+                self._add(self._until + 2, {"restart": {"node": node, "queues": own}})
+
+    def _served(self, node: str) -> list[str]:
+        """The queues that a node should serve."""
+        queues = self._queues.items()
+        return [queue for queue, nodes in queues if node in nodes and queue != self._retired]
 
     def _down(
         self,
@@ -106,6 +163,7 @@ class Episodes:
         most_s: float,
         then: Sequence[dict[str, Any]] = (),
         plugins: list[str] | None = None,
+        queues: list[str] | None = None,
     ) -> float | None:
         end = self._episode(node, at, least_s, most_s)
         if end is None:
@@ -113,7 +171,10 @@ class Episodes:
         self._add(at, how)
         for step in then:
             self._add(end, step)
-        self._add(end, {"restart": {"node": node, "plugins": plugins} if plugins else node})
+        version: dict[str, Any] = {"plugins": plugins} if plugins else {}
+        if queues is not None:
+            version["queues"] = self._serving[node] = queues
+        self._add(end, {"restart": {"node": node, **version} if version else node})
         return end
 
     def _suspend(self, node: str, at: float) -> None:

@@ -35,7 +35,10 @@ def drawn(seed: int, options: Options) -> dict[str, Any]:
     staff = workers(dice, list(served), options)
     duties = plugins(dice, list(staff))
     groups = any(worker.get("unique") == GROUP for worker in staff.values())
-    episodes = Episodes(dice, nodes, list(duties), span_s * FAULTY, options.faults, groups=groups)
+    serving = {name: queue.get("nodes", nodes) for name, queue in served.items()}
+    episodes = Episodes(
+        dice, nodes, list(duties), span_s * FAULTY, options.faults, groups=groups, queues=serving
+    )
     jobs = inserts(dice, staff, list(served), options, span_s * INSERTING)
     people = by_hand(
         dice, jobs, list(staff), list(served), options, span_s * FAULTY, episodes.steps

@@ -169,6 +169,24 @@ STAGING = (
         invariants=("ends", "unpaused"),
     ),
     Ablation(
+        "a node stages what it serves alone",
+        None,
+        "A due job of a queue that no version lists any more is never made available.",
+        (
+            Edit(
+                "adapters/memory/jobs.py",
+                "        job = rows.by_id[rows.due[0][1]]\n"
+                "        rows.put(lifecycle.apply(effect.stage, job))\n",
+                "        job = rows.by_id[rows.due[0][1]]\n"
+                "        if job.queue not in effect.queues:\n"
+                "            break\n"
+                "        rows.put(lifecycle.apply(effect.stage, job))\n",
+            ),
+        ),
+        ("restart-with-other-queues.yaml",),
+        invariants=("poll_is_true", "ends"),
+    ),
+    Ablation(
         "polls come once in ten seconds",
         100,
         "With every notification lost a job starts up to 10 s late.",
