@@ -102,16 +102,22 @@ class Facts:
 
     @cached_property
     def entries(self) -> dict[str, CronEntry]:
-        """Every entry that inserts jobs, by its key in the store, which names the instance as well."""
+        """Every entry that has ticks, by its key in the store, which names the instance as well."""
         found = {entry.key: entry for cron in _of(self.plugins, Cron) for entry in cron.entries}
+        found |= self.tasks
         return {f"{self.lease}:{key}": found[key] for key in sorted(found)}
+
+    @cached_property
+    def tasks(self) -> dict[str, CronEntry]:
+        """Every entry that calls a function, by its key without the instance."""
+        tasks = _of(self.plugins, LeaderTasks)
+        return {entry.key: entry for each in tasks for entry in each.entries}
 
     @cached_property
     def led(self) -> bool:
         """Whether there is anything that only a leader does."""
-        tasks = any(each.entries for each in _of(self.plugins, LeaderTasks))
         swept = self.rescue_after is not None or self.max_age is not None
-        return tasks or swept or bool(self.entries)
+        return swept or bool(self.entries)
 
 
 def settles_within(facts: Facts) -> timedelta:

@@ -126,6 +126,8 @@ class Marking:
                         self._marks.saw("stray claim found")
 
     def of_tick(self, sight: Sight) -> None:
+        if not sight.effect.jobs:
+            return  # a function's, of which its calls tell
         if sight.answer is None:
             self._marks.saw("cron fired before")
             return

@@ -15,6 +15,7 @@ from pgjobs.rules.schedule import later
 from pgjobs.rules.selection import Selection
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.invariants import Facts, Invariants, settles_within
+from pgjobs_testing.invariants.calling import TASKS
 from pgjobs_testing.invariants.telling import OUTCOMES
 from pgjobs_testing.nodes.cluster import Cluster
 from pgjobs_testing.nodes.watching import AlarmError
@@ -45,7 +46,7 @@ class Overseer:
 
     def heard(self, event: str, metadata: Mapping[str, Any]) -> None:
         """Telemetry of any node. Whoever tells goes on: the instant ends with the alarm."""
-        if event not in OUTCOMES:
+        if event not in OUTCOMES and event not in TASKS:
             return
         try:
             self.invariants.heard(event, metadata, self._clock.now())

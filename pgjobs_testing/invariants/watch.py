@@ -37,7 +37,7 @@ from pgjobs_testing.invariants import (
     starting,
     ticking,
 )
-from pgjobs_testing.invariants.beside import BESIDE
+from pgjobs_testing.invariants.calling import TASKS, Calls
 from pgjobs_testing.invariants.ending import Endings
 from pgjobs_testing.invariants.expected import Marks
 from pgjobs_testing.invariants.facts import Facts
@@ -96,6 +96,7 @@ class Invariants:
         self._orders = Orders(self.ledger)
         self._serving = Serving(facts)
         self._marking = Marking(self.marks, self._serving)
+        self._calls = Calls(facts, self.ledger, self.marks)
         self._given_up: dict[int, Effect[Any]] = {}
         self._windows = limits.Windows()
         self._judges = {
@@ -156,6 +157,7 @@ class Invariants:
             self._tellings.refused(effect, error)
         elif isinstance(effect, Tick):
             self._skipped.failed(effect, error)
+            self._calls.failed(effect)
         self._endings.failed(node)
         self._made_up_for.failed(node)
         self._reboots.excused(node)
@@ -180,9 +182,12 @@ class Invariants:
         self._endings.told(node, job, now)
 
     def heard(self, event: str, metadata: Mapping[str, Any], now: datetime) -> None:
-        """Telemetry: of it, what is told of outcomes is judged."""
+        """Telemetry: of it, what is told of outcomes and of a leader's functions is judged."""
         try:
-            self._tellings.heard(event, metadata, now)
+            if event in TASKS:
+                self._calls.heard(event, metadata, now)
+            else:
+                self._tellings.heard(event, metadata, now)
         except AlarmError as error:
             raise self._kept(error) from None
 
@@ -197,6 +202,7 @@ class Invariants:
         self._losses.gone(node)
         self._endings.gone(node)
         self._tellings.gone(node)
+        self._calls.gone(node)
         self._reboots.excused(node)
 
     def stopping(self, node: str, grace: timedelta, now: datetime) -> None:
@@ -215,6 +221,7 @@ class Invariants:
 
     def suspended(self, node: str, now: datetime) -> None:
         """A node does nothing, until it is resumed."""
+        self._calls.excused(node)
         self._endings.suspended(node)
         self._tellings.troubled(node, now)
 
@@ -231,6 +238,7 @@ class Invariants:
         try:
             self._endings.look(now)
             self._tellings.look(now)
+            self._calls.look(now)
         except AlarmError as error:
             raise self._kept(error) from None
 
@@ -359,6 +367,7 @@ class Invariants:
                     self._skipped.fires,
                     self._made_up_for.fires,
                     self._reboots.fires,
+                    self._calls.fires,
                     inserting.answered,
                     marks.of_tick,
                 )

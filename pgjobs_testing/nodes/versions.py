@@ -24,7 +24,9 @@ def told_with(plugins: Sequence[Plugin] | None, queues: Collection[str] | None) 
     """What a process has and serves; empty where both are None, as they were."""
     parts: list[str] = []
     if plugins is not None:
-        names = ", ".join(type(each).__name__.lower() for each in plugins)
+        names = ", ".join(
+            re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(p).__name__).lower() for p in plugins
+        )
         parts.append(f"with {names}" if names else "without plugins")
     if queues is not None:
         parts.append(f"serving {flow(list(queues))}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pgjobs.client import Client, Program, drive
-from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
+from pgjobs.plugins import Cron, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.rules.errors import JobNotFoundError, PgJobsError
 from pgjobs.rules.job import Job
 from pgjobs.worker import Registry
@@ -22,7 +22,12 @@ from pgjobs_testing.scenarios.work import InsertSpec
 
 T = TypeVar("T")
 
-_KINDS: dict[str, type[Plugin]] = {"stalled": Stalled, "pruner": Pruner, "cron": Cron}
+_KINDS: dict[str, type[Plugin]] = {
+    "stalled": Stalled,
+    "pruner": Pruner,
+    "cron": Cron,
+    "leader_tasks": LeaderTasks,
+}
 
 
 class Actor:

@@ -144,9 +144,33 @@ class _Checks:
         for n, line in enumerate(lines):
             if isinstance(line, list) and len(line) == 2:
                 self._check_cron_job(("plugins", "cron", "crontab", n, 1), line[1])
-        if lines and "until" not in self._data:
-            said = "entries of a crontab have no end: the key 'until' is needed"
-            self._source.report(("plugins",), said, key=True)
+        tasks = self._check_tasks(plugins)
+        if "until" not in self._data and (lines or tasks or "steps" not in self._data):
+            what = (
+                "entries of a crontab have no end"
+                if lines or tasks
+                else "without steps nothing ends it"
+            )
+            self._source.report(("plugins",), f"{what}: the key 'until' is needed", key=True)
+
+    def _check_tasks(self, plugins: Any) -> list[Any]:
+        """The entries of the leader's tasks, each of a name of its own."""
+        path: TreePath = ("plugins", "leader_tasks", "crontab")
+        seen: set[str] = set()
+        lines = _items(_mapping(_mapping(plugins).get("leader_tasks")).get("crontab"))
+        for n, line in enumerate(lines):
+            task = line[1] if isinstance(line, list) and len(line) == 2 else None
+            name = task.get("task") if isinstance(task, dict) else task
+            where = (*path, n, 1, "task") if isinstance(task, dict) else (*path, n, 1)
+            if isinstance(name, str) and name in seen:
+                said = f"found the name {found(name)} again; accepted: each name once"
+                self._source.report(where, f"{at_path(where)}: {said}")
+            elif isinstance(name, str):
+                seen.add(name)
+            for m, run in enumerate(_items(_mapping(task).get("runs"))):
+                if isinstance(run, dict):
+                    self._check_run((*path, n, 1, "runs", m), run)
+        return lines
 
     def _check_cron_job(self, path: TreePath, what: Any) -> None:
         if not isinstance(what, dict):

@@ -25,6 +25,12 @@ _JOB = {
         {"scheduled": ["args", "scheduled_at"]},
     ),
 }
+_CALL = {
+    "for": ("How long it takes.", "2s"),
+    "raise": ("It raises this built-in exception; a job is then retried.", "ValueError: why"),
+    "hang": ("It never ends by itself.",),
+    "ignores": ("Whether it goes on when it is told to stop.",),
+}
 _FILTERS = {
     "state": ("In this state, or one of these.", "completed"),
     "queue": ("In this queue, or one of these.", "default"),
@@ -108,19 +114,16 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "timestamp": ("From which instant the period counts.",),
     },
     "RunSpec": {
-        "for": ("How long the run takes.", "2s"),
+        **_CALL,
         "insert": ("A job that the run inserts at its end.",),
         "insert_all": ("Jobs that the run inserts at its end, one after another.",),
         "error": ("It fails with this error, and is retried.", "registry answered 503"),
-        "raise": ("It raises this built-in exception, and is retried.", "ValueError: why"),
         "snooze": ("It is put off by this; the attempt is given back.", "60s"),
         "discard": ("It is discarded, for this reason.", "nothing to do"),
         "cancel": (
             "It is cancelled, for this reason, with the unfinished jobs equal to it.",
             "gone",
         ),
-        "hang": ("It never ends by itself.",),
-        "ignores": ("Whether it goes on when it is told to stop.",),
     },
     "InsertSpec": {
         "as": ("A name for the job, for steps and expectations.", "first"),
@@ -131,7 +134,23 @@ DESCRIPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
         "stalled": ("Jobs of nodes that no longer beat are given back.",),
         "pruner": ("Finished jobs are deleted when they are old.",),
         "cron": ("Jobs are inserted at wall times; needs `until`.",),
+        "leader_tasks": ("Scripted functions are called at wall times; needs `until`.",),
     },
+    "LeaderTasksSpec": {
+        "timezone": ("The time zone of the wall times, by its IANA name.", "America/New_York"),
+        "crontab": (
+            "Pairs of an expression and a function's name, or a mapping of that and its `runs`.",
+            [["*/5 * * * *", "clean"]],
+        ),
+    },
+    "TaskSpec": {
+        "task": ("The function's name, which no other entry has.", "clean"),
+        "runs": (
+            "What each call does: one entry a call, over all nodes; the last repeats.",
+            ["ok"],
+        ),
+    },
+    "CallSpec": {key: _CALL[key] for key in ("for", "raise", "hang", "ignores")},
     "StalledSpec": {
         "interval": ("How often it looks.",),
         "rescue_after": ("How old the last beat of a node is when its jobs are given back.",),

@@ -102,6 +102,8 @@ def _runs(scenario: Scenario) -> Iterator[timedelta]:
     for worker in scenario.workers.values():
         for run in worker.runs:
             yield worker.timeout or timedelta(0) if run.hang else run.duration
+    for task in scenario.plugins.tasks.values():
+        yield from (run.duration for run in task.runs)
 
 
 def _furthest_skew(scenario: Scenario) -> timedelta:

@@ -156,12 +156,16 @@ class Play:
         if not self._alone:  # a signal may be lost that would tell of a queue
             queues |= {name: others for name in scenario.queues_used if name not in queues}
         self.client = Client(self.clock, self.recorder, queues)
-        starts: dict[int, int] = {}
+        starts, calls, tasks = dict[int, int](), dict[str, int](), scenario.plugins.tasks
         rng = SeededRng(seed) if rng is None else rng
 
         def script(line: Line | None) -> scripted.Script:
             return scripted.Script(
-                scenario.workers, lambda spec: self.actor.insert(spec, line), starts
+                scenario.workers,
+                lambda spec: self.actor.insert(spec, line),
+                starts,
+                tasks,
+                calls,
             )
 
         self._staffs: list[Staff] = []
@@ -176,7 +180,7 @@ class Play:
             if self.stage is None:
                 return played
             names = scripted.scripted_names(scenario.workers)
-            self._staffs.append(Staff(played, names, self.clock, self.stage, line))
+            self._staffs.append(Staff(played, names, tasks, self.clock, self.stage, line))
             return self._staffs[-1]
 
         self.registry = registry

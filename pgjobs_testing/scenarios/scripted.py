@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from typing import Any
 
-from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
+from pgjobs.plugins import Cron, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.ports import Finished, Run
 from pgjobs.rules import outcome
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
@@ -25,8 +25,9 @@ from pgjobs.worker import REGISTRY, Registry, Worker
 from pgjobs_testing import doing
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.nodes.traps import CutOffError
+from pgjobs_testing.scenarios.duties import TaskSpec
 from pgjobs_testing.scenarios.model import Scenario
-from pgjobs_testing.scenarios.work import InsertSpec, RunSpec, UniqueSpec, WorkerSpec
+from pgjobs_testing.scenarios.work import CallSpec, InsertSpec, RunSpec, UniqueSpec, WorkerSpec
 
 
 def registry(workers: Mapping[str, WorkerSpec], *, real: bool = False) -> Registry:
@@ -67,7 +68,20 @@ def plugins(scenario: Scenario, known: Registry) -> list[Plugin]:
     if spec.cron is not None:
         lines = [(when, new_job(what, known, scenario)) for when, what in spec.cron.crontab]
         made.append(Cron(lines, spec.cron.timezone, spec.cron.catch_up))
+    if (tasks := spec.leader_tasks) is not None:
+        calls = [(when, _function(what.task)) for when, what in tasks.crontab]
+        made.append(LeaderTasks(calls, tasks.timezone))
     return made
+
+
+def _function(name: str) -> Callable[[], None]:
+    """A function of a leader's, for its name."""
+
+    def call() -> None:
+        raise AssertionError("a scripted function is played, never called")
+
+    call.__module__, call.__name__, call.__qualname__ = "scenario", name, name
+    return call
 
 
 def new_job(spec: InsertSpec, known: Registry, scenario: Scenario) -> NewJob:
@@ -86,12 +100,15 @@ def new_job(spec: InsertSpec, known: Registry, scenario: Scenario) -> NewJob:
 class Script:
     """What each run does. ``insert`` stores a job for a run.
 
-    ``starts`` counts the starts of each job, on all nodes that share it.
+    ``starts`` counts the starts of each job, ``calls`` those of each of the leader's ``tasks``, on all nodes
+    that share them.
     """
 
     workers: Mapping[str, WorkerSpec]
     insert: Callable[[InsertSpec], object]
     starts: dict[int, int]
+    tasks: Mapping[str, TaskSpec] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
 
     def begin(self, job: Job) -> RunSpec:
         """The entry of this start of the job; the last one repeats."""
@@ -100,8 +117,17 @@ class Script:
         self.starts[job.id] = started + 1
         return runs[min(started, len(runs) - 1)]
 
-    def end(self, job: Job, spec: RunSpec) -> Outcome:
+    def call(self, task: str) -> CallSpec:
+        """The entry of this call of a task; the last one repeats."""
+        runs = self.tasks[task].runs
+        called = self.calls.get(task, 0)
+        self.calls[task] = called + 1
+        return runs[min(called, len(runs) - 1)]
+
+    def end(self, job: Job, spec: CallSpec) -> Outcome:
         """What the run's end is, after its inserts; where they fail, it is how the run ends."""
+        if not isinstance(spec, RunSpec):
+            return ended_as(spec)
         inserts = [] if spec.insert is None else [spec.insert]
         try:
             with doing.run_of(job.id):
@@ -121,14 +147,15 @@ class ScriptedExecutor:
         self._clock, self._script = clock, script
         self._order = count()
         self._ends: list[tuple[datetime, int, Run]] = []
-        self._under_way: dict[Run, RunSpec] = {}
+        self._under_way: dict[Run, CallSpec] = {}
         self._finished: list[Finished] = []
         self.pending = False
 
     def start(self, runs: list[Run]) -> None:
         now = self._clock.now()
         for run in runs:
-            spec = self._script.begin(run.job)
+            script, job = self._script, run.job
+            spec = script.begin(job) if run.then is None else script.call(job.worker)
             self._under_way[run] = spec
             if not spec.hang:
                 end = later(now, spec.duration)
@@ -177,10 +204,12 @@ class ScriptedExecutor:
             heapq.heappop(self._ends)
 
 
-def ended_as(spec: RunSpec) -> Outcome:
+def ended_as(spec: CallSpec) -> Outcome:
     """How a run ends that nobody told to stop."""
     if spec.raised is not None:
         return outcome.raised(type(spec.raised)(*spec.raised.args))
+    if not isinstance(spec, RunSpec):
+        return outcome.COMPLETED
     if spec.error is not None:
         return outcome.returned(Retry(spec.error))
     if spec.snooze is not None:

@@ -25,18 +25,24 @@ class Staff:
         self,
         scripted: ScriptedExecutor,
         names: Collection[str],
+        tasks: Collection[str],
         clock: VirtualClock,
         stage: Stage,
         line: Line,
     ) -> None:
-        self._scripted, self._names = scripted, names
+        self._scripted, self._names, self._tasks = scripted, names, tasks
         self._loops = Loops(clock)
         self._real = InlineExecutor(clock, self._loops, stage.available)
         self._stage, self._line = stage, line
 
     def start(self, runs: list[Run]) -> None:
-        self._scripted.start([run for run in runs if run.job.worker in self._names])
-        self._real.start([run for run in runs if run.job.worker not in self._names])
+        scripted = [run for run in runs if run.job.worker in self._of(run)]
+        self._scripted.start(scripted)
+        self._real.start([run for run in runs if run not in scripted])
+
+    def _of(self, run: Run) -> Collection[str]:
+        """The scripted ones among which it may be: workers, or functions of the leader's."""
+        return self._names if run.then is None else self._tasks
 
     def tell(self, run: Run) -> None:
         self._scripted.tell(run)

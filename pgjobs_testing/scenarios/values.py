@@ -28,7 +28,7 @@ from pgjobs_testing.scenarios.mistakes import did_you_mean
 from pgjobs_testing.scenarios.real import PATTERN, Imports
 from pgjobs_testing.settings import MOST_SEED
 
-PLUGINS = ("stalled", "pruner", "cron")
+PLUGINS = ("stalled", "pruner", "cron", "leader_tasks")
 """The plugins that a file may name."""
 _STATES = tuple(str(state) for state in JobState)
 
@@ -96,6 +96,14 @@ def _name(value: object) -> str:
     return value
 
 
+def _task_name(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= TASK_NAME_LIMIT:
+        quote = isinstance(value, int | float | bool)
+        accepted = f"a text of 1 to {TASK_NAME_LIMIT} characters"
+        raise wrong(accepted, f"; quote it: {_yaml(value)!r}" if quote else "")
+    return value
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         quote = isinstance(value, int | float | bool)
@@ -125,9 +133,13 @@ def _share(value: object) -> float:
 
 _A_NAME = f"a text of 1 to {NAME_LIMIT} characters"
 NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LIMIT}
+TASK_NAME_LIMIT = 100
+"""Characters of a function's name that the engine tells."""
+TASK_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": TASK_NAME_LIMIT}
 _STATE_SCHEMA = {"type": "string", "enum": list(_STATES)}
 _WHOLE_SCHEMA = {"type": "integer", "minimum": 0}
 Name = Annotated[str, PlainValidator(_name), WithJsonSchema(NAME_SCHEMA)]
+TaskName = Annotated[str, PlainValidator(_task_name), WithJsonSchema(TASK_NAME_SCHEMA)]
 Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
 TextOrNothing = Annotated[
     str | None, PlainValidator(_text_or_nothing), WithJsonSchema({"type": ["string", "null"]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -71,22 +71,15 @@ class InsertSpec(Part):
     replace: Maybe[ReplaceSpec] = None
 
 
-class RunSpec(Part):
-    """One run of a scripted worker: how long it takes, what it inserts at its end, how it ends.
+class CallSpec(Part):
+    """One call of a leader's task: how long it takes, and how it ends; one that ``ignores`` goes on when it
+    is told to stop."""
 
-    ``insert_all`` inserts one after another. A run that ``ignores`` goes on when it is told to stop.
-    """
-
+    accepted: ClassVar[str] = "ok, or a mapping such as {for: 2s, raise: ValueError}"
     duration: Duration = Field(timedelta(0), alias="for")
-    error: Maybe[Text] = None
-    snooze: Maybe[Duration] = None
-    discard: Maybe[Text] = None
-    cancel: Maybe[Text] = None
     raised: Maybe[Raised] = Field(None, alias="raise")
     hang: Maybe[Hang] = None
     ignores: Flag = False
-    insert: Maybe[InsertSpec] = None
-    insert_all: Maybe[list[InsertSpec]] = None
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, arbitrary_types_allowed=True
@@ -95,11 +88,26 @@ class RunSpec(Part):
     @model_validator(mode="before")
     @classmethod
     def _ok(cls, value: Any) -> Any:
-        return short(value, "ok", "ok, or a mapping such as {for: 2s, error: why}")
+        return short(value, "ok", cls.accepted)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
         return {"anyOf": [{"const": "ok"}, handler(core_schema)]}
+
+
+class RunSpec(CallSpec):
+    """One run of a scripted worker: as a call, with what it inserts at its end, and more ways to end.
+
+    ``insert_all`` inserts one after another.
+    """
+
+    accepted = "ok, or a mapping such as {for: 2s, error: why}"
+    error: Maybe[Text] = None
+    snooze: Maybe[Duration] = None
+    discard: Maybe[Text] = None
+    cancel: Maybe[Text] = None
+    insert: Maybe[InsertSpec] = None
+    insert_all: Maybe[list[InsertSpec]] = None
 
 
 class BackoffSpec(Part):

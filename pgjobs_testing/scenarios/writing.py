@@ -156,7 +156,9 @@ class _Writer:
             catch_up = {} if first.catch_up is None else {"catch_up": first.catch_up}
             lines = [[str(each.crontab), self._ticks(each.what)] for each in plugin.entries]
             return "cron", {"timezone": str(first.zone), **catch_up, "crontab": lines}
-        self._told.notes.append(f"{type(plugin).__name__} has no place in a scenario")
+        self._told.notes.append(
+            f"{type(plugin).__name__} is left out: what its functions do, no trace tells"
+        )
         return "", None
 
     def _ticks(self, new: Any) -> Any:

@@ -175,6 +175,19 @@ def _plugins(data: Data) -> Iterator[Data]:
     for name in data.get("plugins", ()):
         for smaller in _without(data["plugins"], name):
             yield _restarting({**data, "plugins": smaller})
+        for fewer in _fewer_tasks(data["plugins"][name] if name == "leader_tasks" else {}):
+            yield {**data, "plugins": {**data["plugins"], name: fewer}}
+
+
+def _fewer_tasks(options: Data) -> Iterator[Data]:
+    """Fewer functions of a leader, or calls of one that are told."""
+    lines = options.get("crontab", [])
+    for n, (when, task) in enumerate(lines):
+        if len(lines) > 1:
+            yield {**options, "crontab": [*lines[:n], *lines[n + 1 :]]}
+        for runs in _fewer(task["runs"] if isinstance(task, dict) else []):
+            line = [when, {**task, "runs": runs}]
+            yield {**options, "crontab": [*lines[:n], line, *lines[n + 1 :]]}
 
 
 def _restarting(data: Data) -> Data:
@@ -254,8 +267,8 @@ def _restarts(data: Data) -> Iterator[Data]:
             yield _at(data, n, [{**data["steps"][n], "restart": {**restart, "queues": left}}])
 
 
-def _fewer(named: list[str]) -> Iterator[list[str]]:
-    """A list without one of its names; never none."""
+def _fewer(named: list[Any]) -> Iterator[list[Any]]:
+    """A list without one of its items; never none."""
     if len(named) > 1:
         yield from ([*named[:m], *named[m + 1 :]] for m in range(len(named)))
 

@@ -425,7 +425,9 @@ def _faulty(rng: Random) -> bytes:
     rng.shuffle(faults)
     faults.insert(rng.randrange(6), f"crash: {{node: a, {when}: {effect}}}")
     queues = rng.choice(("", ", queues: []", ", queues: default", ", queues: [default, mail]"))
-    faults += [f"restart: {{node: a, plugins: {rng.choice(('[]', '[cron]', 'stalled'))}{queues}}}"]
+    faults += [
+        f"restart: {{node: a, plugins: {rng.choice(('[]', '[cron]', 'stalled', 'leader_tasks'))}{queues}}}"
+    ]
     faults = faults[rng.randrange(4) : rng.choice((4, 7, 7))]
     steps = ", ".join(f"{{at: {n}s, {fault}}}" for n, fault in enumerate(faults))
     run = rng.choice(

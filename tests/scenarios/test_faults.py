@@ -427,6 +427,51 @@ invariants: true
     assert 5 == dict(result.marks)["served anew"]
 
 
+def test_a_leader_calls_its_functions_once_a_tick_and_skips_one_that_still_runs(holds):
+    result = holds(
+        """name: n
+nodes: [a, b]
+plugins:
+  stalled: {}
+  leader_tasks:
+    crontab:
+      - ["* * * * *", {task: clean, runs: [{for: 1s}, {for: 70s}, {for: 1s, raise: "ValueError: no"}]}]
+      - ["5 0 * * *", told]
+steps:
+  - {at: 5m30s, crash: a}
+  - {at: 6m10s, restart: {node: a, plugins: [stalled, leader_tasks]}}
+  - {at: 6m40s, stop: {node: b}}
+  - {at: 6m50s, restart: {node: b, plugins: [stalled]}}
+until: 8m30s
+invariants: true
+"""
+    )
+    told = [line.split() for line in lines(result) if "scenario." in line]
+    clean = [[*words[:3]] for words in told if words[-1].endswith("scenario.clean")]
+    assert [
+        ["1m", "a", "start"],
+        ["1m1s", "a", "stop"],
+        ["2m", "a", "start"],
+        ["3m", "a", "skip"],
+        ["3m10s", "a", "stop"],
+    ] == clean[:5]
+    starts = [(words[0], words[1]) for words in clean if words[2] == "start"]
+    assert [
+        ("1m", "a"),
+        ("2m", "a"),
+        ("4m", "a"),
+        ("5m", "a"),
+        ("6m", "b"),
+        ("7m", "a"),
+        ("8m", "a"),
+    ] == starts
+    assert ["5m", "5m"] == [words[0] for words in told if words[-1].endswith("scenario.told")]
+    assert {"task called": 3, "task failed": 5, "task skipped": 1} == {
+        name: count for name, count in result.marks if name.startswith("task")
+    }
+    assert any("with stalled, leader_tasks" in line for line in lines(result))
+
+
 # Invariants
 
 BROKEN = "name: n\nworkers: {W: {max_attempts: 2, backoff: {constant: 10s}, runs: [{error: e}, ok]}}\nsteps: [{at: 0s, insert: {as: x, worker: W}}]\ninvariants: true\n"

@@ -289,8 +289,8 @@ def test_lines_and_clocks_are_of_the_machine_and_there_while_its_process_is_not(
         ("[pruner]", ["6:43: steps[2].restart.plugins[0]: no plugin of the file is named 'pruner'; known are stalled"]),
         ("[stalled, cron]", ["6:52: steps[2].restart.plugins[1]: no plugin of the file is named 'cron'; known are stalled"]),
         ("cron", ["6:42: steps[2].restart.plugins: no plugin of the file is named 'cron'; known are stalled"]),
-        ("[corn]", ["6:42: steps[2].restart.plugins: found 'corn'; accepted: one of stalled, pruner, cron; did you mean 'cron'?"]),
-        ("7", ["6:42: steps[2].restart.plugins: found 7; accepted: one of stalled, pruner, cron"]),
+        ("[corn]", ["6:42: steps[2].restart.plugins: found 'corn'; accepted: one of stalled, pruner, cron, leader_tasks; did you mean 'cron'?"]),
+        ("7", ["6:42: steps[2].restart.plugins: found 7; accepted: one of stalled, pruner, cron, leader_tasks"]),
     ],
 )  # fmt: skip
 def test_a_process_begins_anew_with_plugins_of_the_file(plugins, told):
@@ -313,6 +313,29 @@ def test_a_process_begins_anew_with_plugins_of_the_file(plugins, told):
 )  # fmt: skip
 def test_a_process_begins_anew_with_queues_of_the_file(queues, told):
     text = f"{STEP}  - {{at: 1s, crash: a}}\n  - {{at: 5s, restart: {{node: a, queues: {queues}}}}}\nplugins: {{stalled: {{}}}}\n"
+    assert told == mistakes(text)
+
+
+A_TASK = "a function's name, or a mapping such as {task: clean, runs: [{for: 2s}]}"
+
+
+@pytest.mark.parametrize(
+    "task, told",
+    [
+        ("clean", []),
+        ("{task: clean}", []),
+        ("{task: clean, runs: [ok, {for: 2s, raise: ValueError}, {hang: true}, {for: 1s, ignores: true}]}", []),
+        ("{task: clean, runs: [{error: why}]}", ["6:64: found the unknown key 'error' in plugins.leader_tasks.crontab[0][1].runs[0]; accepted: for, raise, hang, ignores"]),
+        ("{task: clean, runs: []}", ["6:62: plugins.leader_tasks.crontab[0][1].runs: found an empty list; accepted: a list with something in it"]),
+        ("{name: clean}", ["6:42: the key 'task' is missing in plugins.leader_tasks.crontab[0][1]", "6:43: found the unknown key 'name' in plugins.leader_tasks.crontab[0][1]; accepted: task, runs"]),
+        ("7", [f"6:42: plugins.leader_tasks.crontab[0][1]: found 7; accepted: {A_TASK}"]),
+        (f"{'a' * 101}", [f"6:42: plugins.leader_tasks.crontab[0][1]: found '{'a' * 57}...'; accepted: {A_TASK}"]),
+        ("first", ["6:62: plugins.leader_tasks.crontab[1][1]: found the name 'first' again; accepted: each name once"]),
+        ("{task: clean, runs: [{for: 1s, hang: true}]}", ["6:64: plugins.leader_tasks.crontab[0][1].runs[0]: found for beside hang; a run that hangs has no end"]),
+    ],
+)  # fmt: skip
+def test_a_leader_calls_scripted_functions(task, told):
+    text = f'{STEP}plugins:\n  leader_tasks: {{crontab: [["* * * * *", {task}], ["@hourly", first]]}}\nuntil: 1h\n'
     assert told == mistakes(text)
 
 

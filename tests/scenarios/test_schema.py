@@ -126,6 +126,7 @@ def test_it_refuses_what_the_reader_refuses_for_a_reason_that_a_schema_can_say(t
         f"{STEP}start: 2025-01-01 00:00:00+01:00\nuntil: 2025-06-01T00:00:00.5Z\n",
         f"{STEP}expect: [{{at: end, job: x, error: null, conflict: null, node: null, discarded_at: null}}]\n",
         "name: n\nplugins: {pruner: {}}\nuntil: 1h\n",
+        "name: n\nplugins: {leader_tasks: {timezone: Asia/Kathmandu, crontab: [['* * * * *', clean], ['@hourly', {task: sweep, runs: [ok, {raise: ValueError}]}]]}}\nuntil: 1h\n",
         f"{STEP}invariants: true\n",
         *(f"{STEP}  - {{at: 1s, {step}}}\n" for step in (
             "crash: a", "crash: {node: a, before: any}", "crash: {node: a, after: watermarks}", "fail: {node: a, effect: any, how: refused, times: 1000}",

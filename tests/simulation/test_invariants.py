@@ -19,6 +19,7 @@ from pgjobs_testing.nodes.watching import AlarmError
 from pgjobs_testing.simulation.world import World
 from tests.simulation.stories import (
     asking,
+    calling,
     ending,
     inserting,
     leading,
@@ -35,6 +36,7 @@ from tests.simulation.story import Story
 
 STORIES = (
     asking,
+    calling,
     ending,
     inserting,
     leading,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pgjobs.effects import Delete, Find, ResetControl, Settle
-from pgjobs.leading import Watermarks
+from pgjobs.leading import Tick, Watermarks
 from pgjobs.rules import lifecycle, outcome, selection
 from pgjobs.rules.errors import JobTimeoutError, LeaseLostError, StoreUnavailableError
 from pgjobs.rules.job import Cancel, Discard, JobState, NewJob, Retry, Snooze
@@ -18,6 +18,7 @@ from pgjobs.rules.selection import HasAll, OneOf, Selection
 from pgjobs.rules.unique import Unique
 from pgjobs_testing.invariants import EXPECTED_MARKS, Marks
 from pgjobs_testing.invariants.sight import CLIENT
+from tests.simulation.stories import calling
 from tests.simulation.stories.inserting import once
 from tests.simulation.stories.leading import finished, prune, rescue, silent, tick, ticking
 from tests.simulation.stories.rebooting import leading, rebooting
@@ -85,6 +86,46 @@ def left_by_all_nodes() -> Story:
     story.insert()
     story.seen.joined("b", story.now, ["other"], "a")
     rested(story, living=("b",))
+    return story
+
+
+@makes("task called")
+def task_called() -> Story:
+    story, tick = calling.called()
+    calling.told(story, "stop", tick)
+    return story
+
+
+@makes("task failed")
+@makes("task outlived its lead")
+def task_outlived() -> Story:
+    story, tick = calling.called()
+    story.wait(30)
+    story.lead("b")
+    calling.told(story, "exception", tick)
+    return story
+
+
+@makes("task skipped")
+def task_skipped() -> Story:
+    story, tick = calling.called()
+    for _ in range(3):
+        story.wait(20)
+        story.lead()
+    later = Tick(story.fence(), tick.key, tick.at + MINUTE, ())
+    story.do("a", later)
+    calling.told(story, "skip", later)
+    return story
+
+
+@makes("task not called")
+def task_not_called() -> Story:
+    story, tick = calling.claiming()
+    story.do("a", tick)
+    story.seen.suspended("a", story.now)
+    story.wait(30)
+    story.lead("b")
+    calling.told(story, "skip", tick)
     return story
 
 
