@@ -1,5 +1,7 @@
 """How a leader calls plain functions at their ticks: claimed, never twice at once, never again.
 
+A node that stood still between its claim and the call, until its lease was over, calls nothing.
+
 A function runs where jobs run, as a run without a row: in a thread, or on the loop for
 ``async def``. What it raises is told and forgotten.
 """
@@ -82,6 +84,10 @@ class Tasks:
         if key in self._running:
             self._ports.report.task("skip", key, at)
             log.warning("the leader's task %s still runs: its tick at %s is skipped", key, at)
+            return
+        if not self._ports.leader.leads(now):
+            self._ports.report.task("skip", key, at)
+            log.warning("%s is not called for its tick at %s: its node leads no more", key, at)
             return
 
         def ended(end: Finished, _now: datetime) -> None:

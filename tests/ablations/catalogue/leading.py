@@ -236,6 +236,51 @@ LEADING = (
         invariants=("once_a_tick",),
     ),
     Ablation(
+        "a function is called when its node leads no more",
+        None,
+        "A leader that stood still between the claim of a tick and the call does it minutes later.",
+        (
+            Edit(
+                "engine/leader_tasks.py",
+                "if not self._ports.leader.leads(now):",
+                "if False:",
+            ),
+        ),
+        ("leader-task-after-its-lease.yaml",),
+        invariants=("called",),
+    ),
+    Ablation(
+        "a function is called though its tick was claimed before",
+        None,
+        "Where the answer to a claim is lost, or another leader was faster, it is called all the same.",
+        (
+            Edit(
+                "engine/ticker.py",
+                "        if answer is not None:\n            entry.fired(effect.at, answer, now)\n",
+                "        entry.fired(effect.at, answer or [], now)\n",
+            ),
+        ),
+        (),
+        invariants=("called",),
+    ),
+    Ablation(
+        "a function runs beside itself",
+        None,
+        "A tick that comes while the function still runs calls it again.",
+        (
+            Edit(
+                "engine/leader_tasks.py",
+                "        if key in self._running:\n",
+                "        if key in self._long:\n",
+            ),
+        ),
+        (
+            "test_a_task_that_still_runs_is_skipped_and_a_long_one_is_logged",
+            "test_a_leader_calls_its_functions_once_a_tick_and_skips_one_that_still_runs",
+        ),
+        invariants=("called",),
+    ),
+    Ablation(
         "an entry begins in the past",
         91,
         "An entry that is seen for the first time fires ticks from before it was there.",
