@@ -91,6 +91,18 @@ def test_versions_are_drawn_with_other_queues_and_in_some_worlds_they_stay():
     assert not any("queues" in str(step.get("restart")) for step in calm["steps"])
 
 
+def test_functions_of_a_leader_are_drawn_that_return_raise_and_take_long():
+    found = [
+        world["plugins"]["leader_tasks"]["crontab"]
+        for world in worlds()
+        if "leader_tasks" in world["plugins"]
+    ]
+    assert WORLDS * 0.3 <= len(found) <= WORLDS * 0.5
+    runs = [run for lines in found for _, task in lines for run in task["runs"]]
+    assert min(sum(key in run for run in runs) for key in ("raise", "ignores")) >= len(runs) * 0.15
+    assert any(run["for"] >= "1m" and "m" in run["for"] for run in runs)
+
+
 def test_reboots_are_drawn_beside_other_entries_of_a_crontab():
     crontabs = [
         world["plugins"]["cron"]["crontab"] for world in worlds() if "cron" in world["plugins"]

@@ -20,6 +20,9 @@ POINTS = ("claim", "settle", "poll", "beat", "lead", "rescue", "prune", "tick", 
 FAILING = (*POINTS, "find", "watermarks", *("claim", "settle", "tick") * 3)
 LATE_ENDS = 0.25
 """How often an outcome is late beside an episode, where jobs end together: such an end is rare."""
+LATE_CALLS = 0.05
+"""How often a leader stands still between the claim of a tick and the call, beside an episode, where leaders
+have functions to call: by chance alone it never does."""
 OTHER_QUEUES = 0.4
 """The share of versions with other plugins that have other queues, too."""
 OF_ALL = 0.3
@@ -78,6 +81,7 @@ class Episodes:
         # lives for long keeps wrong, since its jobs are rescued.
         known = [name for name in kinds if name in faults]
         wanted = [kinds[name] for name in (dice.some("kinds", known) if known else ())]
+        calls = "leader_tasks" in plugins and {"slow", "suspend"} <= {*faults}
         retires = until_s
         if len(self._queues) > 1 and self._rolling in wanted and dice.chance("retired", RETIRED):
             retires = until_s * dice.whole("retired", 1, 6) / 10
@@ -88,6 +92,8 @@ class Episodes:
             dice.one("episode", wanted)(dice.one("episode", nodes), at)
             if groups and "fail" in faults and dice.chance("late end", LATE_ENDS):
                 self._late_end(dice.one("late end", nodes), at)
+            if calls and dice.chance("late call", LATE_CALLS):
+                self._late_call(dice.one("late call", nodes), at)
             at += dice.long("episode", GAP_S / 50, GAP_S * 2)
         if self._retired or dice.chance("back", BACK):
             self._all_back()
@@ -241,6 +247,20 @@ class Episodes:
         by = self._dice.one("late end", [1.0, 30.0])  # before it is sent again, or after
         fail["by"] = duration(self._dice.long("late end", 0.1, by))
         self._befalls(node, at, {"fail": fail})
+
+    def _late_call(self, node: str, at: float) -> None:
+        """It stands still, for longer than its lease, when the answer to a claim of the next full minute is
+        on its way."""
+        minute = at - at % 60 + 60
+        end = minute + self._dice.long("late call", LEASE_S + 1, 100)
+        line = f"line {node}"
+        if max(self._free[node], self._free[line]) > at or end > self._until:
+            return
+        self._free[node] = self._free[line] = end + 1.0
+        by = duration(self._dice.long("late call", 1, 5))
+        self._add(minute - 1, {"slow": {"node": node, "by": by}})
+        self._add(minute + 0.5, {"suspend": {"node": node, "for": duration(end - minute - 0.5)}})
+        self._add(end, {"slow": {"node": node, "by": "0s"}})
 
     def _depose(self, _: str, at: float) -> None:
         """Nobody can renew the lease, until it is over; not again before those failures are used up."""

@@ -114,7 +114,29 @@ def plugins(dice: Dice, workers: list[str]) -> dict[str, Any]:
         made["cron"] = {"timezone": dice.one("cron", ZONES), "crontab": lines}
         if dice.chance("cron", 0.5):
             made["cron"]["catch_up"] = duration(dice.long("cron", 30, 900))
+    if dice.chance("leader tasks", 0.4):
+        often = ["* * * * *", "*/5 * * * *", "*/7 0-3 * * *"]
+        calls = [
+            [dice.one("leader tasks", often), _task(dice, n)]
+            for n in range(dice.whole("leader tasks", 1, 2))
+        ]
+        made["leader_tasks"] = {"timezone": dice.one("leader tasks", ZONES), "crontab": calls}
     return made
+
+
+def _task(dice: Dice, n: int) -> dict[str, Any]:
+    """A function of a leader: most calls are short, some outlive the next tick or the lease."""
+    label = f"task {n}"
+    runs: list[dict[str, Any]] = []
+    for _ in range(dice.whole(label, 1, 4)):
+        run: dict[str, Any] = {"for": duration(dice.long(label, 0.1, 150))}
+        kind = dice.one(label, ["ok", "ok", "raise", "ignores"])
+        if kind == "raise":
+            run["raise"] = "ValueError: odd"
+        elif kind == "ignores":
+            run["ignores"] = True
+        runs.append(run)
+    return {"task": f"T{n}", "runs": runs}
 
 
 ZONES = ("Etc/UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
