@@ -37,6 +37,7 @@ from pgjobs_testing.invariants import (
     starting,
     ticking,
 )
+from pgjobs_testing.invariants.beside import BESIDE
 from pgjobs_testing.invariants.calling import TASKS, Calls
 from pgjobs_testing.invariants.ending import Endings
 from pgjobs_testing.invariants.expected import Marks

@@ -21,7 +21,6 @@ from pgjobs_testing.flow import Flow, Member, Program
 from pgjobs_testing.nodes.line import Exchange, Line
 from pgjobs_testing.nodes.making import Machine, Make, Names
 from pgjobs_testing.nodes.traps import CRASHES, Trap, name_of
-from pgjobs_testing.nodes.versions import told_with
 from pgjobs_testing.nodes.view import NodeClock
 from pgjobs_testing.nodes.witness import Witness
 from pgjobs_testing.recorder import Recorder
@@ -178,10 +177,12 @@ class Cluster:
         name: str,
         plugins: Sequence[Plugin] | None = None,
         queues: Collection[str] | None = None,
+        told: str = "",
     ) -> None:
         """A new process in the place of one that has crashed or stopped.
 
         From now on it has these plugins, and serves these queues alone; None: as the one before it.
+        ``told`` says so in the timeline.
 
         One that was to crash at a point which it has not reached crashes now.
         """
@@ -196,7 +197,7 @@ class Cluster:
             machine.plugins = plugins
         if queues is not None:
             machine.queues = queues
-        self._recorder.note("restart", name, told_with(plugins, queues))
+        self._recorder.note("restart", name, told)
         self._start(name, machine)
 
     def stop(self, name: str, grace: timedelta) -> None:

@@ -18,6 +18,7 @@ from pgjobs_testing.scenarios import scripted
 from pgjobs_testing.scenarios.draining import Drains
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.steps import FAULTS, OrderSpec, RestartSpec, StepSpec
+from pgjobs_testing.scenarios.versions import told_with
 from pgjobs_testing.scenarios.work import InsertSpec
 
 T = TypeVar("T")
@@ -138,7 +139,8 @@ class Actor:
                 when = "before" if crash.before else "after"
                 cluster.trap(crash.node, Trap(point, f"crash {when}"))
         elif (restart := step.restart) is not None:
-            cluster.restart(restart.node, self._plugins(restart), restart.queues)
+            plugins, queues = self._plugins(restart), restart.queues
+            cluster.restart(restart.node, plugins, queues, told_with(plugins, queues))
         elif step.stop is not None:
             cluster.stop(step.stop.node, step.stop.grace)
         elif step.suspend is not None:

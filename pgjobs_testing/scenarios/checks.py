@@ -145,13 +145,9 @@ class _Checks:
             if isinstance(line, list) and len(line) == 2:
                 self._check_cron_job(("plugins", "cron", "crontab", n, 1), line[1])
         tasks = self._check_tasks(plugins)
-        if "until" not in self._data and (lines or tasks or "steps" not in self._data):
-            what = (
-                "entries of a crontab have no end"
-                if lines or tasks
-                else "without steps nothing ends it"
-            )
-            self._source.report(("plugins",), f"{what}: the key 'until' is needed", key=True)
+        if "until" not in self._data and (lines or tasks):
+            said = "entries of a crontab have no end: the key 'until' is needed"
+            self._source.report(("plugins",), said, key=True)
 
     def _check_tasks(self, plugins: Any) -> list[Any]:
         """The entries of the leader's tasks, each of a name of its own."""

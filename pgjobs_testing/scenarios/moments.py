@@ -10,10 +10,10 @@ from pgjobs.engine.drain import DrainPlan
 from pgjobs.rules.outcome import summary
 from pgjobs.rules.schedule import LAST_INSTANT
 from pgjobs_testing.nodes.traps import LATE
-from pgjobs_testing.nodes.versions import restarted_with
 from pgjobs_testing.scenarios.times import span
 from pgjobs_testing.scenarios.told import Ran, Step
 from pgjobs_testing.scenarios.values import builtin_exception
+from pgjobs_testing.scenarios.versions import restarted_with
 from pgjobs_testing.trace import Moment
 
 MOMENT = timedelta(milliseconds=1)
