@@ -340,6 +340,8 @@ class PgJobs(Calls):
             poll_interval=self._poll_interval,
             jitter=runtime.jitter,
         )
+        if isinstance(runtime.clock, SystemClock):
+            return Runner(node, session, executor, runtime.clock, runtime.clock.settle)
         return Runner(node, session, executor, runtime.clock)
 
     def _fresh_name(self, store: Store) -> str:

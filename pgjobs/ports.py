@@ -78,7 +78,10 @@ class Store(Protocol):
         ...
 
     def server_now(self) -> datetime | None:
-        """What the store's own clock shows, where it has one: the production clock follows it."""
+        """What the store's own clock shows; None where it has none. The production clock follows it.
+
+        ``StoreUnavailableError`` where it cannot be reached.
+        """
         ...
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 from pgjobs.engine.farewell import Remains
@@ -16,6 +17,9 @@ from pgjobs.ports import Clock, Executor, Session
 
 AFTER_A_BUG_S = 1.0
 """Pause after an error that the engine did not expect, so that it cannot spin."""
+RETRY_AFTER_S = 1.0
+"""Pause between two attempts to read the store's clock before the node begins."""
+TELL_EVERY_S = 60.0
 LONGEST_WAIT_S = 86_400.0
 """A wait ends after a day at most: the operating system's own bound is 24 days in places."""
 
@@ -23,10 +27,22 @@ log = logging.getLogger("pgjobs")
 
 
 class Runner:
-    """A node in a thread of its own. ``start`` once, ``stop`` as often as you like."""
+    """A node in a thread of its own. ``start`` once, ``stop`` as often as you like.
 
-    def __init__(self, node: Node, session: Session, executor: Executor, clock: Clock) -> None:
+    It begins when ``settle`` raises nothing any more, which sees that the clock shows the store's time: what
+    a node decides by another one (who is silent, what is due, who leads) is wrong for all nodes.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        session: Session,
+        executor: Executor,
+        clock: Clock,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
         self._node, self._session, self._executor, self._clock = node, session, executor, clock
+        self._settle = settle
         self._grace: timedelta | None = None
         self._thread = threading.Thread(target=self._serve, name=f"pgjobs-{node.name}", daemon=True)
 
@@ -50,8 +66,9 @@ class Runner:
         return self._node.farewell.remains
 
     def _serve(self) -> None:
-        self._node.start(self._clock.now())
-        while not self._node.stopped:
+        if begun := self._settled():
+            self._node.start(self._clock.now())
+        while begun and not self._node.stopped:
             try:
                 self._turn()
             except Exception:
@@ -59,7 +76,24 @@ class Runner:
                 self._session.wait(AFTER_A_BUG_S)
         self._executor.close()
         self._session.close()
-        self._node.ended()
+        if begun:
+            self._node.ended()
+
+    def _settled(self) -> bool:
+        """Wait for the clock; False where the node is told to stop meanwhile."""
+        told: float | None = None
+        while self._grace is None:
+            try:
+                self._settle()
+            except Exception as error:
+                at = self._clock.monotonic()
+                if told is None or at - told >= TELL_EVERY_S:
+                    told = at
+                    log.warning("node %s waits for its store to begin: %s", self._node.name, error)
+                self._session.wait(RETRY_AFTER_S)
+            else:
+                return True
+        return False
 
     def _turn(self) -> None:
         now = self._clock.now()

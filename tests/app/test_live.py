@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,12 +21,16 @@ from pgjobs import (
     telemetry,
     worker,
 )
+from pgjobs.adapters import system
 from pgjobs.adapters.executors import LiveExecutor, LoopExecutor, ThreadedExecutor
 from pgjobs.adapters.outbox import Outbox
 from pgjobs.adapters.performing import perform_async
 from pgjobs.adapters.system import SystemClock
+from pgjobs.engine import runner as runners
 from pgjobs.engine.runner import LONGEST_WAIT_S, Runner
+from pgjobs.leading import Heartbeats
 from pgjobs.ports import Finished, Run
+from pgjobs.rules.errors import StoreUnavailableError
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.outcome import returned
 from pgjobs.worker import Worker
@@ -37,7 +41,7 @@ pytestmark = pytest.mark.timeout(60)
 PATIENCE_S = 20
 ENDS = (
     *("pgjobs.job.stop", "pgjobs.job.exception", "pgjobs.job.late", "pgjobs.job.release"),
-    "pgjobs.node.stop",
+    *("pgjobs.node.start", "pgjobs.node.stop"),
 )
 
 
@@ -125,6 +129,67 @@ def test_a_node_can_be_started_and_stopped_again_and_again(watch: Watch):
         jobs.stop()
     names = [metadata["node"] for metadata in watch.until("node.stop", 3)]
     assert 3 == len(set(names))
+
+
+class Away(MemoryStore):
+    """A store whose clock can be read when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = False
+        self.asked = threading.Semaphore(0)
+
+    def server_now(self) -> datetime | None:
+        self.asked.release()
+        if not self.there:
+            raise StoreUnavailableError("no connection could be opened: refused")
+        return datetime(2031, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (system, runners):
+        monkeypatch.setattr(place, "RETRY_AFTER_S", 0.001)
+
+
+@pytest.mark.usefixtures("asks_often")
+def test_a_node_begins_when_the_clock_of_its_store_can_be_read(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+):
+    store = Away()
+    jobs = PgJobs(store=store, queues={"default": 3})
+    quick = defined(lambda job: None)
+    jobs.start()
+    for _ in range(5):
+        assert store.asked.acquire(timeout=PATIENCE_S)
+    assert [] == [name for name, _ in watch.seen]
+    assert [] == store.run(Heartbeats())
+    store.there = True
+    watch.until("node.start")
+    jobs.insert(quick.new())
+    (told,) = watch.until("job.stop")
+    jobs.stop()
+    assert 2031 == told["job"].attempted_at.year
+    (said,) = [
+        record.getMessage() for record in caplog.records if "to begin" in record.getMessage()
+    ]
+    assert "waits for its store to begin: no connection could be opened: refused" in said
+
+
+@pytest.mark.usefixtures("asks_often")
+def test_a_node_that_waits_for_its_store_can_be_stopped(watch: Watch):
+    store = Away()
+    jobs = PgJobs(store=store, queues={"default": 3})
+    jobs.start()
+    for _ in range(3):
+        assert store.asked.acquire(timeout=PATIENCE_S)
+    jobs.stop()
+    assert [] == watch.seen
+    store.there = True
+    jobs.start()
+    watch.until("node.start")
+    jobs.stop()
+    watch.until("node.stop")
 
 
 def test_stopping_what_was_never_started_does_nothing():

@@ -94,7 +94,8 @@ def test_a_server_that_cannot_be_reached_is_told_as_unavailable():
             store.run(Controls())
         with pytest.raises(StoreUnavailableError):
             asyncio.run(store.run_async(Controls()))
-    assert store.server_now() is None
+    with pytest.raises(StoreUnavailableError):
+        store.server_now()
 
 
 def test_a_pool_of_no_size_and_a_dsn_that_is_none_are_refused():

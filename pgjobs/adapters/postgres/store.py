@@ -116,11 +116,8 @@ class PostgresStore:
         return PostgresSession(name, self._names, self._preparing, self._connected)
 
     def server_now(self) -> datetime | None:
-        """The server's clock; None when it cannot be reached."""
-        try:
-            ((now,),) = self.query(migrating.PROBE)
-        except StoreUnavailableError:
-            return None
+        """The server's clock; ``StoreUnavailableError`` where it cannot be reached."""
+        ((now,),) = self.query(migrating.PROBE)
         assert isinstance(now, datetime)
         return now.astimezone(UTC)
 
