@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -18,11 +18,14 @@ from pathlib import Path
 import pytest
 
 from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.options import Queue
+from pgjobs.rules.wording import listed
 from pgjobs_testing.capture import Capture
+from pgjobs_testing.engine import Engine
 from pgjobs_testing.folding import shown
-from pgjobs_testing.recorder import Recorder
 from pgjobs_testing.timeline import Timeline
 from pgjobs_testing.trace import Trace, elapsed
+from pgjobs_testing.unserved import by_queue, not_served
 
 TITLE = "pgjobs timeline"
 JOBS = 30
@@ -47,11 +50,11 @@ def sections(capture: Capture, block: Capture | None, item: pytest.Item) -> list
 
 
 def _of_engines(capture: Capture, title: str, item: pytest.Item) -> list[tuple[str, str]]:
-    used = [(name, each.recorder) for name, each in capture.named_engines() if len(each.recorder)]
+    used = [(name, each) for name, each in capture.named_engines() if len(each.recorder)]
     told = []
-    for name, recorder in used:
+    for name, engine in used:
         whose = title if len(used) == 1 else f"{title} of {name or 'the harness'}"
-        text = _guarded(partial(_of_test, recorder, whose, capture, item))
+        text = _guarded(partial(_of_test, engine, whose, capture, item))
         told.append((whose, text))
     return told
 
@@ -63,14 +66,15 @@ def _guarded(made: Callable[[], str]) -> str:
         return f"not shown: {type(error).__name__}: {error}"
 
 
-def _of_test(recorder: Recorder, title: str, capture: Capture, item: pytest.Item) -> str:
-    trace = recorder.trace()
+def _of_test(engine: Engine, title: str, capture: Capture, item: pytest.Item) -> str:
+    trace = engine.recorder.trace()
     now = elapsed(capture.clock.now() - trace.start)
     lines = [
         f"mode {capture.mode}; 0s is {trace.start.isoformat()}, and the clock stands at {now}",
         *shown(trace),
         "",
         *_jobs(trace),
+        *_not_served(trace, engine.served()),
         f"again: pytest {shlex.quote(item.nodeid)} {capture.repeated_by}",
     ]
     return "\n".join([*lines, "", _guarded(lambda: _scenario(trace, title, item))])
@@ -81,14 +85,29 @@ def _of_scenario(trace: Trace, item: pytest.Item) -> str:
     return "\n".join([f"0s is {trace.start.isoformat()}", *shown(trace), "", *_jobs(trace), again])
 
 
-def _jobs(trace: Trace) -> Iterator[str]:
-    """How each job stood at last, as far as the moments tell."""
+def _last(trace: Trace) -> dict[int, Job]:
+    """Each job as it stood at last, as far as the moments tell."""
     last: dict[int, Job] = {}
     for moment in trace.moments:
         if moment.ordinal and moment.job is not None:
             last[moment.ordinal] = moment.job
             if moment.event == "delete":
                 del last[moment.ordinal]
+    return last
+
+
+def _not_served(trace: Trace, served: Mapping[str, Queue] | None) -> Iterator[str]:
+    """Of jobs that no node would run, though a drain does."""
+    last = _last(trace)
+    ordinals = {job.id: ordinal for ordinal, job in last.items()}
+    for queue, jobs in by_queue(last.values(), served or None).items():
+        which = listed([f"#{ordinals[job.id]}" for job in jobs])
+        yield f"note: only a drain runs {which}: {not_served(queue, served or ())}"
+
+
+def _jobs(trace: Trace) -> Iterator[str]:
+    """How each job stood at last."""
+    last = _last(trace)
     if not last:
         return
     yield "jobs as they stood then:"

@@ -107,7 +107,7 @@ def _with_remedy(told: Sequence[Reason]) -> Iterator[Reason]:
         if not isinstance(each, reasons.NotRunYet):
             yield each
         elif "attempts_used" not in kinds:  # then nothing does
-            yield replace(each, held=held)
+            yield replace(each, held=held, served="queue_not_served" not in kinds)
 
 
 def _conflict(facts: Facts) -> Reason | None:

@@ -247,6 +247,7 @@ class NotRunYet(Reason):
     """Under test, jobs run when the test says so; ``started`` tells whether ``start`` was called.
 
     ``held``: something else than its own due instant holds it back, such as a pause or a limit.
+    ``served``: a node serves its queue; a drain runs every queue.
     """
 
     kind: ClassVar[str] = "not_run_yet"
@@ -254,11 +255,16 @@ class NotRunYet(Reason):
     started: bool
     wait: timedelta | None
     held: bool = False
+    served: bool = True
 
     def __str__(self) -> str:
         started = "; start() was called, and under test starts nothing" if self.started else ""
+        drain = "drain_queue()" if self.wait is None else "drain_queue(with_scheduled=True)"
+        if not self.served:
+            return (
+                f"no advance(...) runs it, as no node would; {drain} does, in every queue{started}"
+            )
         if self.held:
-            drain = "drain_queue()" if self.wait is None else "drain_queue(with_scheduled=True)"
             return (
                 "nothing runs it by itself: advance(...) does once it may start, and "
                 f"{drain} now, whatever is paused or limited{started}"

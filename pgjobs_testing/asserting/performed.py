@@ -25,6 +25,7 @@ from pgjobs_testing.asserting.kinds import OneOf
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.asserting.verdict import Words
 from pgjobs_testing.telling import counted, cut
+from pgjobs_testing.unserved import not_served
 
 RUN = Noun("matching run", "matching runs", "no run matches")
 _LEFT_BY_A_RUN = tuple(
@@ -154,12 +155,19 @@ class Performed:
         for job in idle[:3]:
             name = f"{scene.called(job)} {cut(job.worker, plain=True)}"
             if job.state in WAITING:
-                how = (
-                    "jobs.drain_queue()" if job.state is JobState.AVAILABLE else "jobs.advance(...)"
-                )
-                notes.append(f"{name} has not run: {standing(job, scene.times)}; {how} runs it")
+                stands = standing(job, scene.times)
+                notes.append(f"{name} has not run: {stands}; {self._what_runs(job)}")
             else:
                 notes.append(f"{name} has not run to an end: {standing(job, scene.times)}")
         if not idle:
             notes += duplicates(scene.events("pgjobs.job.conflict"), scene)
         return notes
+
+    def _what_runs(self, job: Job) -> str:
+        """What would run a job that waits."""
+        served, due = self._scene.served(), job.state is JobState.AVAILABLE
+        if served is not None and job.queue not in served:
+            drain = "jobs.drain_queue()" if due else "jobs.drain_queue(with_scheduled=True)"
+            why = not_served(job.queue, served)
+            return f"{why} jobs.advance(...) does not run it, {drain} does"
+        return f"{'jobs.drain_queue()' if due else 'jobs.advance(...)'} runs it"

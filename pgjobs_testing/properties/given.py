@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from hypothesis.strategies import SearchStrategy
 
 from pgjobs import Worker
-from pgjobs.rules.errors import ConfigurationError, shown
+from pgjobs.rules.errors import ConfigurationError, closest, shown
+from pgjobs.worker import DEFAULT_QUEUE
 
 SETTINGS = ("workers", "queues", "mode", "longest_s")
 """What a subclass sets, beside the methods that it overrides."""
@@ -52,4 +53,25 @@ def check_workers(workers: object) -> None:
             raise ConfigurationError(
                 f"a machine's worker {worker.name} has the args {shown(args)}; expected a strategy for them, "
                 "such as st.fixed_dictionaries({...})"
+            )
+
+
+def check_queues(name: str, workers: object, queues: object) -> None:
+    """Refuse a queue that no worker is of, beside a worker's that is not served and is named alike.
+
+    A machine may serve queues of no worker, and leave out those of some.
+    """
+    if not isinstance(queues, Mapping) or not isinstance(workers, Mapping):
+        return
+    of_workers = {
+        str(each.defaults.get("queue", DEFAULT_QUEUE))
+        for each in workers
+        if isinstance(each, Worker)
+    }
+    for queue in queues:
+        near = closest(str(queue), of_workers - set(queues))
+        if queue not in of_workers and near:
+            raise ConfigurationError(
+                f"{name} serves the queue {queue!r}, which none of its workers is of, and not {near!r}, "
+                f"which one is: did you mean {near!r}?"
             )

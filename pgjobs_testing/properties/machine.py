@@ -39,7 +39,7 @@ from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture, session
 from pgjobs_testing.fixture import Harness, harness
 from pgjobs_testing.properties import facts
-from pgjobs_testing.properties.given import check_attributes, check_workers
+from pgjobs_testing.properties.given import check_attributes, check_queues, check_workers
 from pgjobs_testing.properties.instants import START, beside, spans
 from pgjobs_testing.properties.model import Model, ModelError
 from pgjobs_testing.properties.options import job_options, new_jobs
@@ -163,6 +163,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     def __init_subclass__(cls, **given: Any) -> None:
         check_attributes(cls.__name__, vars(cls), JobsMachine)
+        check_queues(cls.__name__, cls.workers, cls.queues)
         super().__init_subclass__(**given)
 
     def __init__(self) -> None:

@@ -210,6 +210,29 @@ def test_a_misspelt_setting_of_a_machine_is_refused_as_its_class_is_made(own, me
         type("Wrong", (JobsMachine,), own)
 
 
+@worker(queue="load")
+def load(job: Job) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "queues", [{"laod": 1}, {"default": 1, "loads": 2}], ids=["alone", "beside another"]
+)
+def test_a_misspelt_queue_of_a_machine_is_refused_with_that_of_its_worker(queues):
+    own = {"workers": {load: st.just({})}, "queues": queues}
+    with pytest.raises(
+        ConfigurationError, match=r"not 'load', which one is: did you mean 'load'\?"
+    ):
+        type("Wrong", (JobsMachine,), own)
+
+
+@pytest.mark.parametrize(
+    "queues", [{"load": 1, "loads": 1}, {"mail": 1}, {}], ids=["an extra one", "another", "none"]
+)
+def test_a_machine_may_serve_other_queues_than_its_workers_have(queues):
+    own = {"workers": {load: st.just({})}, "queues": queues}
+    assert queues == type("Right", (JobsMachine,), own).queues  # type: ignore[attr-defined]
+
+
 def test_what_a_machine_has_of_its_own_is_no_mistake():
     own = {"nodes": 2, "queued": Bundle("queued"), "worker": lambda self: None, "mode": "manual"}
     right: Any = type("Right", (JobsMachine,), own)

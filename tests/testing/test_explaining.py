@@ -101,6 +101,12 @@ def test_a_queue_that_nobody_serves_is_named_with_the_nearest(jobs):
         "no node serves the queue 'defaul' (served: default, slow, shut): did you mean 'default'?"
         in str(found)
     )
+    assert "no advance(...) runs it, as no node would; drain_queue() does, in every queue" in str(
+        found
+    )
+    assert (found.reasons[-1].held, found.reasons[-1].served) == (True, False)
+    later = jobs.explain(jobs.insert(plain.new(queue="defaul", schedule_in=5)))
+    assert "drain_queue(with_scheduled=True) does, in every queue" in str(later)
 
 
 @pytest.mark.postgres

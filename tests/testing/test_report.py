@@ -53,6 +53,29 @@ def holds(text):
     return result.trace.text()
 
 
+def test_the_report_and_a_failed_assertion_say_that_no_node_serves_a_queue(run):
+    result = run(
+        """
+        @pytest.mark.parametrize("drained", [True, False])
+        def test_it(jobs, drained):
+            app.jobs.insert(app.mail.new(queue="mial"))
+            if drained:
+                jobs.drain_queue(with_safety=True)
+            else:
+                jobs.advance(60)
+            jobs.assert_performed(worker=app.mail, state="completed")
+        """
+    )
+    result.assert_outcomes(failed=2)
+    served = "no node serves the queue 'mial' (served: mail): did you mean 'mail'?"
+    text = result.stdout.str()
+    assert 2 == text.count(f"note: only a drain runs #1: {served}")
+    assert 1 == text.count(
+        f"#1 app.mail has not run: available; {served} "
+        "jobs.advance(...) does not run it, jobs.drain_queue() does"
+    ), text
+
+
 def test_the_report_shows_the_jobs_how_to_run_it_again_and_a_scenario_that_replays_it(run):
     result = run(
         """

@@ -202,6 +202,63 @@ def test_jobs_that_went_well_or_were_cancelled_are_no_matter(strict, app):
         assert jobs.drain_queue() == {"completed": 1}
 
 
+@worker(queue="defualt")
+def strays(job): ...
+
+
+# Each meets a job in a queue that no node serves, and looks at it.
+UNSERVED = {
+    "drained": (lambda jobs: jobs.drain_queue() == {"completed": 1}, "completed"),
+    "deleted then": (lambda jobs: jobs.drain_queue().jobs and jobs.delete_job(1), "completed"),
+    "left": (lambda jobs: (jobs.advance(60), jobs.get_job(1)), "left over, available since 0s"),
+}
+
+
+@pytest.mark.parametrize("run, ended", UNSERVED.values(), ids=UNSERVED)
+def test_a_job_that_no_node_would_run_is_named_though_a_drain_ran_it(strict, app, run, ended):
+    def body(jobs):
+        app.insert(strays.new())
+        assert run(jobs)
+
+    lines = complaint(body, strict).splitlines()
+    assert [
+        "pgjobs, strict: the block had a job that no node would run",
+        f"  #1 {strays.name} {{}} in defualt: {ended}",
+        "no node serves the queue 'defualt' (served: default): did you mean 'default'?",
+    ] == lines[:3]
+    assert lines[-1] == "this block be: harness(strict=False)"
+
+
+def test_inline_leaves_what_no_node_would_run_and_it_is_named(app):
+    def body(jobs):
+        assert "available" == jobs.get_job(app.insert(strays.new())).state
+
+    made = lambda: harness(mode="inline", strict=True)  # noqa: E731 - as the default of complaint
+    assert "had a job that no node would run" in complaint(body, made)
+
+
+def test_a_queue_is_served_by_any_instance_of_the_process_and_where_the_test_says_so(strict, app):
+    def drained(jobs):
+        app.insert(strays.new())
+        assert jobs.drain_queue() == {"completed": 1}
+
+    with harness(strict=True, queues={"defualt": 1}) as jobs:
+        drained(jobs)
+        app.insert(note.new())  # of a queue that the application serves
+        assert jobs.drain_queue() == {"completed": 1}
+    other = PgJobs("postgresql://pooled.invalid/shop", name="nodes", queues={"defualt": 2})
+    with strict() as jobs:
+        drained(jobs)
+    assert other.queues
+
+
+def test_a_client_alone_serves_nothing_and_so_misses_nothing(strict):
+    client = PgJobs("postgresql://clients.invalid/shop", queues=False)
+    with strict() as jobs:
+        client.insert(strays.new())
+        assert jobs.drain_queue() == {"completed": 1}
+
+
 def test_what_a_worker_or_the_assertions_own_reading_sees_is_no_look(app):
     @worker
     def looks(job):
