@@ -19,6 +19,7 @@ from pgjobs.rules.errors import CapturedStoreError, ConfigurationError, nearest
 from pgjobs.runtime import Runtime
 from pgjobs_testing.conditions import Conditions, applications
 from pgjobs_testing.engine import Engine
+from pgjobs_testing.forgotten import Forgotten
 from pgjobs_testing.freezing import freeze
 from pgjobs_testing.settings import Settings, shown_start
 from pgjobs_testing.stores import StoreSource, own_databases
@@ -47,6 +48,9 @@ class Capture:
         self._runtimes: dict[Engine, Runtime] = {}
         self._found: dict[str | None, tuple[int, Engine]] = {}
         self._stands_for: dict[str | None, Engine] = {}  # whatever becomes of the instance
+        self.around = _stack[-1] if _stack else None
+        self.forgotten: list[Forgotten] | None = []
+        """Calls that nobody awaited; None where nobody asks for them."""
 
     @property
     def mode(self) -> str:

@@ -25,7 +25,7 @@ from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.runtime import Runtime
 from pgjobs.worker import DEFAULT_QUEUE, Worker
 from pgjobs_testing import capture as captures
-from pgjobs_testing import idempotence, performing, session, strictness
+from pgjobs_testing import forgotten, idempotence, performing, session, strictness
 from pgjobs_testing.asserting import Assertions
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.capture import Capture
@@ -277,7 +277,7 @@ def harness(*, source: StoreSource | None = None, **given: Any) -> _Block:
 
     Takes the options of the marker: ``mode queues plugins seed start jitter strict``. With ``strict``
     an ``AssertionError`` at the end of the block names the jobs that failed or were left over, and
-    that nobody looked at.
+    that nobody looked at. Another names the calls in the block that were not awaited.
     """
     return _Block(source, given)
 
@@ -303,15 +303,19 @@ class _Block(ContextDecorator):
         return Harness(self._made)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        made = self._made
         try:
-            if (
-                kind is None
-                and (complaint := strictness.complaint(self._made, "block")) is not None
-            ):
-                raise AssertionError(complaint)
+            if kind is None:
+                if made.forgotten:
+                    raise AssertionError(forgotten.complaint(forgotten.taken(made)))
+                if (complaint := strictness.complaint(made, "block")) is not None:
+                    raise AssertionError(complaint)
         finally:
-            captures.pop(self._made)
-            session.block_ended(self._made)
+            captures.pop(made)
+            session.block_ended(made)
+            if made.forgotten:
+                forgotten.ended(made)
+            made.forgotten = None
 
     def _recreate_cm(self) -> _Block:
         """For each call of what it decorates, as ``contextlib`` asks for it."""
@@ -323,3 +327,5 @@ _PLAIN = Settings()
 _LIKE = PgJobs(store=MemoryStore(), node=NODE)
 _OPTIONS = vars(_LIKE)
 """The options that every harness has, checked once. It works on its engine's store, never on this one."""
+
+forgotten.watch(Harness)

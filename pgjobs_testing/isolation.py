@@ -16,7 +16,7 @@ from pgjobs.rules.errors import PgJobsError
 from pgjobs.telemetry import PROCESS
 from pgjobs.worker import REGISTRY
 from pgjobs_testing import capture as captures
-from pgjobs_testing import marking
+from pgjobs_testing import forgotten, marking
 from pgjobs_testing.capture import Capture
 from pgjobs_testing.settings import Settings, settings_with
 from pgjobs_testing.stores import StoreSource
@@ -28,6 +28,7 @@ MISTAKE = pytest.StashKey[str]()
 def begin(settings: Settings, source: StoreSource) -> Capture:
     """Capture what runs outside of tests, from now on, until what is returned is popped."""
     outside = Capture(settings, source)
+    outside.forgotten = None
     captures.push(outside)
     return outside
 
@@ -63,4 +64,5 @@ def isolate(
     ending = ExitStack()
     ending.callback(as_before)
     ending.callback(captures.pop, capture)
+    ending.callback(forgotten.warn_of_what_is_left, capture)
     return ending

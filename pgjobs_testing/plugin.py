@@ -206,9 +206,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """A strict test that passed fails for the jobs that it never looked at; one that may fail does not."""
+    """A test that passed fails for a call that it did not await, and a strict one for the jobs that it never
+    looked at, unless it may fail."""
     result = yield
     capture = _capture_of(item)
+    _fail_for_what_was_forgotten(capture)
     if capture is None or not capture.settings.strict or item.get_closest_marker("xfail"):
         return result
     from pgjobs_testing import strictness
@@ -216,6 +218,21 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if (complaint := strictness.complaint(capture)) is not None:
         pytest.fail(complaint, pytrace=False)
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """What fixtures forgot to await, or kept until now."""
+    result = yield
+    _fail_for_what_was_forgotten(_capture_of(item))
+    return result
+
+
+def _fail_for_what_was_forgotten(capture: Capture | None) -> None:
+    if capture is not None and capture.forgotten:
+        from pgjobs_testing import forgotten
+
+        pytest.fail(forgotten.complaint(forgotten.taken(capture)), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -231,6 +248,11 @@ def pytest_runtest_makereport(
     if report.failed and (capture := _capture_of(item)) is not None:
         from pgjobs_testing.report import sections
 
+        if capture.forgotten:
+            from pgjobs_testing import forgotten
+
+            told = forgotten.complaint(forgotten.taken(capture))
+            report.sections.append(("pgjobs: not awaited", told))
         report.sections += sections(capture, session.present().block, item)
     return report
 

@@ -64,9 +64,10 @@ class Session:
         before = self._item, self._ending
         self._item, self._ending, self.block = item, ExitStack(), None
         if self.outside is not None:
-            from pgjobs_testing import isolation
+            from pgjobs_testing import forgotten, isolation
 
             self._ending = isolation.isolate(item, self.settings, self.source)
+            self._ending.enter_context(forgotten.lines_known())
         try:
             yield
         finally:
