@@ -174,6 +174,14 @@ class Worker(Generic[P, R]):
         perform: Callable[[Job], Any] = wrapped().perform if self.is_class else wrapped
         return perform if self._model is None else lambda job: perform(self.with_data(job))
 
+    def check_asked(self, args: Mapping[str, Any]) -> None:
+        """``ConfigurationError`` for args to look for that no stored job of this worker can have.
+
+        Those are keys that its model has no field for; without a model any key may be.
+        """
+        if self._model is not None:
+            self._model.check_asked(args)
+
     def with_data(self, job: Job) -> Job:
         """The job with its args as this worker's model in ``job.data``, if it has one."""
         if self._model is None:

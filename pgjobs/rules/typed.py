@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
+import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgjobs.rules.errors import ConfigurationError, InvalidJobError, closest
+from pgjobs.rules.errors import ConfigurationError, InvalidJobError, closest, nearest
 from pgjobs.rules.jsonb import normal_object
 from pgjobs.rules.kinds import SUPPORTED, Kind, MismatchError, UnsupportedError, object_of
 
@@ -61,21 +63,17 @@ class Model:
                     f"field {first!r}{hint}; its fields, as they are stored, are {', '.join(fields)}"
                 )
 
+    def check_asked(self, asked: Mapping[str, Any]) -> None:
+        """``ConfigurationError`` for args to look for that no stored args of this model can have.
+
+        Looked into are models within it, where a field is one, or one or None.
+        """
+        _check_asked(f"worker {self.worker}", self.model, asked, "args")
+
     def _fields(self) -> list[str] | None:
         """The keys that stored args may have; None where they may be any."""
-        if self.kind is not None:
-            return [each.name for each in dataclasses.fields(self.model) if each.init]
-        writes = self.model.model_dump.__module__.startswith("pydantic.")
-        decorated = self.model.__pydantic_decorators__.model_serializers
-        extra = self.model.model_config.get("extra") == "allow"
-        if extra or decorated or not writes or self.model.__pydantic_root_model__:
-            return None
-        names = [
-            each.serialization_alias or each.alias or name
-            for name, each in self.model.model_fields.items()
-            if not each.exclude
-        ]
-        return names + [e.alias or name for name, e in self.model.model_computed_fields.items()]
+        found = _fields(self.model)
+        return None if found is None else list(found)
 
     def instance(self, args: Mapping[str, Any]) -> Any:
         """The model for the args of a row, which an older version of the code may have written."""
@@ -148,3 +146,54 @@ def _reason(error: Exception) -> str:
     shown = repr(first["input"])
     short = shown if len(shown) <= 80 else shown[:77] + "..."
     return f"args{path}: {first['msg']}, not {short} ({type(first['input']).__name__}){more}"
+
+
+def _check_asked(whose: str, model: Any, asked: Mapping[str, Any], path: str) -> None:
+    fields = _fields(model)
+    if fields is None:
+        return
+    for key, value in asked.items():
+        if key not in fields:
+            raise ConfigurationError(
+                f"{whose}: {path} of {model.__name__} have no field {key!r}{nearest(str(key), fields)}"
+            )
+        inner = _model_within(fields[key], model)
+        if inner is not None and isinstance(value, Mapping):
+            _check_asked(whose, inner, value, f"{path}.{key}")
+
+
+def _fields(model: Any) -> dict[str, Any] | None:
+    """The keys that stored args may have, each with its annotation; None where they may be any."""
+    if not hasattr(model, "model_fields"):
+        hints = typing.get_type_hints(model, localns={model.__name__: model})
+        return {each.name: hints[each.name] for each in dataclasses.fields(model) if each.init}
+    writes = model.model_dump.__module__.startswith("pydantic.")
+    decorated = model.__pydantic_decorators__.model_serializers
+    extra = model.model_config.get("extra") == "allow"
+    if extra or decorated or not writes or model.__pydantic_root_model__:
+        return None
+    written = {
+        name
+        for each in model.__pydantic_decorators__.field_serializers.values()
+        for name in each.info.fields
+    }
+    found = {
+        each.serialization_alias or each.alias or name: (
+            None if each.metadata or {name, "*"} & written else each.annotation
+        )
+        for name, each in model.model_fields.items()
+        if not each.exclude
+    }
+    return found | {e.alias or name: None for name, e in model.model_computed_fields.items()}
+
+
+def _model_within(annotation: Any, model: Any) -> Any:
+    """The model of the same kind that a field holds, alone or beside None; None for any other annotation."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        members = [each for each in typing.get_args(annotation) if each is not type(None)]
+        annotation = members[0] if len(members) == 1 else None
+    if not isinstance(annotation, type) or typing.get_origin(annotation) is not None:
+        return None
+    if hasattr(model, "model_fields"):
+        return annotation if hasattr(annotation, "model_fields") else None
+    return annotation if dataclasses.is_dataclass(annotation) else None

@@ -17,6 +17,7 @@ from pgjobs_testing.asserting.errors import Raised, shown_error
 from pgjobs_testing.asserting.expectation import Expectation
 from pgjobs_testing.asserting.fields import (
     Wanted,
+    check_args,
     checked,
     error_pattern,
     state_pattern,
@@ -160,6 +161,8 @@ def _event_name(given: object) -> str:
 def _wanted(event: str, details: Mapping[str, Any], scene: Scene) -> Iterator[Wanted]:
     own = DETAILS[event]
     known = tuple(dict.fromkeys((*own, *(OF_THE_JOB if "job" in own else ()))))
+    if "job" in own and "args" in details and "worker" in details:
+        check_args(details["worker"], details["args"])
     for name, value in details.items():
         if name not in known:
             raise ConfigurationError(

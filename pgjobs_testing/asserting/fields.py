@@ -83,6 +83,8 @@ def wanted(
     within = duration(delta, "delta")
     if "scheduled_at" in filters and "scheduled_in" in filters:
         raise ConfigurationError("give scheduled_at or scheduled_in, not both")
+    if "args" in filters and "worker" in filters:
+        check_args(filters["worker"], filters["args"])
     found: tuple[Wanted, ...] = ()
     for name in filters:
         compiled = _compiled(name, filters[name], filters, within, times)
@@ -134,6 +136,18 @@ def checked(name: str, value: Any, within: timedelta, times: Times) -> Pattern:
     if not least <= value <= most:
         raise _refused(name, f"a whole number from {least} to {most:,}", value)
     return Exactly(int(value))
+
+
+def check_args(worker: Any, args: Any) -> None:
+    """``ConfigurationError`` for args that no job of that worker can have, by its model."""
+    if not _is_mapping(args):
+        return
+    if isinstance(worker, str):
+        worker = REGISTRY.by_name.get(worker)
+    elif not isinstance(worker, Worker):
+        worker = next((e for e in REGISTRY.by_name.values() if e.wrapped is worker), None)
+    if worker is not None:
+        worker.check_asked(args)
 
 
 def worker_pattern(value: Any) -> Pattern:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
 from pgjobs import ConfigurationError, Job, PgJobs, worker
 from pgjobs_testing import ANY, Harness, harness
@@ -151,3 +154,148 @@ def test_an_object_that_no_value_can_equal_is_refused(jobs: Harness, value: obje
     for filters in ({"args": {"to": value}}, {"args": value}, {"queue": value}):
         with pytest.raises(ConfigurationError, match="function of the value"):
             jobs.refute_enqueued(**filters)
+
+
+@dataclass
+class Address:
+    city: str
+    zip: str | None = None
+
+
+@dataclass
+class Order:
+    order: int
+    to: Address
+    also: Address | None = None
+    others: list[Address] = field(default_factory=list)
+
+
+class Inner(BaseModel):
+    city: str
+
+
+class Bill(BaseModel):
+    number: int = Field(serialization_alias="billNumber", default=1)
+    inner: Inner | None = None
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    number: int = 1
+
+
+@worker(name="ordered", args=Order)
+def ordered(job: Job) -> None: ...
+
+
+@worker(name="billed", args=Bill)
+def billed(job: Job) -> None: ...
+
+
+@worker(name="open", args=Open)
+def opened(job: Job) -> None: ...
+
+
+ORDERED = r"worker ordered: args of Order have no field 'ordr': did you mean 'order'\?"
+
+
+@pytest.mark.parametrize(
+    "of", [ordered, "ordered", ordered.wrapped], ids=["object", "name", "code"]
+)
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda jobs, asked: jobs.assert_enqueued(**asked),
+        lambda jobs, asked: jobs.refute_enqueued(**asked),
+        lambda jobs, asked: jobs.all_enqueued(**asked),
+        lambda jobs, asked: jobs.assert_performed(**asked),
+        lambda jobs, asked: jobs.refute_performed(**asked),
+        lambda jobs, asked: jobs.expect_enqueued(count=0, **asked),
+        lambda jobs, asked: jobs.assert_order([asked, asked]),
+        lambda jobs, asked: jobs.assert_event("pgjobs.job.start", **asked),
+        lambda jobs, asked: jobs.refute_event("pgjobs.job.insert", **asked),
+    ],
+)
+def test_a_key_that_the_model_of_a_worker_lacks_is_refused(jobs: Harness, question: Any, of: Any):
+    with pytest.raises(ConfigurationError, match=ORDERED):
+        question(jobs, {"worker": of, "args": {"ordr": 1}})
+
+
+@pytest.mark.parametrize(
+    "of, args, message",
+    [
+        (ordered, {"to": {"ctiy": "Bern"}}, r"args.to of Address have no field 'ctiy'.*'city'"),
+        (ordered, {"also": {"ctiy": ANY}}, r"args.also of Address have no field 'ctiy'"),
+        (billed, {"bilNumber": 1}, "args of Bill have no field 'bilNumber'.*'billNumber'"),
+        (billed, {"number": 1}, "args of Bill have no field 'number'"),
+        (billed, {"inner": {"ctiy": "Bern"}}, "args.inner of Inner have no field 'ctiy'"),
+    ],
+)
+def test_models_are_looked_into(jobs: Harness, of: Any, args: Any, message: str):
+    with pytest.raises(ConfigurationError, match=message):
+        jobs.refute_enqueued(worker=of, args=args)
+
+
+@pytest.mark.parametrize(
+    "of, args",
+    [
+        (ordered, {"order": ANY, "to": {"city": str}}),
+        (ordered, {"to": ANY, "others": [{"whatever": 1}]}),
+        (ordered, lambda args: "ordr" in args),
+        (ordered, ANY),
+        (billed, {"billNumber": 7, "inner": None}),
+        (opened, {"anything": 1}),
+        (note, {"anything": 1}),
+        (lambda name: name == "ordered", {"anything": 1}),
+    ],
+)
+def test_what_a_model_may_have_and_what_none_says_is_asked(jobs: Harness, of: Any, args: Any):
+    jobs.refute_enqueued(worker=of, args=args)
+
+
+@pytest.fixture
+def application() -> PgJobs:
+    return PgJobs("postgresql://db.example.invalid/shop", queues={"default": 1, "mail": 1})
+
+
+CALLS: dict[str, Any] = {
+    "count": lambda jobs, asked: jobs.count_jobs(**asked),
+    "count by": lambda jobs, asked: jobs.count_jobs("state", **asked),
+    "find": lambda jobs, asked: jobs.all_jobs(**asked),
+    "cancel": lambda jobs, asked: jobs.cancel_all_jobs(**asked),
+    "retry": lambda jobs, asked: jobs.retry_all_jobs(**asked),
+    "delete": lambda jobs, asked: jobs.delete_all_jobs(**asked),
+    "async": lambda jobs, asked: asyncio.run(jobs.count_jobs_async(**asked)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("mode", ["manual", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_a_call_of_the_client_that_finds_nothing_is_told_a_name_that_nothing_has(
+    application: PgJobs, call: Any, mode: str, request: pytest.FixtureRequest
+):
+    if mode == "postgres":
+        request.getfixturevalue("server")
+    with harness(mode=mode) as jobs:
+        application.insert(note.new())
+        for asked, message in (
+            (
+                {"worker": "orderd"},
+                r"no worker named 'orderd' .*mean 'ordered'\? If it is meant, ask",
+            ),
+            ({"worker": ["ordered", "bild"]}, "no worker named 'bild' is registered"),
+            ({"queue": "mial"}, r"no queue named 'mial' .*: did you mean 'mail'\?"),
+        ):
+            with pytest.raises(ConfigurationError, match=message):
+                call(jobs, asked)
+            assert not any(application.count_jobs("state", **asked).values())
+        for right in ({"worker": ordered}, {"queue": "mail"}, {"state": "completed"}, {"id": 7}):
+            call(jobs, right)
+
+
+def test_a_name_of_stored_jobs_is_no_mistake_nor_is_a_queue_where_each_is_served():
+    gc.collect()  # applications of other tests, in whose place this harness would stand
+    with harness() as jobs:
+        jobs.insert(note.new(queue="odd"))
+        for asked in ({"queue": "mial"}, {"queue": "odd"}, {"worker": note}):
+            assert 0 == jobs.count_jobs(state="completed", **asked)
