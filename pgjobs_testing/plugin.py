@@ -21,7 +21,14 @@ from pgjobs_testing import marking, session
 from pgjobs_testing.arrival import PACKAGE as ENGINE
 from pgjobs_testing.arrival import Arrival
 from pgjobs_testing.session import MARK, Session
-from pgjobs_testing.settings import MODES, Settings, check_mode, check_seed, shown_start, start_of
+from pgjobs_testing.settings import (
+    MODES,
+    Settings,
+    check_mode,
+    check_seed,
+    shown_start,
+    start_given,
+)
 
 if TYPE_CHECKING:
     from pgjobs_testing.capture import Capture
@@ -74,10 +81,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--pgjobs-start",
         metavar="INSTANT",
-        help="where the clock stands when a test begins, such as 2025-01-01T12:00:00Z (default: real "
-        "time, rounded up to a second)",
+        help="where the clock stands when a test begins, such as 2025-01-01T12:00:00Z (default: ini "
+        "pgjobs_start, or real time, rounded up to a second)",
     )
     parser.addini("pgjobs_mode", "the mode of tests that do not name one", default="manual")
+    parser.addini("pgjobs_start", "where the clock stands when a test begins that does not say so")
+    parser.addini(
+        "pgjobs_plugins",
+        "false: the recurring duties of the application's PgJobs rest in tests that do not name any",
+        type="bool",
+        default=True,
+    )
     parser.addini(
         "pgjobs_strict",
         "fail each test that never looked at a job that failed or was left over",
@@ -106,10 +120,9 @@ def pytest_configure(config: pytest.Config) -> None:
         from pgjobs_testing.scenarios.collect import check_ini
 
         check_ini(config)
-    start = config.getoption("--pgjobs-start")
     seed = config.getoption("--pgjobs-seed")
     try:
-        start = None if start is None else start_of(start)
+        start = start_given(config.getoption("--pgjobs-start"), config.getini("pgjobs_start"))
         if seed is not None:
             check_seed(seed, "--pgjobs-seed")
     except ValueError as error:
@@ -118,8 +131,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if seed is None:
         handed = given.get("pgjobs_seed")
         seed = int.from_bytes(os.urandom(4), "big") if handed is None else handed  # noqa: TID251 - a run's seed is drawn once, and printed
+    plugins = None if _switch(config, "pgjobs_plugins") else ()
+    strict = _switch(config, "pgjobs_strict")
     begun = Session(
-        Settings(mode, seed=seed, start=start, strict=config.getini("pgjobs_strict")),
+        Settings(mode, plugins=plugins, seed=seed, start=start, strict=strict),
         config.getoption("--pgjobs-postgres"),
         config.getoption("--pgjobs-image"),
         worker=given.get("workerid"),
@@ -129,6 +144,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if mode != "live":
         os.environ[MARK] = str(os.getpid())
     begun.arrival = Arrival(begun.awake)
+
+
+def _switch(config: pytest.Config, name: str) -> bool:
+    try:
+        return bool(config.getini(name))
+    except (ValueError, pytest.UsageError) as error:  # the former of pytest 8
+        raise pytest.UsageError(f"{name}: {error}; expected true or false") from None
 
 
 def pytest_unconfigure() -> None:

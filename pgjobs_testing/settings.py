@@ -55,16 +55,23 @@ def check_seed(seed: object, option: str) -> None:
         )
 
 
-def start_of(text: str) -> datetime:
-    """The instant that ``--pgjobs-start`` names; ``ConfigurationError`` for another text."""
+def start_given(option: str | None, ini: str) -> datetime | None:
+    """Where clocks begin: by the option, else by the ini; None where neither is given."""
+    if option is not None:
+        return start_of(option, "--pgjobs-start")
+    return start_of(ini, "pgjobs_start") if ini else None
+
+
+def start_of(text: str, option: str) -> datetime:
+    """The instant that ``--pgjobs-start`` or its ini names; ``ConfigurationError`` for another text."""
     from pgjobs.rules.errors import ConfigurationError
     from pgjobs.rules.schedule import instant
 
     try:
-        return instant(datetime.fromisoformat(text), "--pgjobs-start")
+        return instant(datetime.fromisoformat(text), option)
     except ValueError:  # ConfigurationError is one
         raise ConfigurationError(
-            "--pgjobs-start takes an instant such as 2025-01-01T12:00:00Z, with its time zone, "
+            f"{option} takes an instant such as 2025-01-01T12:00:00Z, with its time zone, "
             f"not {text!r}"
         ) from None
 

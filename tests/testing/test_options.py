@@ -29,7 +29,13 @@ def test_pytest_describes_every_option_of_the_marker_and_every_ini(
     text = pytester.runpytest_subprocess("-p", "pgjobs_testing", "--help").stdout.str()
     for name in ("--pgjobs-mode", "--pgjobs-seed", "--pgjobs-start", "--pgjobs-postgres"):
         assert name in text
-    for name in ("pgjobs_mode", "pgjobs_strict", "pgjobs_scenarios"):
+    for name in (
+        "pgjobs_mode",
+        "pgjobs_start",
+        "pgjobs_plugins",
+        "pgjobs_strict",
+        "pgjobs_scenarios",
+    ):
         assert name in text
 
 

@@ -152,6 +152,70 @@ def test_a_start_that_is_no_aware_instant_is_a_usage_error(output, pytester, giv
     result.stderr.fnmatch_lines([f"*--pgjobs-start takes an instant such as *, not '{given}'*"])
 
 
+BY_THE_CLOCK = """
+    from datetime import UTC, datetime
+    import pytest
+    from pgjobs import Cron, PgJobs, worker
+
+    @worker
+    def nightly(job): ...
+
+    app = PgJobs("postgresql://nowhere.invalid/db", plugins=[Cron([("0 2 * * *", nightly)])])
+
+    def test_a_day(jobs):
+        print("begins", jobs.clock.now().isoformat(), "with", len(jobs.advance(3600)))
+
+    @pytest.mark.pgjobs(start=datetime(2025, 1, 1, 5, tzinfo=UTC), plugins=None)
+    def test_says_so(jobs):
+        print("begins", jobs.clock.now().isoformat(), "with", len(jobs.advance(86400)))
+"""
+
+
+@pytest.mark.parametrize(
+    "ini, options, begins",
+    [
+        ("pgjobs_start = 2025-01-01T01:55:00Z", (), ["2025-01-01T01:55:00+00:00 with 3"]),
+        (
+            "pgjobs_start = 2025-01-01T01:55:00Z\npgjobs_plugins = false",
+            (),
+            ["2025-01-01T01:55:00+00:00 with 0"],
+        ),
+        (
+            "pgjobs_start = 2025-01-01T01:55:00Z",
+            ("--pgjobs-start", "2025-01-02T03:00:00+01:00"),
+            ["2025-01-02T02:00:00+00:00 with 0"],
+        ),
+    ],
+    ids=["ini", "no plugins", "the option wins"],
+)
+def test_a_project_says_where_clocks_begin_and_whether_its_crons_act(
+    pytester, ini, options, begins
+):
+    pytester.makeini(f"[pytest]\n{ini}\n")
+    pytester.makepyfile(test_it=textwrap.dedent(BY_THE_CLOCK))
+    result = pytester.runpytest_subprocess("-p", "pgjobs_testing", "-s", *options)
+    result.assert_outcomes(passed=2)
+    found = re.findall(r"begins (.*)", result.stdout.str())
+    assert [*begins, "2025-01-01T05:00:00+00:00 with 3"] == found
+
+
+@pytest.mark.parametrize(
+    "ini, said",
+    [
+        ("pgjobs_start = 2 o'clock", 'pgjobs_start takes an instant such as *, not "2 o\'clock"'),
+        ("pgjobs_start = 2025-01-01T12:00:00", "pgjobs_start takes an instant such as *"),
+        ("pgjobs_plugins = none", "pgjobs_plugins: *'none'; expected true or false"),
+        ("pgjobs_strict = very", "pgjobs_strict: *'very'; expected true or false"),
+    ],
+)
+def test_an_ini_that_cannot_be_is_a_usage_error(pytester, ini, said):
+    pytester.makeini(f"[pytest]\n{ini}\n")
+    pytester.makepyfile(test_it="def test_it(): pass")
+    result = pytester.runpytest_subprocess("-p", "pgjobs_testing")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{said}*"])
+
+
 def test_the_projects_own_chance_is_left_alone(run):
     """Neither ``random`` nor hypothesis is seeded by the plugin."""
     tests = """
