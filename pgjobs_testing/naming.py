@@ -38,11 +38,22 @@ def word(event: str, job: Job | None) -> str:
     return event.rpartition(".")[2]
 
 
+def in_full(given: object) -> str | None:
+    """The telemetry event that alone is meant: ``start`` is that of a job; None for another word."""
+    if given == "start":
+        return "pgjobs.job.start"
+    named = f"pgjobs.{given}"
+    return named if named in EVENTS else None
+
+
 def check_word(given: object) -> None:
     """``ConfigurationError`` for what names nothing that can happen."""
+    if in_full(given):
+        return
     if isinstance(given, str) and given in EVENTS:
         last = given.rpartition(".")[2]
         states = "the state that the job came to, such as 'completed'"
-        said = states if given in NAMED_BY_STATE else repr(last)
+        of_jobs = given.startswith("pgjobs.job.")
+        said = states if given in NAMED_BY_STATE else repr(last if of_jobs else given[7:])
         raise ConfigurationError(f"a trace has other words than {given!r}: expected {said}")
     reject_unknown((given,), WORDS, "event of a trace")  # type: ignore[arg-type]  # it names what is no text

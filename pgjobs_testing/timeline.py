@@ -53,7 +53,8 @@ class Timeline(Trace):
     def of(self, event: str) -> list[Moment]:
         """The moments of one event, such as ``start``, ``completed``, ``retryable``.
 
-        ``ConfigurationError`` for what names no event.
+        ``start`` picks the starts of jobs. Those of others are named in full: ``task.start``, ``node.start``;
+        so may every event of telemetry be. ``ConfigurationError`` for what names no event.
         """
         found = Trace.of(self, event)
         self.saw(moment.job for moment in found if moment.job is not None)

@@ -18,7 +18,7 @@ from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.rules.swift import swift
 from pgjobs.worker import Worker
-from pgjobs_testing.naming import check_word
+from pgjobs_testing.naming import check_word, in_full
 
 CLIENT = "-"
 """The node of what a client did."""
@@ -125,9 +125,14 @@ class Trace:
     def of(self, event: str) -> list[Moment]:
         """The moments of one event, such as ``start``, ``completed``, ``retryable``.
 
-        ``ConfigurationError`` for what names no event.
+        ``start`` picks the starts of jobs. Those of others are named in full: ``task.start``, ``node.start``;
+        so may every event of telemetry be. ``ConfigurationError`` for what names no event.
         """
-        found = [moment for moment in self.moments if moment.event == event]
+        name = in_full(event)
+        if name is None:
+            found = [moment for moment in self.moments if moment.event == event]
+        else:
+            found = [moment for moment in self.moments if moment.name == name]
         if not found:
             check_word(event)
         return found

@@ -107,7 +107,7 @@ def test_a_restarted_node_has_a_new_name_in_the_store_and_its_old_one_in_the_tim
     place.cluster.restart("a")
     place.advance(1)
     assert ["a#2", "a#2'"] == [name for name in place.beating() if name != "a"]
-    starts = place.recorder.trace().of("start")
+    starts = place.recorder.trace().of("node.start")
     assert ["a", "a#2", "a"] == [moment.node for moment in starts]
 
 

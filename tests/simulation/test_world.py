@@ -71,7 +71,8 @@ def test_a_crash_after_a_claim_is_at_that_very_effect(store):
         world.crash("a", after="claim")
         job = world.insert("Work")
         assert JobState.EXECUTING is world.job(job).state
-        assert [] == world.timeline.of("start")[1:]  # the node started, and no job
+        assert [] == world.timeline.of("start")  # of the job, though its node started
+        assert ["a"] == [each.node for each in world.timeline.of("node.start")]
         world.restart("a")
         world.advance(300)
         assert (JobState.COMPLETED, 2) == (world.job(job).state, world.job(job).attempt)
@@ -254,7 +255,7 @@ def test_a_world_plays_inside_its_block_alone():
 
 def test_nodes_beyond_the_alphabet_have_names():
     with World(nodes=28) as world:
-        assert ["z", "n26", "n27"] == [each.node for each in world.timeline.of("start")][-3:]
+        assert ["z", "n26", "n27"] == [each.node for each in world.timeline.of("node.start")][-3:]
 
 
 @pytest.mark.parametrize(

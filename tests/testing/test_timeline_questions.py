@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
-from pgjobs import ConfigurationError, worker
+from pgjobs import ConfigurationError, LeaderTasks, worker
+from pgjobs.telemetry import EVENTS
 from pgjobs_testing import harness
 from pgjobs_testing.naming import WORDS
 
@@ -35,6 +37,8 @@ def test_a_title_is_a_text(made, given):
         ("inserted", "unknown event of a trace 'inserted': did you mean 'insert'?"),
         ("pgjobs.job.start", "a trace has other words than 'pgjobs.job.start': expected 'start'"),
         ("pgjobs.job.stop", "expected the state that the job came to, such as 'completed'"),
+        ("pgjobs.task.start", "other words than 'pgjobs.task.start': expected 'task.start'"),
+        ("task.begin", "unknown event of a trace 'task.begin'"),
         (5, "unknown event of a trace 5; known are "),
         (None, "unknown event of a trace None"),
     ],
@@ -54,6 +58,26 @@ def test_what_has_not_happened_but_can_is_no_mistake():
         happened = [moment.event for moment in jobs.timeline]
     assert ["insert", "start", "retryable", "stage", "start", "completed"] == happened
     assert set(happened) <= set(WORDS)
+
+
+def test_starts_are_those_of_jobs_and_a_tasks_are_named_in_full():
+    tasks = LeaderTasks([("* * * * *", lambda: None)])
+    with harness(plugins=[tasks], start=datetime(2025, 1, 1, tzinfo=UTC)) as jobs:
+        jobs.insert(note.new())
+        trace = jobs.advance(120)
+    assert [1, 2] == [moment.job.attempt for moment in trace.of("start") if moment.job]
+    assert trace.of("start") == trace.of("job.start")
+    of_tasks = trace.of("task.start")
+    assert ["pgjobs.task.start"] * 2 == [moment.name for moment in of_tasks]
+    assert [None, None] == [moment.job for moment in of_tasks]
+    assert [] == trace.of("node.start") == trace.of("task.exception")
+    assert trace.text().count(" start ") == 4
+
+
+def test_every_event_of_telemetry_may_be_named_in_full():
+    with harness() as jobs:
+        for name in EVENTS:
+            assert [] == jobs.timeline.of(name.removeprefix("pgjobs."))
 
 
 @worker(queue="parcels")
