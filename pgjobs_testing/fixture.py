@@ -14,7 +14,6 @@ from typing import Any
 
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.app import PgJobs
-from pgjobs.client import Client
 from pgjobs.engine.drain import Program
 from pgjobs.rules.errors import (
     BlockingCallError,
@@ -27,7 +26,6 @@ from pgjobs.runtime import Runtime
 from pgjobs.worker import DEFAULT_QUEUE, Worker
 from pgjobs_testing import capture as captures
 from pgjobs_testing import forgotten, idempotence, performing, session, strictness
-from pgjobs_testing.asking import Asking
 from pgjobs_testing.asserting import Assertions
 from pgjobs_testing.asserting.scene import Scene
 from pgjobs_testing.capture import Capture
@@ -212,14 +210,6 @@ class Harness(Assertions):
         if inspect.isawaitable(value):
             value = await value
         return idempotence.seen(value, await self.all_jobs_async())
-
-    def _client(self, runtime: Runtime) -> Client:
-        of = super()._client(runtime)
-        return Asking(of.clock, of.telemetry, of.queues, self._refuse_names)
-
-    def _refuse_names(self, filters: Mapping[str, Any]) -> None:
-        if "worker" in filters or "queue" in filters:
-            self._scene().refuse_names(filters)
 
     def _drain(self, runtime: Runtime, queue: str | None, *given: Any) -> Program:
         """For both drains; the application's own are as in production."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
 
 from pgjobs.rules.errors import ConfigurationError, closest, nearest
 from pgjobs.rules.job import Job
 from pgjobs.rules.options import Queue
-from pgjobs.worker import DEFAULT_QUEUE, REGISTRY, worker_name
+from pgjobs.worker import DEFAULT_QUEUE, REGISTRY
 from pgjobs_testing.asserting.fields import Wanted
 from pgjobs_testing.asserting.kinds import Named
 from pgjobs_testing.asserting.times import Times
@@ -88,25 +86,6 @@ class Scene:
             return
         if all(job.queue != queue for job in self.jobs()):
             raise ConfigurationError(NO_QUEUE.format(queue, nearest(queue, known)))
-
-    def refuse_names(self, filters: Mapping[str, Any]) -> None:
-        """``ConfigurationError`` for a worker or queue of a client's filters that nothing has.
-
-        Where every queue is served, any may be meant.
-        """
-        jobs = self.jobs()
-        for field in ("worker", "queue"):
-            if field not in filters or (field == "queue" and self.served() is None):
-                continue
-            given = filters[field]
-            listed = isinstance(given, list | tuple | set | frozenset)
-            for each in given if listed else [given]:
-                name = worker_name(each) if field == "worker" else each
-                if said := self._unknown(Wanted(field, Named(name), attrgetter(field)), jobs):
-                    raise ConfigurationError(
-                        f"{said}{'' if said.endswith('?') else '.'} If it is meant, ask the "
-                        "application's own PgJobs"
-                    )
 
     def _queues(self) -> set[str]:
         """The queues that are served, and those of the workers."""

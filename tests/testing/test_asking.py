@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import re
 from collections.abc import Iterator
@@ -251,51 +250,3 @@ def test_models_are_looked_into(jobs: Harness, of: Any, args: Any, message: str)
 )
 def test_what_a_model_may_have_and_what_none_says_is_asked(jobs: Harness, of: Any, args: Any):
     jobs.refute_enqueued(worker=of, args=args)
-
-
-@pytest.fixture
-def application() -> PgJobs:
-    return PgJobs("postgresql://db.example.invalid/shop", queues={"default": 1, "mail": 1})
-
-
-CALLS: dict[str, Any] = {
-    "count": lambda jobs, asked: jobs.count_jobs(**asked),
-    "count by": lambda jobs, asked: jobs.count_jobs("state", **asked),
-    "find": lambda jobs, asked: jobs.all_jobs(**asked),
-    "cancel": lambda jobs, asked: jobs.cancel_all_jobs(**asked),
-    "retry": lambda jobs, asked: jobs.retry_all_jobs(**asked),
-    "delete": lambda jobs, asked: jobs.delete_all_jobs(**asked),
-    "async": lambda jobs, asked: asyncio.run(jobs.count_jobs_async(**asked)),
-}
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("mode", ["manual", pytest.param("postgres", marks=pytest.mark.postgres)])
-def test_a_call_of_the_client_that_finds_nothing_is_told_a_name_that_nothing_has(
-    application: PgJobs, call: Any, mode: str, request: pytest.FixtureRequest
-):
-    if mode == "postgres":
-        request.getfixturevalue("server")
-    with harness(mode=mode) as jobs:
-        application.insert(note.new())
-        for asked, message in (
-            (
-                {"worker": "orderd"},
-                r"no worker named 'orderd' .*mean 'ordered'\? If it is meant, ask",
-            ),
-            ({"worker": ["ordered", "bild"]}, "no worker named 'bild' is registered"),
-            ({"queue": "mial"}, r"no queue named 'mial' .*: did you mean 'mail'\?"),
-        ):
-            with pytest.raises(ConfigurationError, match=message):
-                call(jobs, asked)
-            assert not any(application.count_jobs("state", **asked).values())
-        for right in ({"worker": ordered}, {"queue": "mail"}, {"state": "completed"}, {"id": 7}):
-            call(jobs, right)
-
-
-def test_a_name_of_stored_jobs_is_no_mistake_nor_is_a_queue_where_each_is_served():
-    gc.collect()  # applications of other tests, in whose place this harness would stand
-    with harness() as jobs:
-        jobs.insert(note.new(queue="odd"))
-        for asked in ({"queue": "mial"}, {"queue": "odd"}, {"worker": note}):
-            assert 0 == jobs.count_jobs(state="completed", **asked)
