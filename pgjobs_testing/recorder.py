@@ -8,6 +8,7 @@ from itertools import starmap
 from typing import Any
 
 from pgjobs.rules.job import Job, JobState
+from pgjobs.rules.outcome import summary
 from pgjobs.telemetry import PROCESS, Telemetry
 from pgjobs_testing import doing
 from pgjobs_testing.naming import BEFALLS, NAMED_BY_STATE, word
@@ -164,7 +165,9 @@ def _queue(metadata: Mapping[str, Any]) -> str:
 
 
 def _task(metadata: Mapping[str, Any]) -> str:
-    return str(metadata["task"])
+    error: BaseException | None = metadata.get("error")
+    told = "" if error is None else f": {summary(error).split(chr(10), 1)[0]}"
+    return f"{metadata['task']}{told}"
 
 
 def _queues(metadata: Mapping[str, Any]) -> str:

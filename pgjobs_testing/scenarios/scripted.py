@@ -25,6 +25,7 @@ from pgjobs.worker import REGISTRY, Registry, Worker
 from pgjobs_testing import doing
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.nodes.traps import CutOffError
+from pgjobs_testing.scenarios.calls import SCRIPTED
 from pgjobs_testing.scenarios.duties import TaskSpec
 from pgjobs_testing.scenarios.model import Scenario
 from pgjobs_testing.scenarios.work import CallSpec, InsertSpec, RunSpec, UniqueSpec, WorkerSpec
@@ -80,7 +81,7 @@ def _function(name: str) -> Callable[[], None]:
     def call() -> None:
         raise AssertionError("a scripted function is played, never called")
 
-    call.__module__, call.__name__, call.__qualname__ = "scenario", name, name
+    call.__module__, call.__name__, call.__qualname__ = SCRIPTED, name, name
     return call
 
 

@@ -62,6 +62,7 @@ class _Teller:
             setting.worker,
             setting.served_by,
         )
+        self._told.moments = trace.moments
         self._open: dict[int, Ran] = {}
         self._ended_late: dict[int, Ran] = {}
         self._in_runs: list[tuple[Step, Ran]] = []

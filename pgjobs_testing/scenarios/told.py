@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from pgjobs.plugins import Plugin
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.worker import Worker
+from pgjobs_testing.trace import Moment
 
 
 @dataclass(slots=True)
@@ -82,7 +83,10 @@ class Step:
 
 @dataclass(slots=True)
 class Happened:
-    """All of it. ``notes`` say what could not be told, for the first lines of the file."""
+    """All of it. ``moments`` are those of its trace, where it has one.
+
+    ``notes`` say what could not be told, for the first lines of the file.
+    """
 
     name: str
     start: datetime
@@ -94,6 +98,7 @@ class Happened:
     jitter: bool = False
     worker: Callable[[str], Worker[Any, Any] | None] = lambda _: None
     served_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    moments: Sequence[Moment] = ()
     jobs: dict[int, Told] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pgjobs.adapters.memory import MemoryStore
-from pgjobs.plugins import Cron, Plugin, Pruner, Stalled
+from pgjobs.plugins import Cron, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import FINAL, Job, JobState
 from pgjobs.rules.options import NAME_LIMIT, Queue
+from pgjobs_testing.scenarios.calls import SCRIPTED, lines_of
 from pgjobs_testing.scenarios.casting import Cast, Part
 from pgjobs_testing.scenarios.flowing import Raw, comment, flow, text
 from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
@@ -156,9 +157,13 @@ class _Writer:
             catch_up = {} if first.catch_up is None else {"catch_up": first.catch_up}
             lines = [[str(each.crontab), self._ticks(each.what)] for each in plugin.entries]
             return "cron", {"timezone": str(first.zone), **catch_up, "crontab": lines}
-        self._told.notes.append(
-            f"{type(plugin).__name__} is left out: what its functions do, no trace tells"
-        )
+        if isinstance(plugin, LeaderTasks) and plugin.entries:
+            entries = plugin.entries
+            if any(getattr(each.what, "__module__", "") != SCRIPTED for each in entries):
+                self._told.notes.append("functions of LeaderTasks are scripted, under other names")
+            zone, lines = str(entries[0].zone), lines_of(plugin, self._told.moments)
+            return "leader_tasks", {"timezone": zone, "crontab": lines}
+        self._told.notes.append(f"{type(plugin).__name__} without entries is left out")
         return "", None
 
     def _ticks(self, new: Any) -> Any:

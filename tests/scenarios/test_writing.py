@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pgjobs import (
     Cancel,
     Discard,
+    LeaderTasks,
     LivelockError,
     Queue,
     RateLimit,
@@ -303,10 +304,10 @@ UNTOLD = {
 """What the trace of a shipped scenario does not tell."""
 
 
-def faulty(steps, workers="W: {runs: [{for: 5s}]}", more=""):
+def faulty(steps, workers="W: {runs: [{for: 5s}]}", more="", until="2m"):
     """The trace of a scenario with these steps, after which a minute passes, and what is written of it."""
     steps = "".join(f"  - {each}\n" for each in steps)
-    text = f"name: n\nnodes: [a, b]\nworkers: {{{workers}}}\nsteps:\n{steps}until: 2m\n{more}"
+    text = f"name: n\nnodes: [a, b]\nworkers: {{{workers}}}\nsteps:\n{steps}until: {until}\n{more}"
     scenario, source = read_text(text)
     trace = replay(scenario, source, MemoryStore()).trace
     return trace, Timeline.showing(trace).to_scenario()
@@ -363,6 +364,41 @@ def test_a_restart_is_written_with_its_queues(more):
     queues = 'queues: {sync: {}, "two, names": {}, "no": {}}\n'
     trace, text = faulty(steps, more=f"{queues}plugins: {{stalled: {{}}}}\n")
     assert f"  - {steps[-1]}\n" in check(trace, text)
+
+
+def test_functions_of_a_leader_are_written_with_what_each_call_did():
+    tasks = """plugins:
+  leader_tasks:
+    crontab:
+      - - "* * * * *"
+        - {task: clean, runs: [ok, {for: 1s, raise: "ValueError: a: 'b'"}, {for: 70s}, {hang: true}]}
+      - ["*/3 * * * *", {task: deaf, runs: [{for: 95s, ignores: true}, {for: 1s}]}]
+"""
+    steps = [
+        X,
+        "{at: 4m10s, stop: {node: a, grace: 100s}}",
+        "{at: 7m, restart: {node: a, plugins: [leader_tasks]}}",
+        "{at: 8m30s, crash: a}",
+        "{at: 8m40s, restart: a}",
+    ]
+    trace, text = faulty(steps, more=tasks, until="12m")
+    assert trace.text() == played(check(trace, text)).trace.text()
+
+
+def test_functions_of_code_are_written_as_scripted_ones_with_a_note():
+    def fails() -> None:
+        raise ValueError("no")
+
+    plugins = [LeaderTasks([("* * * * *", fails), ("@hourly", fails)], "Asia/Kathmandu")]
+    with harness(plugins=plugins, start=START) as jobs:
+        jobs.advance(150)
+        text = jobs.timeline.to_scenario()
+    assert text.startswith(f"{EXACT}: functions of LeaderTasks are scripted, under other names\n")
+    name = f"{fails.__qualname__}"
+    assert f'{{task: "{name}", runs: [{{for: 0s, raise: "ValueError: no"}}]}}' in text
+    assert f'"{name} 2"]' in text
+    told = [moment.event for moment in played(text).trace.moments]
+    assert 2 == told.count("exception")
 
 
 @pytest.mark.parametrize("end", ["", ", error: sorry"])
