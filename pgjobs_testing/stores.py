@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.memory import MemoryStore
 from pgjobs.effects import Effect
-from pgjobs.rules.errors import ConfigurationError
+from pgjobs.rules.errors import ConfigurationError, StoreUnavailableError
+from pgjobs_testing import locked
 
 if TYPE_CHECKING:
     from pgjobs.adapters.postgres.store import PostgresStore
     from pgjobs_testing.servers.supply import Supply
 
 T = TypeVar("T")
+
+GIVEN_UP_AFTER_S = 5
+"""How long a statement of the engine's waits for a lock: a test that waits for itself would hang."""
 
 own_databases: set[str] = set()
 """The DSNs of databases that tests made: the only ones that a test run may open."""
@@ -30,7 +34,13 @@ class LocalPostgres(LocalStore):
         self.postgres = store
 
     def carry_out(self, effect: Effect[T]) -> T:
-        return self.postgres.run(effect)
+        try:
+            return self.postgres.run(effect)
+        except StoreUnavailableError as error:
+            refusal = locked.refusal(effect, error, self.postgres)
+            if refusal is None:
+                raise
+            raise refusal from error
 
     def run_within(self, effect: Effect[T], connection: object) -> T:
         """In the caller's transaction, if that is one of the test's database.
@@ -62,7 +72,12 @@ class LocalPostgres(LocalStore):
         """Delete every row of every table of ours, in one statement."""
         from pgjobs_testing.clearing import clear
 
-        clear(self.postgres)
+        try:
+            clear(self.postgres)
+        except StoreUnavailableError as error:
+            if (refusal := locked.not_emptied(error, self.postgres)) is None:
+                raise
+            raise refusal from error
 
 
 class StoreSource(Protocol):
@@ -136,4 +151,5 @@ class PostgresSource:
         store = PostgresStore(dsn)
         store.migrate()
         store.prepare_all()
+        store.give_up_locks(GIVEN_UP_AFTER_S)
         return LocalPostgres(store)

@@ -60,7 +60,11 @@ class Errands:
     def submit(self, effect: Effect[Any], owner: Duty) -> None:
         """Ask something for ``owner``."""
         self._owners[id(effect)] = (effect, owner)
-        self._session.submit(effect)
+        try:
+            self._session.submit(effect)
+        except BaseException:
+            del self._owners[id(effect)]
+            raise
 
     def renew(
         self, effect: Effect[Any], expected: Callable[[Any], bool], owner: Duty, now: datetime

@@ -19,6 +19,7 @@ from pgjobs.engine.stalled import rescuer
 from pgjobs.engine.ticker import Ticker
 from pgjobs.plugins import Cron, LeaderTasks, Plugin, Pruner, Stalled
 from pgjobs.ports import Clock, Executor
+from pgjobs.rules.errors import OpenTransactionError
 from pgjobs.rules.schedule import duration, later
 
 PAUSE_AFTER_A_BUG_S = 60.0
@@ -179,6 +180,9 @@ class Recurring:
                 del self._broken[name]
             try:
                 duty.step(now)
+            except OpenTransactionError:  # whoever lets time pass has it open, and is to hear of it
+                duty.elected(now)
+                raise
             except Exception as error:
                 self._rest(name, error, now)
 

@@ -13,6 +13,7 @@
     ├── RemoteError            stands for what was raised in a worker's process (telemetry)
     ├── LivelockError          a drain that cannot end
     ├── BlockingCallError      a synchronous call that would wait for workers in a running event loop
+    ├── OpenTransactionError   a call that would wait for a transaction that its own caller has open
     └── StoreError             the store did not do what it was asked
         ├── StoreUnavailableError   it cannot be reached now; trying again may help
         ├── StoreNotReadyError      its tables are missing, or may not be used
@@ -80,6 +81,13 @@ class BlockingCallError(PgJobsError, RuntimeError):
     """A synchronous call would wait for workers in the thread of a running event loop, or in one of them.
 
     Calls that wait for the database alone do not raise it: they block the loop until it has answered.
+    """
+
+
+class OpenTransactionError(PgJobsError, RuntimeError):
+    """A call would wait for a transaction that its own caller, or its test, has open: for ever.
+
+    Raised in memory, and under test on PostgreSQL. No ``StoreError``: to try again cannot help.
     """
 
 

@@ -12,6 +12,10 @@ class Part(Protocol):
         """It was rolled back."""
         ...
 
+    def free(self) -> None:
+        """Nobody waits for its end any more: told of each part that is kept before any is."""
+        ...
+
     def keep(self) -> None:
         """It was committed, as far as the caller can see; an outer transaction may still undo it."""
         ...
@@ -56,13 +60,18 @@ class Transaction:
     def commit(self) -> None:
         """All stays; ``tell`` says so to the parts."""
         frames, self._frames = self._frames, [(None, [])]
-        self._kept += [part for _, parts in frames for part in parts]
+        kept = [part for _, parts in frames for part in parts]
+        self._kept += kept
+        for part in kept:
+            part.free()
 
     def tell(self, *, with_open: bool = False) -> None:
         """Tell what was committed; ``with_open`` also what only an outer transaction may still undo."""
         kept, self._kept = self._kept, []
         if with_open:
             kept += [part for _, parts in self._frames for part in parts]
+            for part in kept:
+                part.free()
         for part in kept:
             part.keep()
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pgjobs import effects
+from pgjobs.adapters.callers.transaction import Transaction
 from pgjobs.adapters.memory.controlling import by_queue
 from pgjobs.adapters.memory.rows import Rows, first
 from pgjobs.adapters.memory.tables import Tables
@@ -16,8 +17,11 @@ from pgjobs.rules.job import Job, NewJob, revised
 from pgjobs.rules.lifecycle import Change, Event, Settlement, sources
 
 
-def insert(tables: Tables, effect: effects.Insert) -> list[Job]:
+def insert(tables: Tables, effect: effects.Insert, within: Transaction | None = None) -> list[Job]:
+    """``within``: the caller's transaction, if it is one that is followed."""
     rows = tables.jobs
+    if tables.held:
+        tables.held.refuse(effect.jobs, within)
     return [_inserted(rows, new, effect.now) for new in effect.jobs]
 
 

@@ -98,8 +98,9 @@ def tick(tables: Tables, effect: leading.Tick) -> list[Job] | None:
     before = tables.ticks.get(effect.key)
     if before is not None and before >= effect.at:
         return None
+    inserted = jobs.insert(tables, Insert(effect.jobs, effect.fence.now))
     tables.ticks[effect.key] = effect.at
-    return jobs.insert(tables, Insert(effect.jobs, effect.fence.now))
+    return inserted
 
 
 def _holds(tables: Tables, fence: Fence) -> bool:

@@ -6,6 +6,7 @@ Every decision comes from ``rules``; the files of this folder select, save and k
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -68,14 +69,25 @@ class MemoryStore(LocalStore):
         if transaction is None or not isinstance(effect, effects.Insert):
             return self.run(effect)
         with self._lock:
-            answer, ids, replaced = inserted_within(self.tables, effect, self.withholds())
+            answer, places, ids, replaced = inserted_within(
+                self.tables, effect, transaction, self.withholds()
+            )
 
         def kept() -> None:
             self.tell(effect, answer)
             if self.watcher is not None:
                 self.watcher.committed()
 
-        part = Inserted(self._lock, self.tables, ids, replaced, kept, self._taken_back)
+        part = Inserted(
+            self._lock,
+            self.tables,
+            weakref.ref(transaction),
+            places,
+            ids,
+            replaced,
+            kept,
+            self._taken_back,
+        )
         transaction.add(part)
         self.tell(effect, answer)
         return cast(T, answer)

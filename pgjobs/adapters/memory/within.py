@@ -7,11 +7,13 @@ replaced its old fields, where nothing else has changed it since.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pgjobs.adapters.callers.transaction import Transaction
 from pgjobs.adapters.memory.jobs import insert
 from pgjobs.adapters.memory.tables import Tables
 from pgjobs.effects import Insert
@@ -30,17 +32,27 @@ class Watcher(Protocol):
 class Inserted:
     """The rows of one insert, a ``Part`` of the caller's transaction.
 
-    ``replaced`` holds rows before and after; ``lock`` is the store's.
+    ``replaced`` holds rows before and after, ``places`` the fingerprints that it looked for; ``lock`` is
+    the store's.
     """
 
     lock: AbstractContextManager[object]
     tables: Tables
+    transaction: weakref.ref[Transaction]
+    places: tuple[str, ...]
     ids: tuple[int, ...]
     replaced: tuple[tuple[Job, Job], ...]
     kept: Callable[[], None]
     undone: Callable[[list[Job]], None]
 
+    def free(self) -> None:
+        transaction = self.transaction()
+        if self.places and transaction is not None:
+            with self.lock:
+                self.tables.held.free(self.places, transaction)
+
     def undo(self) -> None:
+        self.free()
         rows = self.tables.jobs
         with self.lock:
             gone = [rows.by_id[job_id] for job_id in self.ids if job_id in rows.by_id]
@@ -61,9 +73,10 @@ class Inserted:
 
 
 def inserted_within(
-    tables: Tables, effect: Insert, withhold: bool
-) -> tuple[list[Job], tuple[int, ...], tuple[tuple[Job, Job], ...]]:
-    """The answer of ``effect``, the ids of its new rows, and the rows that it replaced."""
+    tables: Tables, effect: Insert, transaction: Transaction, withhold: bool
+) -> tuple[list[Job], tuple[str, ...], tuple[int, ...], tuple[tuple[Job, Job], ...]]:
+    """The answer of ``effect``, the places that it holds, the ids of its new rows, and the rows that it
+    replaced."""
     rows = tables.jobs
     found = {
         job.id: job
@@ -71,10 +84,12 @@ def inserted_within(
         if new.unique is not None
         for job in rows.group(new.unique.fingerprint)
     }
-    answer = insert(tables, effect)
+    answer = insert(tables, effect, transaction)
+    places = tuple({job.unique.fingerprint: None for job in effect.jobs if job.unique is not None})
+    tables.held.hold(places, transaction)
     ids = tuple(job.id for job in answer if job.came_of == "insert")
     changed = dict.fromkeys(job.id for job in answer if job.came_of == "replace")
     replaced = tuple((found[each], rows.by_id[each]) for each in changed if each in found)
     if withhold:
         rows.withheld.update(dict.fromkeys(ids))
-    return answer, ids, replaced
+    return answer, places, ids, replaced

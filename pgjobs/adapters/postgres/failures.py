@@ -57,6 +57,11 @@ def translated(error: Any, schema: str = "public") -> StoreError:
     return StoreError(text)
 
 
+def waited(error: Any) -> bool:
+    """Whether it was given up while it waited for a lock (55P03: ``lock_timeout``)."""
+    return _state(error) == "55P03"
+
+
 def unmigrated(error: Any) -> bool:
     """Whether a table, a column or a function is not there."""
     return _state(error) in _NOT_MIGRATED

@@ -131,6 +131,11 @@ class PostgresStore:
         self._preparing.every = True
         self._options = connect.PLANNED_ONCE
 
+    def give_up_locks(self, after_s: float) -> None:
+        """Let the server end what waits so long for a lock, on connections that are opened from now on;
+        what the DSN or the environment says of ``lock_timeout`` wins."""
+        self._options += f" -c lock_timeout={round(after_s * 1_000)}ms"
+
     def query(self, sql: str, *parameters: str | None) -> list[Row]:
         """The rows of any one statement, with its own transaction; for diagnosis and tests."""
         return self._carry_out(Plan((Statement(sql, parameters),), lambda results: results[0]))
