@@ -360,6 +360,27 @@ def jobs(request: pytest.FixtureRequest) -> Harness:
     return Harness(capture)
 
 
+@pytest.fixture(scope="session")
+def pgjobs_dsn(request: pytest.FixtureRequest) -> str:
+    """The DSN of the database that this run's tests have in mode postgres, for the application's own tables.
+    It is there in every mode; to ask for it starts the server. With xdist each worker has its own. Before
+    each test on it the tables of pgjobs are emptied, and no other:
+        @pytest.fixture(scope="session")
+        def engine(pgjobs_dsn):
+            engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(pgjobs_dsn))
+            Base.metadata.create_all(engine)
+            yield engine
+            engine.dispose()
+    More: docs/how-to/run-on-postgres.md
+    """
+    if request.config.pluginmanager.is_blocked(PACKAGE):
+        raise pytest.UsageError(
+            "-p no:pgjobs_testing switches the plugin off, so there is no fixture 'pgjobs_dsn': leave "
+            "the option out, or this test"
+        )
+    return session.present().on_server.dsn
+
+
 @pytest.fixture
 def campaign(request: pytest.FixtureRequest) -> Campaigns:
     """Plays simulated worlds by their seeds: nodes, jobs and faults on virtual time, all invariants checked.

@@ -100,9 +100,13 @@ class Session:
 
     def source(self, mode: str) -> StoreSource:
         """Where a test in ``mode`` gets its store."""
-        if mode != "postgres":
-            return self.memory
+        return self.on_server if mode == "postgres" else self.memory
+
+    @property
+    def on_server(self) -> PostgresSource:
+        """The databases of this process, on the session's server."""
         if self.postgres is None:
+            import pgjobs  # noqa: F401 - it arrives, and is captured, before the stores are imported
             from pgjobs_testing.stores import PostgresSource
 
             prefix = "" if self.worker is None else f"{worker_name(self.worker)}_"

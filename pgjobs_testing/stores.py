@@ -122,14 +122,23 @@ class PostgresSource:
         self._stores: dict[int, LocalPostgres] = {}
         self._process = os.getpid()
 
+    @property
+    def dsn(self) -> str:
+        """Of the first database, as it is: the one that a test has which uses no other."""
+        return self._store(0).postgres.dsn
+
     def store(self, n: int) -> LocalStore:
+        found = self._store(n)
+        found.clear()
+        return found
+
+    def _store(self, n: int) -> LocalPostgres:
         if self._process != os.getpid():  # a fork runs one test, on a database of its own
             self._process, self._stores = os.getpid(), {}
             self._prefix = f"{self._prefix[:16]}p{self._process}_"
         found = self._stores.get(n)
         if found is None:
             found = self._stores[n] = self._made(n)
-        found.clear()
         return found
 
     def close(self) -> None:
