@@ -41,15 +41,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """pytester, whose runs lack hypothesis's own plugin: that imports all of it, a fifth of a short run."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    """pytester, whose runs lack hypothesis's own plugin: that imports all of it, a fifth of a short run.
+
+    They lack that of Django as well, which only a project of Django's needs.
+    """
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:django")
     return pytester
 
 
 @pytest.fixture
 def hypothesis_plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - made first
     """For tests whose runs are under ``@given``."""
-    monkeypatch.delenv("PYTEST_ADDOPTS")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:django")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ What the info string of a fenced block makes of it:
     sh                                each command exists, with its options
     sh live                           and each ``pgjobs`` command is run, in order, on a real server
 
-A title may be followed by ``fails`` (pytest must fail) and ``mode=postgres``.
+A title may be followed by ``fails`` (pytest must fail), ``mode=postgres``, ``then`` (written when its turn
+comes, and not before all others) and ``needs=module`` (without which its page is not run).
 """
 
 import json
@@ -23,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -103,6 +105,10 @@ def with_examples() -> Iterator[object]:
         if any(block.language in ("python", "yaml") or "live" in block.flags for block in found):
             served = any({"live", "mode=postgres"} & {*block.flags} for block in found)
             marks = [pytest.mark.postgres, pytest.mark.pgjobs(mode="live")] if served else []
+            needed = {flag[6:] for block in found for flag in block.flags if flag[:6] == "needs="}
+            absent = [name for name in sorted(needed) if find_spec(name) is None]
+            if absent:
+                marks.append(pytest.mark.skip(reason=f"not installed: {', '.join(absent)}"))
             yield pytest.param(page, marks=marks, id=str(page.relative_to(ROOT)))
 
 
@@ -122,17 +128,15 @@ class Reader:
         if all(block.title != "pyproject.toml" for block in found):
             (self._folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         for block in found:
-            if block.title is not None:
-                file = self._folder / block.title
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(block.text, encoding="utf-8")
+            if block.title is not None and "then" not in block.flags:
+                self._write(block)
         printed = self._run_snippets([block for block in found if block.is_snippet])
         output = ""
         for step in steps(found):
             first = step[0]
             for block in step:
                 if block.title is not None:  # again: a page may write one file twice
-                    (self._folder / block.title).write_text(block.text, encoding="utf-8")
+                    self._write(block)
             if first.is_test:
                 output = self._run_tests(step)
             elif first.is_snippet:
@@ -141,6 +145,12 @@ class Reader:
                 output = self._run_live(first)
             elif "output" in first.flags:
                 holds_lines(output, first)
+
+    def _write(self, block: Block) -> None:
+        assert block.title is not None
+        file = self._folder / block.title
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(block.text, encoding="utf-8")
 
     def _run_snippets(self, snippets: list[Block]) -> dict[str, str]:
         if not snippets:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
 import sqlalchemy
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -31,6 +34,12 @@ def application() -> Iterator[None]:
 @worker
 def pack(job: Job) -> None:
     """A worker that has nothing to do."""
+
+
+def django_on_sqlite() -> Any:
+    from django.db.backends.sqlite3.base import DatabaseWrapper
+
+    return DatabaseWrapper({"NAME": ":memory:"})
 
 
 @pytest.fixture
@@ -139,4 +148,21 @@ class TestOnAServer:
 
         with refused:
             asyncio.run(insert())
+        assert jobs.count_jobs() == 0
+
+    def test_another_kind_of_server_is_refused_with_the_remedy_and_without_the_password(
+        self, jobs: Harness, dsn: str, engine: sqlalchemy.Engine
+    ) -> None:
+        found = conninfo_to_dict(dsn)
+        where = re.escape(f"{found['host']}:{found['port']}/{found['dbname']}")
+        remedy = (
+            rf"connect to jobs\.store\.postgres\.dsn \({where}; .*pgjobs_dsn.*how-to/django\.md"
+        )
+        for connection, vendor in ((django_on_sqlite(), "vendor is 'sqlite'"), (None, "sqlite\\+")):
+            refused = pytest.raises(
+                ConfigurationError, match=rf"{vendor}.*{remedy}.*mode=\"manual\""
+            )
+            with Session(engine) as session, refused as told:
+                app.insert(pack.new(), connection=connection or session)
+            assert not found.get("password") or str(found["password"]) not in str(told.value)
         assert jobs.count_jobs() == 0

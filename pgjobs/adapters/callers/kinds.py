@@ -58,6 +58,10 @@ ACCEPTED = (
 )
 
 
+class OtherServerError(ConfigurationError):
+    """A connection to a database that is no PostgreSQL, or over a driver that is not known."""
+
+
 def kind_of(given: object) -> Kind | None:
     """The kind of ``given``; None for what is none of ours."""
     return next((kind for kind in KINDS if kind.made(given)), None)

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pgjobs.adapters.callers.autocommit import begun, in_transaction
-from pgjobs.adapters.callers.kinds import Kind
+from pgjobs.adapters.callers.kinds import Kind, OtherServerError
 from pgjobs.adapters.callers.placeholders import named
 from pgjobs.adapters.callers.scalars import plain
 from pgjobs.adapters.postgres.failures import translated
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Statement
-from pgjobs.rules.errors import ConfigurationError
 
 
 def carry_out(
@@ -25,7 +24,7 @@ def carry_out(
 
     vendor = getattr(connection, "vendor", None)
     if vendor != "postgresql":
-        raise ConfigurationError(
+        raise OtherServerError(
             "connection takes a Django connection to PostgreSQL, such as django.db.connection; this "
             f"one's vendor is {vendor!r}"
         )

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pgjobs.adapters.callers.autocommit import begun, in_transaction
-from pgjobs.adapters.callers.kinds import Kind
+from pgjobs.adapters.callers.kinds import Kind, OtherServerError
 from pgjobs.adapters.callers.placeholders import named
 from pgjobs.adapters.callers.scalars import plain
 from pgjobs.adapters.callers.sqlalchemy_connections import async_connection, connection_of
 from pgjobs.adapters.postgres.failures import translated
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Statement
-from pgjobs.rules.errors import ConfigurationError, StoreError, StoreUnavailableError
+from pgjobs.rules.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -57,7 +57,7 @@ def _connection(kind: Kind, given: Connection | Session) -> Connection:
     connection = connection_of(kind, given)
     dialect = connection.dialect
     if dialect.name != "postgresql" or dialect.paramstyle not in ("pyformat", "numeric_dollar"):
-        raise ConfigurationError(
+        raise OtherServerError(
             "connection takes SQLAlchemy on PostgreSQL with the driver psycopg, psycopg2 or asyncpg; "
             f"this one is {dialect.name}+{dialect.driver}"
         )
