@@ -35,12 +35,22 @@ def install(guard: Guard | None) -> None:
 
 def check(dsn: str) -> None:
     """``CapturedStoreError`` when ``dsn`` may not be opened here."""
-    if _guard is not None:
+    if _guard is None:
+        _refuse_child()
+    else:
         _guard(dsn)
-        return
+
+
+def check_unnamed() -> None:
+    """The same where no database is named, in a child process, where none that was named would be opened."""
+    if _guard is None:
+        _refuse_child(" (and no database is named for it)")
+
+
+def _refuse_child(more: str = "") -> None:
     parent = os.environ.get(ENVIRONMENT_MARK)
     if parent is not None:
         raise CapturedStoreError(
             "this process is a child of a test run that keeps real databases closed (pytest -p "
-            f"pgjobs_testing, process {parent}), so no connection is opened: {CHILDS_REMEDY}"
+            f"pgjobs_testing, process {parent}), so no connection is opened{more}: {CHILDS_REMEDY}"
         )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from pgjobs import guard
 from pgjobs.app import DSN_VARIABLE, PgJobs
 from pgjobs.cli.importing import instance
 from pgjobs.rules.errors import ConfigurationError, InvalidJobError, PgJobsError
@@ -104,6 +105,7 @@ def in_one_line() -> Iterator[None]:
 def dsn_of(dsn: str | None) -> str:
     """The DSN that was given; a usage error when there is none."""
     if not dsn:
+        guard.check_unnamed()
         raise click.UsageError(f"name the database: --dsn postgresql://..., or set {DSN_VARIABLE}")
     return dsn
 

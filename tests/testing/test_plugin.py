@@ -116,6 +116,32 @@ def test_a_test_without_the_fixture_is_captured_as_well(project: Project) -> Non
     result.assert_outcomes(passed=2)
 
 
+def test_a_child_process_for_which_no_database_is_named_is_told_that_none_would_be_opened(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is named there would be refused next."""
+    monkeypatch.delenv("PGJOBS_DSN", raising=False)
+    result = project.run(
+        f"""
+        import subprocess
+        import pytest
+
+        INSERT = "import app; from pgjobs import PgJobs; PgJobs().insert(app.note.new({{'n': 1}}))"
+
+        @pytest.mark.parametrize("command", [["-c", INSERT], ["-m", "pgjobs.cli", "jobs", "list"]])
+        def test_it(command):
+            child = subprocess.run([{sys.executable!r}, *command], capture_output=True, text=True)
+            assert child.returncode == 1, child.stderr
+            assert "no database is named for it" in child.stderr
+            assert "this process is a child of a test run" in child.stderr
+            assert 'mode="live"' in child.stderr
+            if command[0] == "-c":
+                assert "CapturedStoreError" in child.stderr
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_a_child_process_refuses_to_open_the_database(project: Project) -> None:
     result = project.run(
         f"""
