@@ -87,7 +87,7 @@ _WITH_CRON = {"properties": {"plugins": {"required": ["cron"]}}, "required": ["p
 _RULES: dict[str, dict[str, Any]] = {
     "Scenario": {
         "anyOf": [{"required": ["steps"]}, {"required": ["plugins"]}],
-        "if": {"anyOf": [{"not": {"required": ["steps"]}}, _WITH_CRON]},
+        "if": _WITH_CRON,
         "then": {"required": ["until"]},
     },
     "StepSpec": _one_of(ACTIONS),

@@ -70,7 +70,6 @@ def test_examples_are_accepted_where_they_stand():
         "name: n\n",
         "steps: [{at: 0s, pause_all: true}]\n",
         "name: ''\nsteps: [{at: 0s, pause_all: true}]\n",
-        "name: n\nplugins: {pruner: {}}\n",
         f"{STEP}plugins: {{cron: {{crontab: [['@daily', W]]}}}}\n",
         *(f"{STEP}{line}\n" for line in (
             "sed: 7", "seed: -1", "seed: '7'", "jitter: no", "start: 2025-01-01T00:00:00", "start: 0s",
@@ -125,6 +124,7 @@ def test_it_refuses_what_the_reader_refuses_for_a_reason_that_a_schema_can_say(t
         f"{STEP}  - {{at: 1s, pause_all: }}\n  - {{at: 2s, drop_notifications: true}}\n",
         f"{STEP}start: 2025-01-01 00:00:00+01:00\nuntil: 2025-06-01T00:00:00.5Z\n",
         f"{STEP}expect: [{{at: end, job: x, error: null, conflict: null, node: null, discarded_at: null}}]\n",
+        "name: n\nplugins: {pruner: {}}\n",
         "name: n\nplugins: {pruner: {}}\nuntil: 1h\n",
         "name: n\nplugins: {leader_tasks: {timezone: Asia/Kathmandu, crontab: [['* * * * *', clean], ['@hourly', {task: sweep, runs: [ok, {raise: ValueError}]}]]}}\nuntil: 1h\n",
         f"{STEP}invariants: true\n",
