@@ -10,7 +10,7 @@ from typing import Any
 from pgjobs.rules.job import Job, JobState
 from pgjobs.rules.outcome import summary
 from pgjobs.telemetry import PROCESS, Telemetry
-from pgjobs_testing import doing
+from pgjobs_testing import births, doing
 from pgjobs_testing.naming import BEFALLS, NAMED_BY_STATE, word
 from pgjobs_testing.trace import (
     CLIENT,
@@ -39,6 +39,8 @@ class Recorder(Telemetry):
         self._made: list[Moment] = []
         self._ordinals: dict[int, int] = {}
         self._shown: dict[str, str] = {}
+        self.strays: dict[int, str] = {}
+        """Of jobs that a thread inserted which is none of this test's: which, in words."""
 
     def show(self, node: str, name: str) -> None:
         """Show ``node`` under another name: that of the node whose later incarnation it is."""
@@ -80,6 +82,8 @@ class Recorder(Telemetry):
             self._moments.append((self._clock.now(), event, kept, by, job_id))
             if job_id is not None and job_id not in self._ordinals:
                 self._ordinals[job_id] = len(self._ordinals) + 1
+                if births.OUTLIVING and (whose := births.of_this_thread()) is not None:
+                    self.strays[job_id] = whose
         passing_on = self._passing_on
         if passing_on is not None and passing_on.wanted(event):
             passing_on.emit(event, measurements, metadata)

@@ -73,7 +73,7 @@ def _of_test(engine: Engine, title: str, capture: Capture, item: pytest.Item) ->
         f"mode {capture.mode}; 0s is {trace.start.isoformat()}, and the clock stands at {now}",
         *shown(trace),
         "",
-        *_jobs(trace),
+        *_jobs(trace, engine.recorder.strays),
         *_not_served(trace, engine.served()),
         f"again: pytest {shlex.quote(item.nodeid)} {capture.repeated_by}",
     ]
@@ -82,7 +82,9 @@ def _of_test(engine: Engine, title: str, capture: Capture, item: pytest.Item) ->
 
 def _of_scenario(trace: Trace, item: pytest.Item) -> str:
     again = f"again: pgjobs-testing replay {shlex.quote(item.nodeid.split('::', 1)[0])}"
-    return "\n".join([f"0s is {trace.start.isoformat()}", *shown(trace), "", *_jobs(trace), again])
+    return "\n".join(
+        [f"0s is {trace.start.isoformat()}", *shown(trace), "", *_jobs(trace, {}), again]
+    )
 
 
 def _last(trace: Trace) -> dict[int, Job]:
@@ -105,7 +107,7 @@ def _not_served(trace: Trace, served: Mapping[str, Queue] | None) -> Iterator[st
         yield f"note: only a drain runs {which}: {not_served(queue, served or ())}"
 
 
-def _jobs(trace: Trace) -> Iterator[str]:
+def _jobs(trace: Trace, strays: Mapping[int, str]) -> Iterator[str]:
     """How each job stood at last."""
     last = _last(trace)
     if not last:
@@ -120,6 +122,8 @@ def _jobs(trace: Trace) -> Iterator[str]:
             f"  {number:<5} {job.worker:<{wide}}  {job.state:<9}  attempt {attempts:<7}"
             f"{_due(job, trace)}  {_short(json.dumps(job.args, ensure_ascii=False))}{_why(job)}"
         )
+        if job.id in strays:
+            yield f"        {strays[job.id]}"
 
 
 def _due(job: Job, trace: Trace) -> str:

@@ -50,8 +50,9 @@ class Session:
 
     def awake(self) -> None:
         """pgjobs is there: capture it, for the test that runs and the wider fixtures that begin."""
-        from pgjobs_testing import isolation
+        from pgjobs_testing import births, isolation
 
+        births.note(None)
         self.outside = isolation.begin(self.settings, self.memory)
         if self._item is not None:
             self._ending = isolation.isolate(self._item, self.settings, self.source)
@@ -74,7 +75,13 @@ class Session:
             ending = self._ending
             self._item, self._ending = before
             self.block = None
-            ending.close()
+            try:
+                ending.close()
+            finally:
+                if self.outside is not None:
+                    from pgjobs_testing import births
+
+                    births.note(item.nodeid)
 
     def beneath_tests(self, ending: ExitStack) -> Callable[[], int]:
         """Let what happens until ``ending`` be no test's; what is returned counts what happened outside."""

@@ -190,7 +190,7 @@ def _words(scene: Scene, clues: Any) -> Words[Job]:
         nothing="it inserted nothing",
         refused="the block may insert no job that matches",
         called=scene.called,
-        line=lambda job: title(job, scene.times, scene.called),
+        line=lambda job: title(job, scene.times, scene.called) + scene.stray(job),
         overview=whole,
         legend=scene.times.legend(),
         clues=lambda: list(clues()),

@@ -66,7 +66,7 @@ class Enqueued:
             nothing=scene.nothing(),
             refused=f"no job{waits} may match",
             called=scene.called,
-            line=lambda job: title(job, scene.times, scene.called),
+            line=lambda job: title(job, scene.times, scene.called) + scene.stray(job),
             overview=lambda jobs, matched: overview(jobs, matched, scene.times, scene.called),
             legend=scene.times.legend(),
             clues=lambda: clues(self.expected, self._jobs, scene),

@@ -61,6 +61,11 @@ class Scene:
         ordinal = self.recorder.ordinal(job.id)
         return f"#{ordinal}" if ordinal else f"id {job.id}"
 
+    def stray(self, job: Job) -> str:
+        """Says of a job that a thread inserted which an earlier test began; "" of any other."""
+        whose = self.recorder.strays.get(job.id)
+        return "" if whose is None else f"; {whose}"
+
     def unknown(self, wanted: Iterable[Wanted], jobs: Iterable[Job]) -> str:
         """Says of a worker or a queue that is asked for by a name which nothing has; "" otherwise."""
         for each in wanted:

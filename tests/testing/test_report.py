@@ -302,3 +302,75 @@ def test_a_harness_in_a_failing_test_is_shown_as_its_fixture_would_be(run):
     assert '"of": "the block beside"' in told["test_beside"][3]
     assert '"of": "the machine"' in told["TestMachine.runTest"][1]
     assert "not shown" not in str(told)
+
+
+def test_a_job_of_a_thread_that_an_earlier_test_began_is_told_as_such(run):
+    """In the failure and in the report; of threads of the test's own nothing is said."""
+    result = run(
+        """
+        import threading
+
+        go = threading.Event()
+
+        def late():
+            go.wait()
+            app.jobs.insert(app.mail.new({"late": True}))
+
+        stray = threading.Thread(target=late, name="sends later", daemon=True)
+
+        def test_begins():
+            stray.start()
+
+        def test_in_between():
+            pass
+
+        @pytest.mark.parametrize("how", ["refute", "block", "plain"])
+        def test_fails(jobs, how):
+            own = threading.Thread(target=lambda: app.jobs.insert(app.mail.new({"own": True})))
+            own.start()
+            own.join()
+            if how == "refute":
+                go.set()
+                stray.join()
+                jobs.refute_enqueued(worker=app.mail, args={"late": True})
+            assert jobs.count_jobs() == 0
+        """,
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:random_order",
+    )
+    result.assert_outcomes(passed=2, failed=3)
+    whose = "inserted by thread 'sends later', begun during test_it.py::test_begins"
+    output = result.stdout.str()
+    assert output.count(whose) == 2
+    result.stdout.fnmatch_lines(
+        [f"E*#2*{whose}*", "jobs as they stood then:", '*{"late": true}*', f"*{whose}"]
+    )
+
+
+def test_threads_of_the_run_are_nobody_s(run):
+    """A thread that was there before every test, and one whose number a later thread has again."""
+    run(
+        """
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+        from pgjobs_testing import births
+
+        pool = ThreadPoolExecutor(1)
+        pool.submit(int).result()
+
+        def test_first(jobs):
+            pool.submit(app.jobs.insert, app.mail.new()).result()
+
+        def test_second(jobs):
+            pool.submit(app.jobs.insert, app.mail.new()).result()
+            assert jobs._engine.recorder.strays == {}
+            pool.shutdown()
+
+        def test_nobody_is_left(jobs):
+            assert threading.active_count() > 1 or births.OUTLIVING == {}
+        """
+    ).assert_outcomes(passed=3)
