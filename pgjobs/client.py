@@ -5,7 +5,7 @@ Each program is driven by a blocking call or by its ``_async`` twin; what it doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +28,7 @@ from pgjobs.rules.ratelimit import Window
 from pgjobs.rules.schedule import LAST_INSTANT, duration, instant, later
 from pgjobs.rules.selection import OneOf, Selection
 from pgjobs.telemetry import Telemetry
-from pgjobs.worker import worker_name
+from pgjobs.worker import Worker, worker_name
 
 if TYPE_CHECKING:
     from pgjobs.gathering import Surroundings
@@ -349,6 +349,13 @@ def _checked(job: object) -> NewJob:
         raise InvalidJobError(
             f"job {job.id} is stored already: insert what worker.new(...) makes, or retry_job it"
         )
+    if isinstance(job, Worker):
+        raise InvalidJobError(
+            f"insert takes what worker.new(...) makes, not the worker {job.name} itself: give what its "
+            "new({...}) makes"
+        )
+    if isinstance(job, list | tuple | Iterator):
+        raise InvalidJobError(f"insert takes one job, not {shown(job)}: insert_all takes many")
     raise InvalidJobError(f"insert takes what worker.new(...) makes, not {shown(job)}")
 
 

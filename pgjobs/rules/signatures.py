@@ -32,6 +32,15 @@ def checks_options(target: T) -> T:
     return cast(T, _checked(target, getattr(target, "__name__", repr(target)), bound=0))
 
 
+def checks_method(name: str) -> Callable[[T], T]:
+    """``checks_options`` for a method, which its callers know as ``name``."""
+
+    def decorated(method: T) -> T:
+        return cast(T, _checked(method, name, bound=1))
+
+    return decorated
+
+
 def _checked(function: Callable[..., Any], name: str, bound: int) -> Callable[..., Any]:
     """``function`` with its arguments checked; the first ``bound`` of them are not the caller's."""
 

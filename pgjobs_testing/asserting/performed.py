@@ -6,7 +6,7 @@ the worker saw (a snooze gives it back afterwards).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -106,7 +106,9 @@ class Performed:
     def _words(self) -> Words[Run]:
         scene = self._scene
         return Words(
-            nothing="nothing ran at all",
+            nothing="no run was seen here"
+            if self._elsewhere(scene.jobs())
+            else "nothing ran at all",
             refused="no run may match",
             called=lambda run: f"{scene.called(run.job)} in attempt {run.attempt}",
             line=self._line,
@@ -114,6 +116,15 @@ class Performed:
             legend=scene.times.legend(),
             clues=self._clues,
         )
+
+    def _elsewhere(self, jobs: Iterable[Job]) -> set[int]:
+        """The jobs that ran, and none of whose runs began here."""
+        here = {each.job.id for each in self._scene.events("pgjobs.job.start") if each.job}
+        return {
+            job.id
+            for job in jobs
+            if job.attempt and job.state is not JobState.EXECUTING and job.id not in here
+        }
 
     def _line(self, run: Run) -> str:
         name = f"{self._scene.called(run.job)} {cut(run.worker, plain=True)}, attempt {run.attempt}"
@@ -151,12 +162,18 @@ class Performed:
         of_jobs: Expectation[Job] = Expectation(wanted(own, OF_RUNS, 0, scene.times))
         ran = {run.id for run in self._runs}
         idle = [job for job in jobs if job.id not in ran and of_jobs.judge(job)]
+        elsewhere = self._elsewhere(idle)
         notes = [said] if said else []
         for job in idle[:3]:
             name = f"{scene.called(job)} {cut(job.worker, plain=True)}"
-            if job.state in WAITING:
+            if job.state in WAITING and job.id not in elsewhere:
                 stands = standing(job, scene.times)
                 notes.append(f"{name} has not run: {stands}; {self._what_runs(job)}")
+            elif job.id in elsewhere:
+                notes.append(
+                    f"{name} has run, and this harness saw no run of it: {standing(job, scene.times)}. What "
+                    "another ran on this store, such as a World, its own timeline tells"
+                )
             else:
                 notes.append(f"{name} has not run to an end: {standing(job, scene.times)}")
         if not idle:

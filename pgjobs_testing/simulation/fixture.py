@@ -14,6 +14,7 @@ from pgjobs.adapters.local import LocalStore
 from pgjobs.adapters.system import SystemClock
 from pgjobs.rules.errors import ConfigurationError, shown
 from pgjobs.rules.schedule import duration
+from pgjobs.rules.signatures import checks_method
 from pgjobs_testing.session import Session, worker_name
 from pgjobs_testing.simulation.asked import check_processes, options_of, seed_of
 from pgjobs_testing.simulation.campaign import Campaign, Summary, expected_marks
@@ -49,6 +50,7 @@ class Campaigns:
     def __repr__(self) -> str:
         return f"<campaign of {self.seeds} seeds from {self.first} on>"
 
+    @checks_method("campaign")
     def __call__(
         self,
         seeds: int | Iterable[int] | None = None,

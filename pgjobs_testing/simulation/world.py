@@ -17,10 +17,17 @@ from pgjobs.adapters.memory import MemoryStore
 from pgjobs.client import drive
 from pgjobs.plugins import DEFAULT, Plugin
 from pgjobs.plugins import checked as checked_plugins
-from pgjobs.rules.errors import ConfigurationError, shown
+from pgjobs.rules.errors import (
+    ConfigurationError,
+    InvalidJobError,
+    JobNotFoundError,
+    UnknownWorkerError,
+    shown,
+)
 from pgjobs.rules.job import Job, NewJob
 from pgjobs.rules.options import Queue
 from pgjobs.rules.schedule import later
+from pgjobs.rules.signatures import checks_options
 from pgjobs.worker import Worker
 from pgjobs_testing.clock import VirtualClock
 from pgjobs_testing.nodes.cluster import SimulationError
@@ -46,16 +53,26 @@ from pgjobs_testing.simulation.scripts import NOTHING, beginning, scenario_of, s
 from pgjobs_testing.simulation.stillness import Stillness
 from pgjobs_testing.timeline import Timeline
 
+REFUSALS = (
+    ConfigurationError,
+    InvalidJobError,
+    JobNotFoundError,
+    SimulationError,
+    UnknownWorkerError,
+)
+"""What a call raises that cannot be, where nothing is to be learnt from the world."""
 
+
+@checks_options
 class World(Befalling):
     """Nodes, time and faults, as a context manager.
 
-    The call in which an invariant breaks raises ``AlarmError``; every error that leaves the block has the
-    world as a scenario file for its note. ``seed`` decides every jitter, and the faults that ``advance``
-    draws: ``faults`` is "none" (the default), "all", or names out of ``OF_NODES``. ``nodes`` is how many
-    (a, b and so on), or their names, in the order in which they act. ``store`` is empty, and one in memory by
-    default; in a test ``jobs.store`` is that of its mode. ``queues`` are as for ``PgJobs``; one that is not
-    listed is served, ten jobs at a time. ``plugins`` are as for ``PgJobs``, too.
+    The call in which an invariant breaks raises ``AlarmError``; every error that leaves the block, but the
+    refusal of a call, has the world as a scenario file for its note. ``seed`` decides every jitter, and the
+    faults that ``advance`` draws: ``faults`` is "none" (the default), "all", or names out of ``OF_NODES``.
+    ``nodes`` is how many (a, b and so on), or their names, in the order in which they act. ``store`` is
+    empty, and one in memory by default; in a test ``jobs.store`` is that of its mode. ``queues`` are as for
+    ``PgJobs``; one that is not listed is served, ten jobs at a time. ``plugins`` are as for ``PgJobs``, too.
 
     ``workers`` are scripted ones, as a scenario file has them; workers of the process run besides, in virtual
     time, and an application's own ``PgJobs`` works on the world's store inside the block. ``skew``, ``delay``
@@ -132,7 +149,7 @@ class World(Befalling):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
+        if error is not None and not isinstance(error, REFUSALS):
             error.add_note(f"The world, to be replayed as a scenario file:\n\n{self.scenario()}")
         self._open = False
         self._within.close()

@@ -159,13 +159,25 @@ def test_of_many_jobs_all_are_stored_or_none(call: Caller):
     [
         (None, "insert takes what worker.new"),
         ({"worker": "x"}, "insert takes what worker.new"),
-        (bill, "insert takes what worker.new"),
+        (
+            bill,
+            r"insert takes what worker.new\(...\) makes, not the worker .*bill itself: give what its new",
+        ),
+        ([bill.new()], r"insert takes one job, not \[.*: insert_all takes many"),
+        (iter([bill.new()]), "insert_all takes many"),
     ],
 )
 def test_what_is_no_new_job_is_refused(call: Caller, bad: Any, message: str):
     jobs, _ = still()
     with pytest.raises(InvalidJobError, match=message):
         call(jobs, "insert", bad)
+    with pytest.raises(InvalidJobError):
+        call(jobs, "insert_all", [bad])
+
+
+@pytest.mark.parametrize("bad", [None, {"worker": "x"}, bill])
+def test_what_is_not_many_jobs_is_refused(call: Caller, bad: Any):
+    jobs, _ = still()
     with pytest.raises(InvalidJobError):
         call(jobs, "insert_all", bad)
 

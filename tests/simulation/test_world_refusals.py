@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from pgjobs import Job, PgJobsError, worker
 from pgjobs.plugins import Stalled
 from pgjobs.rules.errors import ConfigurationError
-from pgjobs_testing import World
+from pgjobs_testing import World, harness
 from pgjobs_testing.nodes.cluster import SimulationError
 from pgjobs_testing.scenarios.read import read_text
 from tests.scenarios import shop
@@ -224,3 +226,51 @@ def _twice(world):
         world.double_notifications()
     done = world.timeline.moments[first:]
     return [moment for moment in done if moment.node == "-"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda world: world.crash("c"),
+        lambda world: world.heal("a"),
+        lambda world: world.insert("Wrok"),
+        lambda world: world.insert("Work", {"at": float("nan")}),
+        lambda world: world.job(7),
+    ],
+)
+def test_a_refused_call_that_leaves_the_block_has_no_scenario_with_it(mistake):
+    with pytest.raises(PgJobsError) as refused, World(nodes=2, workers=WORK) as world:
+        mistake(world)
+    assert [] == getattr(refused.value, "__notes__", [])
+
+
+def test_a_failure_that_leaves_the_block_has_the_scenario_with_it():
+    with pytest.raises(AssertionError) as failed, World(nodes=2, workers=WORK) as world:
+        assert world.insert("Work").state == "completed"
+    assert "to be replayed as a scenario file" in failed.value.__notes__[0]
+
+
+def test_an_argument_that_a_world_does_not_take_is_told_with_the_nearest():
+    with pytest.raises(ConfigurationError, match=r"option of World 'node': did you mean 'nodes'\?"):
+        World(node=2)  # type: ignore[call-arg]  # the mistake
+
+
+def test_what_a_world_ran_on_a_tests_store_is_no_run_of_the_harness_and_said_so():
+    with harness() as made:
+        jobs: Any = made
+        with World(nodes=1, store=jobs.store, workers=WORK) as world:
+            world.insert("Work")
+            world.advance(60)
+        with pytest.raises(AssertionError) as failed:
+            jobs.assert_performed(worker="Work")
+        jobs.insert(Known.new())
+        with pytest.raises(AssertionError, match="has not run: available"):
+            jobs.assert_performed(worker=Known)
+    text = str(failed.value)
+    assert "no run matches: no run was seen here" in text.splitlines()[0]
+    assert "Work has run, and this harness saw no run of it: completed" in text
+
+
+@worker
+def Known(job: Job) -> None:  # noqa: N802 - as the scripted ones are named
+    ...

@@ -73,6 +73,9 @@ def test_an_alarm_fails_the_test_and_leaves_the_way_back_to_it(run):
         def test_misspelt(campaign):
             campaign(faults="crush")
 
+        def test_an_option(campaign):
+            campaign(1, job=3)
+
         def test_unnamed(campaign):
             campaign(1, processes=1, world=lambda seed, options, store: None)
 
@@ -80,7 +83,7 @@ def test_an_alarm_fails_the_test_and_leaves_the_way_back_to_it(run):
             campaign([9], world=lambda seed, options, store: None)
         """
     result = run(test)
-    result.assert_outcomes(failed=5)
+    result.assert_outcomes(failed=6)
     result.stdout.fnmatch_lines(
         [
             "E *AssertionError: seed 6: permits: 3 of 2 are out",
@@ -90,6 +93,7 @@ def test_an_alarm_fails_the_test_and_leaves_the_way_back_to_it(run):
             "E * 3 seeds (5..7) on memory: 1 alarm, * events",
             "E *found 0 seeds; expected one, at least",
             "E *unknown fault 'crush': did you mean 'crash'?",
+            "E *unknown option of campaign 'job': did you mean 'jobs'? campaign takes seeds, nodes, *",
             "E *which other processes cannot import*",
             "E * again: give the test's campaign() seeds=[[]9]: no command can import the world *<lambda>",
         ]
