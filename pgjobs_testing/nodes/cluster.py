@@ -47,6 +47,8 @@ class Cluster:
         """Whether any process may be dead, or was asked to stop, and is not gone yet."""
         self._names = Names()
         self._gone: list[Member] = []
+        self.armed: list[tuple[str, Trap]] = []
+        """Every trap that was set, with its node, until somebody takes it off."""
 
     # What happens by itself
 
@@ -251,6 +253,7 @@ class Cluster:
         machine = self._machine(name)
         if machine.line is not None:
             machine.line.traps.append(trap)
+            self.armed.append((name, trap))
             self._befalls("trap", name, trap.told)
 
     # What is done to what they share

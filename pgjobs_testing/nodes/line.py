@@ -194,6 +194,7 @@ class Line(LocalSession):
         for trap in self.traps:
             if trap.takes(effect):
                 self._exchange.spring()
+                trap.sprung = True
                 if trap.how not in CRASHES:
                     trap.times -= 1
                 if not trap.times:

@@ -57,12 +57,16 @@ class RefusedError(StoreError, Asked):
 
 @dataclass(slots=True)
 class Trap:
-    """What befalls the next ``times`` effects of one name (``ANY``: of any). ``by``: how late it commits."""
+    """What befalls the next ``times`` effects of one name (``ANY``: of any). ``by``: how late it commits.
+
+    ``sprung``: it has befallen one.
+    """
 
     effect: str
     how: str
     times: int = 1
     by: timedelta = timedelta(0)
+    sprung: bool = False
 
     def takes(self, effect: Effect[Any]) -> bool:
         """Whether this effect is meant."""

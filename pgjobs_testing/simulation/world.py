@@ -6,6 +6,7 @@ It is a scenario that is written while it is played: each method is a step of th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -61,6 +62,10 @@ REFUSALS = (
     UnknownWorkerError,
 )
 """What a call raises that cannot be, where nothing is to be learnt from the world."""
+
+
+class UnsprungWarning(UserWarning):
+    """What a test asked to befall an effect of a node never came, so that the test shows nothing of it."""
 
 
 @checks_options
@@ -153,6 +158,8 @@ class World(Befalling):
             error.add_note(f"The world, to be replayed as a scenario file:\n\n{self.scenario()}")
         self._open = False
         self._within.close()
+        if error is None:
+            self._tell_of_unsprung()
 
     # Time
 
@@ -169,12 +176,15 @@ class World(Befalling):
         self._check_open()
         first, length = len(self._play.recorder), span_given(span, "span")
         target = later(self.clock.now(), length)
+        armed = self._play.cluster.armed
         for at, step in self._meanwhile.drawn(self.clock.now(), target):
             self._reach(at)
+            asked = len(armed)
             try:
                 self._do(step)
             except SimulationError:
                 continue  # the test has done something to this node itself
+            del armed[asked:]  # nobody counts on what was drawn
         self._reach(target)
         return Timeline.showing(self._play.recorder.trace(first))
 
@@ -182,13 +192,15 @@ class World(Befalling):
         """End every fault, let time pass in which all must come to rest, and look whether it has.
 
         Nodes that are down stay down: no job may need them. A run that still goes on is at rest.
-        ``AlarmError`` where it has not.
+        ``AlarmError`` where it has not. ``UnsprungWarning`` where a ``crash`` before or after an effect, or a
+        ``fail``, that was asked for has not come.
         """
         self._check_open()
         first = len(self._play.recorder)
         for step in tuple(self._lasting.ends()):
             self._do(step)
         await_rest(self._play, self._reach)
+        self._tell_of_unsprung()
         return Timeline.showing(self._play.recorder.trace(first))
 
     # Jobs
@@ -264,6 +276,20 @@ class World(Befalling):
             self._play.act(read)
             self._lasting.note(step)
             self._done(step, apart)
+
+    def _tell_of_unsprung(self) -> None:
+        """Once of each: what was to befall an effect that its node has not come to."""
+        armed = self._play.cluster.armed
+        left = [f"{trap.told} of node {node}" for node, trap in armed if not trap.sprung]
+        armed.clear()
+        if left:
+            warnings.warn(
+                UnsprungWarning(
+                    f"never came, since no such effect was reached: {', '.join(left)}. The world was "
+                    "played without"
+                ),
+                stacklevel=3,
+            )
 
     def _check_open(self) -> None:
         if not self._open:

@@ -21,6 +21,7 @@ from pgjobs_testing.scenarios.mistakes import InvalidScenarioError
 from pgjobs_testing.scenarios.read import read_text
 from pgjobs_testing.scenarios.real import Imports, reference
 from pgjobs_testing.scenarios.replay import replay
+from pgjobs_testing.simulation.world import UnsprungWarning
 from tests.scenarios import shop
 
 WORK = {"Work": {"runs": [{"for": "20s"}]}}
@@ -371,7 +372,7 @@ def test_a_world_has_a_store_of_its_own_and_is_played_once(store):
 
 NOISY = """
 import logging
-from pgjobs_testing.simulation.world import World
+from pgjobs_testing.simulation.world import UnsprungWarning, World
 
 with World(nodes=1, workers={"W": {"runs": [{"for": "1s"}]}}) as world:
     world.fail("a", "beat", "before", times=2)
@@ -385,3 +386,36 @@ def test_simulated_failures_are_not_printed_where_nobody_listens():
         [sys.executable, "-c", NOISY], capture_output=True, text=True, check=False
     )
     assert (0, "") == (played.returncode, played.stderr)
+
+
+def test_what_was_asked_to_befall_an_effect_that_never_came_is_told_once():
+    with World(nodes=["a", "b"], workers=WORK) as world:
+        world.crash("b", before="tick")  # no cron, and so no tick
+        world.fail("a", "settle", "before", times=3)  # comes once
+        world.insert("Work")
+        world.advance(300)
+        with pytest.warns(
+            UnsprungWarning, match=r"reached: crash before tick of node b\. "
+        ) as told:
+            world.settle()
+        assert __file__ == told[0].filename
+        world.settle()
+
+
+def test_a_world_that_ends_without_coming_to_rest_tells_what_never_came_too():
+    with (
+        pytest.warns(UnsprungWarning, match="fail prune after of node a"),
+        World(nodes=1, workers=WORK) as world,
+    ):
+        world.fail("a", "prune", "after")
+
+
+def test_a_trap_that_is_gone_with_its_node_has_not_come_and_a_drawn_one_need_not():
+    with World(nodes=["a", "b"], workers=WORK) as world:
+        world.crash("b", after="claim")
+        world.crash("b")
+        with pytest.warns(UnsprungWarning, match="crash after claim of node b"):
+            world.settle()
+    with World(seed=3, nodes=3, workers=WORK, faults=["crash", "fail"]) as world:
+        world.advance(600)
+        world.settle()

@@ -163,6 +163,7 @@ def test_a_fault_of_the_wrong_kind_is_refused_and_changes_nothing(ask, said):
         assert before == world.scenario()
 
 
+@pytest.mark.filterwarnings("ignore:never came:pgjobs_testing.simulation.world.UnsprungWarning")
 @pytest.mark.parametrize("how", ["before", "after", "conflict", "deadlock", "refused"])
 def test_an_effect_that_fails_otherwise_than_late_takes_no_time(how):
     with World(nodes=1, workers=WORK) as world:

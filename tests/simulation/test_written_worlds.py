@@ -15,7 +15,11 @@ WORK = {
     "Rare": {"queue": "rare", "priority": 3, "unique": {"keys": ["n"]}, "tags": ["a"]},
 }
 
-pytestmark = pytest.mark.pgjobs(mode="live")  # a world stands in for production by itself
+pytestmark = [
+    pytest.mark.pgjobs(mode="live"),  # a world stands in for production by itself
+    # What is done to some of these worlds is drawn.
+    pytest.mark.filterwarnings("ignore:never came:pgjobs_testing.simulation.world.UnsprungWarning"),
+]
 
 
 def replayed(text):
