@@ -48,8 +48,3 @@ def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module 'pgjobs_testing' has no attribute {name!r}")
     return getattr(importlib.import_module(f"pgjobs_testing.{_PLACES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """The public names, imported or not."""
-    return sorted({*globals(), *__all__})

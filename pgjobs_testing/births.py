@@ -9,14 +9,14 @@ import threading
 import weakref
 
 OUTLIVING: dict[int, tuple[weakref.ref[threading.Thread], str | None]] = {}
-"""By its number, each thread that is known, and the test in which it began; None: before pgjobs was there.
+"""By its number, each thread that is known, and the test during which it began; None before the first.
 
 Empty, but for threads of the run itself, where tests leave none behind.
 """
 
 
 def note(nodeid: str | None) -> None:
-    """A test ends, or with None pgjobs is imported: new threads are its own, or a wider fixture's."""
+    """A test ends, or with None the first begins: new threads are its own, or a wider fixture's."""
     alive = threading.enumerate()
     if len(alive) == 1:  # this one
         OUTLIVING.clear()

@@ -43,6 +43,7 @@ class Session:
     arrival: Arrival | None = None
     block: Capture | None = None
     """Of the ``harness()`` that ended last in this test, and in which something happened."""
+    _noted: bool = False
     _desk: Desk | None = None
     _item: pytest.Item | None = None
     _ending: ExitStack = field(default_factory=ExitStack)
@@ -50,9 +51,8 @@ class Session:
 
     def awake(self) -> None:
         """pgjobs is there: capture it, for the test that runs and the wider fixtures that begin."""
-        from pgjobs_testing import births, isolation
+        from pgjobs_testing import isolation
 
-        births.note(None)
         self.outside = isolation.begin(self.settings, self.memory)
         if self._item is not None:
             self._ending = isolation.isolate(self._item, self.settings, self.source)
@@ -67,6 +67,7 @@ class Session:
         if self.outside is not None:
             from pgjobs_testing import forgotten, isolation
 
+            self._note_threads(None)
             self._ending = isolation.isolate(item, self.settings, self.source)
             self._ending.enter_context(forgotten.lines_known())
         try:
@@ -79,9 +80,16 @@ class Session:
                 ending.close()
             finally:
                 if self.outside is not None:
-                    from pgjobs_testing import births
+                    self._note_threads(item.nodeid)
 
-                    births.note(item.nodeid)
+    def _note_threads(self, nodeid: str | None) -> None:
+        """Those that are new at its end are this test's; those of before the first are nobody's."""
+        from pgjobs_testing import births
+
+        if nodeid is None and self._noted:
+            return
+        births.note(nodeid if self._noted else None)
+        self._noted = True
 
     def beneath_tests(self, ending: ExitStack) -> Callable[[], int]:
         """Let what happens until ``ending`` be no test's; what is returned counts what happened outside."""
