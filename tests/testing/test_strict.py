@@ -252,6 +252,12 @@ def test_a_queue_is_served_by_any_instance_of_the_process_and_where_the_test_say
     assert other.queues
 
 
+def test_a_queue_whose_name_is_like_none_may_be_served_elsewhere(strict, app):
+    with strict() as jobs:
+        app.insert(note.new(queue="reports"))
+        assert jobs.drain_queue() == {"completed": 1}
+
+
 def test_a_client_alone_serves_nothing_and_so_misses_nothing(strict):
     client = PgJobs("postgresql://clients.invalid/shop", queues=False)
     with strict() as jobs:
