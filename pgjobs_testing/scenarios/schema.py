@@ -83,11 +83,11 @@ def _ends() -> dict[str, Any]:
     return barred
 
 
-_WITH_CRON = {"properties": {"plugins": {"required": ["cron"]}}, "required": ["plugins"]}
+_TICKING = {"anyOf": [{"required": ["cron"]}, {"required": ["leader_tasks"]}]}
 _RULES: dict[str, dict[str, Any]] = {
     "Scenario": {
         "anyOf": [{"required": ["steps"]}, {"required": ["plugins"]}],
-        "if": _WITH_CRON,
+        "if": {"properties": {"plugins": _TICKING}, "required": ["plugins"]},
         "then": {"required": ["until"]},
     },
     "StepSpec": _one_of(ACTIONS),
@@ -95,6 +95,7 @@ _RULES: dict[str, dict[str, Any]] = {
     "FailSpec": {"dependencies": {"by": {"properties": {"how": {"const": LATE}}}}},
     "BackoffSpec": _one_of(("constant", "linear", "exponential")),
     "WorkerSpec": {"if": {"required": ["use"]}, "then": {"maxProperties": 1}},
+    "CallSpec": {"dependencies": {**_bars("hang", "for"), "ignores": ["for"]}},
     "RunSpec": {"dependencies": {**_ends(), "ignores": ["for"]}},
     "InsertSpec": {"dependencies": _bars("scheduled_at", "schedule_in")},
     "ExpectationSpec": {

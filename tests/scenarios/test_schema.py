@@ -95,6 +95,12 @@ def test_examples_are_accepted_where_they_stand():
             "{unique: }", "7", "{runs: [{ignores: true}]}", "{runs: [{ignores: true, hang: true}]}", "{runs: [{ignores: 1, for: 1s}]}",
             "{runs: [{hang: true, insert_all: [{worker: W}]}]}",
         )),
+        *(f"{STEP}plugins: {{leader_tasks: {{crontab: [{entry}]}}}}\nuntil: 1h\n" for entry in (
+            "", "clean", "['* * * * *']", "['* * * * *', 7]", "['* * * * *', {runs: [ok]}]", "['* * * * *', {task: clean, runs: []}]",
+            "['* * * * *', {task: clean, runs: [{error: why}]}]", "['* * * * *', {task: clean, runs: [{hang: true, for: 1s}]}]",
+            "['* * * * *', {task: clean, runs: [{ignores: true}]}]", f"['* * * * *', {'a' * 101}]",
+        )),
+        f"{STEP}plugins: {{leader_tasks: {{crontab: [['* * * * *', clean]]}}}}\n",
         *(f"{STEP}  - {step}\n" for step in (
             "{at: 1s}", "{at: 1s, insrt: {}}", "{pause: default}", "{at: 1s, pause: a, resume: a}", "{at: 1s, scale: {queue: default}}",
             "{at: 1s, pause_all: false}", "{at: 1s, insert: {worker: W, schedule_in: 1s, scheduled_at: 1s}}", "{at: 1s, stop: a}",
