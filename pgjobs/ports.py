@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
 from pgjobs.effects import Effect
+from pgjobs.rules.errors import PgJobsError
 from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Outcome
 from pgjobs.rules.swift import swift
@@ -191,6 +192,17 @@ class Run:
     then: Callable[[Finished, datetime], None] | None = None
 
 
+class NotBegunError(PgJobsError, RuntimeError):
+    """These ``runs`` have not begun and never will: their jobs are given back, their attempts not counted.
+
+    ``start`` raises it; later on it is the outcome of a run that ``tell`` has kept from beginning.
+    """
+
+    def __init__(self, runs: Sequence[Run], why: str) -> None:
+        super().__init__(why)
+        self.runs = runs
+
+
 @swift
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -205,11 +217,18 @@ class Executor(Protocol):
     """Where worker code runs. ``start`` and ``tell`` never block on it (under test, they may)."""
 
     def start(self, runs: list[Run]) -> None:
-        """Begin these runs, in order."""
+        """Begin these runs, in order.
+
+        ``NotBegunError`` names those of them that have not begun and never will; where anything else is
+        raised, none of them has.
+        """
         ...
 
     def tell(self, run: Run) -> None:
-        """Ask a run to stop: cancel its task, kill its process; a thread sees ``job.cancelled``."""
+        """Ask a run to stop: cancel its task, kill its process; a thread sees ``job.cancelled``.
+
+        One that has not begun never does, where that can be: it ends in a ``NotBegunError``.
+        """
         ...
 
     def collect(self) -> list[Finished]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import selectors
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -21,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from pgjobs.adapters.outbox import Outbox
 from pgjobs.adapters.performing import perform, perform_async, perform_within_limit
-from pgjobs.ports import Clock, Finished, Run
+from pgjobs.ports import Clock, Finished, NotBegunError, Run
 from pgjobs.rules.lifecycle import Outcome
+from pgjobs.rules.outcome import failed, summary
 
 if TYPE_CHECKING:
     from pgjobs.adapters.processes import ProcessExecutor
@@ -33,6 +36,8 @@ EXITS_OF_A_CLOSE = 100
 """So many tasks that jobs left behind may answer with an exit when a closing loop cancels them."""
 MAX_THREADS = 100_000
 """More than an engine ever asks for: it holds back what has no slot."""
+ASK_AGAIN_S = 1.0
+"""How often a thread is asked for where none could be had, and runs wait for those that there are."""
 
 
 class LoopExecutor:
@@ -40,18 +45,25 @@ class LoopExecutor:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
         self._inbox: deque[Run] = deque()
         self._tasks: dict[Run, asyncio.Task[None]] = {}
         self._ended: list[tuple[Run, Outcome]] = []
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="pgjobs-loop", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._loop.close()
+            raise
 
     def start(self, runs: list[Run]) -> None:
         self._inbox.extend(runs)
-        # What the engine's own thread has set, as by a worker's ``timeout(job)``, is none of theirs.
-        self._loop.call_soon_threadsafe(self._begin, context=Context())
+        try:
+            # What the engine's own thread has set, as by a worker's ``timeout(job)``, is none of theirs.
+            self._loop.call_soon_threadsafe(self._begin, context=Context())
+        except Exception as error:
+            raise _not_begun(_withdrawn(self._inbox, runs), error) from error
 
     def tell(self, run: Run) -> None:
         self._loop.call_soon_threadsafe(self._cancel, run)
@@ -129,17 +141,54 @@ class ThreadedExecutor:
         self._pool = ThreadPoolExecutor(MAX_THREADS, "pgjobs-worker")
         self._lock = threading.Lock()
         self._inbox: deque[Run] = deque()
-        self._coming = False
+        self._coming = self._short = False
+        self._at_work = 0
+        self._asked_at: float | None = None
 
     def start(self, runs: list[Run]) -> None:
         with self._lock:
             self._inbox.extend(runs)
-            asked, self._coming = not self._coming, True
-        if asked:
-            self._pool.submit(self._serve)
+            asks = not self._coming and not (self._short and self._at_work)
+            self._coming = self._coming or asks
+        if asks and (error := self._ask()) is not None:
+            with self._lock:
+                left = [] if self._at_work else _withdrawn(self._inbox, runs)
+            if left:
+                raise _not_begun(left, error) from error
+
+    def tell(self, run: Run) -> None:
+        """A run that no thread has taken yet never begins."""
+        with self._lock:
+            left = _withdrawn(self._inbox, [run])
+        if left:
+            self._outbox.put((run, failed(NotBegunError(left, "it was told to stop before"))))
+
+    def ask_again(self, at: float) -> None:
+        """No thread could be had, and runs wait for those that there are: try again, once in a while."""
+        if not self._short:
+            return
+        with self._lock:
+            waits = self._asked_at is not None and at < self._asked_at + ASK_AGAIN_S
+            if not self._inbox or self._coming or waits:
+                return
+            self._coming, self._asked_at = True, at
+        self._ask()
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
+
+    def _ask(self) -> Exception | None:
+        """Ask for one more thread; why there is none to be had, if so.
+
+        What it was asked to serve stays in the pool, for the next thread that is idle: so do not ask often.
+        """
+        try:
+            self._pool.submit(self._serve)
+        except Exception as error:
+            self._coming, self._short = False, True
+            return error
+        self._short = False
+        return None
 
     def _serve(self) -> None:
         _thread.working = True
@@ -147,10 +196,7 @@ class ThreadedExecutor:
         while (taken := self._next(arrived)) is not None:
             run, more = taken
             if more:
-                with contextlib.suppress(
-                    RuntimeError
-                ):  # no new thread: those there are take all in turn
-                    self._pool.submit(self._serve)
+                self._ask()  # where none comes, those there are take all in turn
             self._outbox.put((run, copy_context().run(perform, run)))
             arrived = False
 
@@ -159,10 +205,12 @@ class ThreadedExecutor:
         with self._lock:
             if arrived:
                 self._coming = False
+                self._at_work += 1
             if not self._inbox:
+                self._at_work -= 1
                 return None
             run = self._inbox.popleft()
-            more = bool(self._inbox) and not self._coming
+            more = bool(self._inbox) and not self._coming and not self._short
             self._coming = self._coming or more
             return run, more
 
@@ -196,20 +244,40 @@ class LiveExecutor:
                 in_processes.append(run)
             else:
                 in_threads.append(run)
-        if on_loop:
-            if self._loop is None:
-                self._loop = LoopExecutor(self._outbox)
-            self._loop.start(on_loop)
-        if in_threads:
-            if self._threads is None:
-                self._threads = ThreadedExecutor(self._outbox)
-            self._threads.start(in_threads)
-        if in_processes:
-            if self._processes is None:
-                from pgjobs.adapters.processes import ProcessExecutor
+        errors: list[NotBegunError] = []
+        for part, start in (
+            (on_loop, self._start_on_loop),
+            (in_threads, self._start_in_threads),
+            (in_processes, self._start_in_processes),
+        ):
+            if not part:
+                continue
+            try:
+                start(part)
+            except NotBegunError as error:
+                errors.append(error)
+            except Exception as error:
+                errors.append(_not_begun(part, error))
+        if errors:
+            left = [run for error in errors for run in error.runs]
+            raise NotBegunError(left, "; ".join(map(str, errors)))
 
-                self._processes = ProcessExecutor(self._outbox, self._clock, self._modules)
-            self._processes.start(in_processes)
+    def _start_on_loop(self, runs: list[Run]) -> None:
+        if self._loop is None:
+            self._loop = LoopExecutor(self._outbox)
+        self._loop.start(runs)
+
+    def _start_in_threads(self, runs: list[Run]) -> None:
+        if self._threads is None:
+            self._threads = ThreadedExecutor(self._outbox)
+        self._threads.start(runs)
+
+    def _start_in_processes(self, runs: list[Run]) -> None:
+        if self._processes is None:
+            from pgjobs.adapters.processes import ProcessExecutor
+
+            self._processes = ProcessExecutor(self._outbox, self._clock, self._modules)
+        self._processes.start(runs)
 
     def tell(self, run: Run) -> None:
         executor = None if run.worker is None else run.worker.executor
@@ -217,8 +285,12 @@ class LiveExecutor:
             self._loop.tell(run)
         elif executor == "process" and self._processes is not None:
             self._processes.tell(run)
+        elif executor == "thread" and self._threads is not None:
+            self._threads.tell(run)
 
     def collect(self) -> list[Finished]:
+        if self._threads is not None:
+            self._threads.ask_again(self._clock.monotonic())
         return self._outbox.take()
 
     def close(self) -> None:
@@ -228,6 +300,28 @@ class LiveExecutor:
             self._processes.close()
         if self._threads is not None:
             self._threads.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop, once what it opens is known to be had: one that is half made makes noise as it goes."""
+    with selectors.DefaultSelector():
+        for end in socket.socketpair():
+            end.close()
+    return asyncio.new_event_loop()
+
+
+def _not_begun(runs: list[Run], error: Exception) -> NotBegunError:
+    return NotBegunError(runs, summary(error))
+
+
+def _withdrawn(inbox: deque[Run], runs: list[Run]) -> list[Run]:
+    """Those of ``runs`` that could be taken back."""
+    left: list[Run] = []
+    for run in runs:
+        with contextlib.suppress(ValueError):  # somebody has it already
+            inbox.remove(run)
+            left.append(run)
+    return left
 
 
 _thread = threading.local()

@@ -12,6 +12,7 @@ from one that imported the application, with whatever threads and connections th
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import multiprocessing
 import multiprocessing.util  # so that its own exit hook runs after ours
@@ -26,7 +27,7 @@ from typing import Any
 
 from pgjobs.adapters.outbox import Outbox
 from pgjobs.adapters.process_child import GRACE_S, PARENTS_SIGNALS, READY, serve
-from pgjobs.ports import Clock, Run
+from pgjobs.ports import Clock, NotBegunError, Run
 from pgjobs.rules import outcome, wire
 from pgjobs.rules.errors import ProcessDiedError
 from pgjobs.rules.lifecycle import Outcome
@@ -72,12 +73,21 @@ class ProcessExecutor:
         self._woken = False
         self._alarm, self._bell = connection.Pipe(duplex=False)
         self._thread = threading.Thread(target=self._serve, name="pgjobs-processes", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._alarm.close()
+            self._bell.close()
+            raise
         atexit.register(self._abandon)
 
     def start(self, runs: list[Run]) -> None:
-        self._orders.extend((True, run) for run in runs)
-        self._wake()
+        orders = [(True, run) for run in runs]
+        self._orders.extend(orders)
+        try:
+            self._wake()
+        except Exception as error:
+            raise NotBegunError(self._withdrawn(orders), outcome.summary(error)) from error
 
     def tell(self, run: Run) -> None:
         self._orders.append((False, run))
@@ -94,7 +104,20 @@ class ProcessExecutor:
     def _wake(self) -> None:
         if not self._woken:
             self._woken = True
-            self._bell.send_bytes(b"")
+            try:
+                self._bell.send_bytes(b"")
+            except BaseException:
+                self._woken = False
+                raise
+
+    def _withdrawn(self, orders: list[tuple[bool, Run]]) -> list[Run]:
+        """The runs of those orders that could be taken back."""
+        left: list[Run] = []
+        for order in orders:
+            with contextlib.suppress(ValueError):  # the supervisor has it already
+                self._orders.remove(order)
+                left.append(order[1])
+        return left
 
     def _abandon(self) -> None:
         """The interpreter exits without a stop: multiprocessing would wait for the processes."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from pgjobs.effects import Effect, Poll, Polled
 from pgjobs.engine import heart
-from pgjobs.engine.duty import Pauses, earliest
+from pgjobs.engine.duty import Patience, Pauses, earliest
 from pgjobs.engine.errands import ErrandPorts, Errands
 from pgjobs.engine.farewell import Farewell
 from pgjobs.engine.heart import Heart
@@ -39,6 +39,8 @@ log = logging.getLogger("pgjobs")
 
 UNSAVED_LIMIT = 5_000
 """Outcomes that wait for the store; beyond that nothing is claimed until some are saved."""
+LONGEST_UNSTARTED_S = 5.0
+"""How long at most, but for jitter, a queue is left alone whose jobs could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,11 @@ class Node:
             self._alone,
             None if self._insight is None else self._insight.empty,
         )
-        return QueueDuty(queue, self.name, configured, ports, self._pauses.of(f"queue:{queue}"))
+        starts = Patience(
+            lambda: self._rng.random(f"pause:{self.name}:starts:{queue}"), LONGEST_UNSTARTED_S
+        )
+        patience = self._pauses.of(f"queue:{queue}")
+        return QueueDuty(queue, self.name, configured, ports, patience, starts)
 
     def _take_in(
         self, items: Sequence[Done | Signal | Finished], now: datetime

@@ -2,7 +2,8 @@
 
 A slot is taken from the claim until the run has really ended: a thread that ignores its deadline
 keeps its slot, so that running and free slots always add up to the concurrency. A claim whose answer
-was lost may have happened: its token is looked up, and what it took is run.
+was lost may have happened: its token is looked up, and what it took is run. Jobs that could not be started
+are given back, and the next claim waits as after a failure of the store.
 
 A queue that is limited over all nodes is not asked in vain. Where its rate lets nothing start, the next
 claim is due when the rate's window opens. Where runs on all nodes are as many as may be, it waits until
@@ -37,7 +38,8 @@ class QueuePorts:
     """Submit what an expected answer makes no difference to."""
     token: Callable[[], str]
     may_claim: Callable[[datetime], bool]
-    hand_over: Callable[[str, list[Job], datetime], None]
+    hand_over: Callable[[str, list[Job], datetime], bool]
+    """Start these jobs; whether all of them began."""
     running: Mapping[Run, None]
     suspect: Callable[[datetime], None]
     """Something will happen that no signal tells."""
@@ -61,7 +63,13 @@ class QueueDuty:
     """The duty that claims."""
 
     def __init__(
-        self, name: str, node: str, configured: Queue, ports: QueuePorts, patience: Patience
+        self,
+        name: str,
+        node: str,
+        configured: Queue,
+        ports: QueuePorts,
+        patience: Patience,
+        starts: Patience,
     ) -> None:
         self.name = name
         self.configured = configured
@@ -69,7 +77,7 @@ class QueueDuty:
         self.running = ports.running
         self._node = node
         self._ports = ports
-        self._patience = patience
+        self._patience, self._starts = patience, starts
         self._hungry = True
         self._opens_at: datetime | None = None
         self._full = self._freed = False
@@ -140,7 +148,7 @@ class QueueDuty:
             return self._patience.not_before(now)
         if not self._hungry or self._full or self.demand == 0 or not self._ports.may_claim(now):
             return None
-        due = self._patience.not_before(now)
+        due = self._starts.not_before(self._patience.not_before(now))
         return due if self._opens_at is None else max(due, self._opens_at)
 
     def step(self, now: datetime) -> None:
@@ -187,7 +195,11 @@ class QueueDuty:
         if isinstance(answer, Claimed):
             assert isinstance(claim, ClaimWithin)
             self._hold_back(claim, answer, now)
-        self._ports.hand_over(self.name, jobs, now)
+        if not self._ports.hand_over(self.name, jobs, now):
+            self._hungry = True
+            self._starts.lose(now)
+        elif jobs:
+            self._starts.regain()
 
     def _hold_back(self, claim: ClaimWithin, answer: Claimed, now: datetime) -> None:
         """Note what the limits kept from this claim, to ask again when they may give it."""

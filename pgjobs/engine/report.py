@@ -22,6 +22,7 @@ from pgjobs.telemetry import Telemetry
 log = logging.getLogger("pgjobs")
 
 LOG_UNKNOWN_EVERY = timedelta(minutes=1)
+LOG_NOT_BEGUN_EVERY = timedelta(minutes=1)
 UNKNOWN_NAMES = 100
 """Unknown workers that are logged within a minute; of more than these nothing is said."""
 
@@ -33,6 +34,7 @@ class Reporter:
         self._telemetry = telemetry
         self._node = node
         self._unknown: dict[str, datetime] = {}
+        self._not_begun: datetime | None = None
 
     def staged(self, jobs: tuple[tuple[int, str], ...]) -> None:
         """These jobs (id, queue) fell due."""
@@ -63,6 +65,19 @@ class Reporter:
             job.max_attempts,
             job.id,
             error,
+        )
+
+    def not_begun(self, queue: str, count: int, why: str, now: datetime) -> None:
+        """So many claimed jobs could not be started, and are given back. Logged once a minute."""
+        if self._not_begun is not None and now < later(self._not_begun, LOG_NOT_BEGUN_EVERY):
+            return
+        self._not_begun = now
+        log.error(
+            "node %s could not start %d job(s) of queue %s, which it gives back; it tries again: %s",
+            self._node,
+            count,
+            queue,
+            why,
         )
 
     def ended(self, run: Run, after: Callable[[], Job], ended: Outcome, at: float) -> None:

@@ -15,7 +15,7 @@ from itertools import count
 
 from pgjobs.engine.report import Reporter, delay_s
 from pgjobs.engine.settler import Ending
-from pgjobs.ports import Clock, Executor, Finished, Run
+from pgjobs.ports import Clock, Executor, Finished, NotBegunError, Run
 from pgjobs.rules import lifecycle, outcome
 from pgjobs.rules.errors import JobTimeoutError, ProcessDiedError, StoreError
 from pgjobs.rules.job import Job
@@ -83,10 +83,13 @@ class Runs:
         """The first deadline."""
         return self._deadlines[0][0] if self._deadlines else None
 
-    def start(self, queue: str, jobs: list[Job], now: datetime) -> None:
-        """Hand claimed jobs over to their workers."""
+    def start(self, queue: str, jobs: list[Job], now: datetime) -> bool:
+        """Hand claimed jobs over to their workers; whether all of them could begin.
+
+        Those that could not are given back.
+        """
         if not jobs:
-            return
+            return True
         started = self._clock.monotonic()
         runs: list[Run] = []
         for job in jobs:
@@ -113,12 +116,31 @@ class Runs:
                 self.release(run, now)
         elif runs:
             self._running.setdefault(queue, {}).update(dict.fromkeys(runs))
-            self._executor.start(runs)
+            try:
+                self._executor.start(runs)
+            except Exception as error:
+                self._not_begun(queue, error, runs, now)
+                return False
+        return True
+
+    def _not_begun(self, queue: str, error: Exception, runs: list[Run], now: datetime) -> None:
+        """The executor could not begin these runs, or those that the error names."""
+        left, why = runs, outcome.summary(error)
+        if isinstance(error, NotBegunError):
+            left, why = [run for run in runs if run in error.runs], str(error)
+        for run in left:
+            del self._running[queue][run]
+            self.release(run, now)
+        self._report.not_begun(queue, len(left), why, now)
 
     def finish(self, end: Finished, now: datetime) -> None:
         """A run has really ended: its slot is free, and its outcome counts if it still may."""
         run = end.run
         self.of(run.queue).pop(run, None)
+        if isinstance(end.outcome.exception, NotBegunError) and not end.outcome.raised:
+            if not run.settled:
+                self.release(run, now)
+            return
         if run.settled:
             if run.told and isinstance(end.outcome.exception, OBEYED):
                 return  # it did as it was told

@@ -20,7 +20,7 @@ from pgjobs.client import Client, Program, drive
 from pgjobs.effects import Effect
 from pgjobs.engine.node import Node, NodePorts
 from pgjobs.plugins import Plugin
-from pgjobs.ports import Done, Finished, Run, Signal
+from pgjobs.ports import Done, Finished, NotBegunError, Run, Signal
 from pgjobs.rules import outcome
 from pgjobs.rules.errors import StoreError, StoreNotReadyError, StoreUnavailableError
 from pgjobs.rules.job import Cancel, Discard, Job, NewJob, Retry, Snooze
@@ -71,8 +71,18 @@ class ScriptedExecutor:
         self.started: list[Run] = []
         self.told: list[Run] = []
         self.closed = False
+        self.trouble: Callable[[list[Run]], Exception | None] = lambda _: None
+        """What start raises for these runs."""
 
     def start(self, runs: list[Run]) -> None:
+        error = self.trouble(runs)
+        if error is not None:
+            left = error.runs if isinstance(error, NotBegunError) else runs
+            self._begin([run for run in runs if run not in left])
+            raise error
+        self._begin(runs)
+
+    def _begin(self, runs: list[Run]) -> None:
         for run in runs:
             self.started.append(run)
             self.running[run] = None

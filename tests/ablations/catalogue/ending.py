@@ -175,4 +175,22 @@ ENDING = (
         ),
         invariants=("stops",),
     ),
+    Ablation(
+        "a start that fails is forgotten",
+        None,
+        "Where no thread is to be had, claimed jobs execute for ever in the name of a node that lives.",
+        (
+            Edit(
+                "engine/runs.py",
+                "        for run in left:\n"
+                "            del self._running[queue][run]\n"
+                "            self.release(run, now)\n",
+                "",
+            ),
+        ),
+        (
+            "test_what_could_not_be_started_is_given_back_and_runs_when_it_can",
+            "test_a_job_at_its_last_attempt_is_not_lost_by_it",
+        ),
+    ),
 )
