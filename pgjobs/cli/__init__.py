@@ -11,9 +11,10 @@ import sys
 import click
 
 from pgjobs.cli import cron, doctor, jobs, migrate, queues, run
+from pgjobs.cli.saying import Commands
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pgjobs")
 def main() -> None:
     """A PostgreSQL-backed job queue."""

@@ -16,6 +16,7 @@ from pgjobs.app import PgJobs, remains
 from pgjobs.cli.bell import Bell
 from pgjobs.cli.common import Seconds, in_one_line
 from pgjobs.cli.importing import import_workers, instance
+from pgjobs.cli.saying import Log, say, unheard
 from pgjobs.cli.stopping import Signals, left_behind
 from pgjobs.rules.errors import CapturedStoreError, nearest
 
@@ -61,8 +62,15 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> Non
     with in_one_line():
         _refuse_captured(jobs)
     import_workers(jobs)
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[Log()]
+    )
     write_of_jobs(log_jobs)
+    with unheard():
+        _serve(jobs, grace)
+
+
+def _serve(jobs: PgJobs, grace: float) -> None:
     clock, stopped = SystemClock(), threading.Event()
     signals = Signals(clock.monotonic)
 
@@ -75,10 +83,10 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> Non
         signal.signal(signal.SIGINT, stop)
         with in_one_line():
             jobs.start()
-        click.echo(f"serving {', '.join(jobs.queues)} (Ctrl-C stops, with a grace of {grace:g} s)")
+        say(f"serving {', '.join(jobs.queues)} (Ctrl-C stops, with a grace of {grace:g} s)")
         while not signals.stopping:
             bell.wait()
-        click.echo("stopping")
+        say("stopping")
 
         def end() -> None:
             try:
@@ -93,11 +101,11 @@ def run(target: str, grace: float, log_level: str, log_jobs: bool | None) -> Non
             bell.wait(left)
     if not stopped.is_set():
         _abandon(jobs, "not stopped in time")
-    click.echo("stopped")
+    say("stopped")
 
 
 def _abandon(jobs: PgJobs, why: str) -> NoReturn:
-    click.echo(f"{why}; {left_behind(remains(jobs))}", err=True)
+    say(f"{why}; {left_behind(remains(jobs))}", err=True)
     os._exit(NOT_STOPPED)
 
 
