@@ -469,7 +469,7 @@ def _here() -> Here:
 
 def _refuse_in_job(call: str) -> None:
     """A job that waits for the end of its node waits for itself, until the grace is over."""
-    from pgjobs.adapters.executors import in_job
+    from pgjobs.adapters.inbox import in_job
 
     if in_job():
         raise BlockingCallError(

@@ -10,122 +10,31 @@ variables, no other run sees.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import selectors
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
+from pgjobs.adapters.inbox import not_begun, of_thread, withdrawn
+from pgjobs.adapters.loop import LoopExecutor
 from pgjobs.adapters.outbox import Outbox
-from pgjobs.adapters.performing import perform, perform_async, perform_within_limit
+from pgjobs.adapters.performing import perform, perform_within_limit
 from pgjobs.ports import Clock, Finished, NotBegunError, Run
 from pgjobs.rules.lifecycle import Outcome
-from pgjobs.rules.outcome import failed, summary
+from pgjobs.rules.outcome import failed
 
 if TYPE_CHECKING:
     from pgjobs.adapters.processes import ProcessExecutor
 
 log = logging.getLogger("pgjobs")
 
-EXITS_OF_A_CLOSE = 100
-"""So many tasks that jobs left behind may answer with an exit when a closing loop cancels them."""
 MAX_THREADS = 100_000
 """More than an engine ever asks for: it holds back what has no slot."""
 ASK_AGAIN_S = 1.0
 """How often a thread is asked for where none could be had, and runs wait for those that there are."""
-
-
-class LoopExecutor:
-    """Runs each ``async def`` job as a task on one event loop in one thread of its own."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._loop = _new_loop()
-        self._inbox: deque[Run] = deque()
-        self._tasks: dict[Run, asyncio.Task[None]] = {}
-        self._ended: list[tuple[Run, Outcome]] = []
-        self._closing = False
-        self._thread = threading.Thread(target=self._serve, name="pgjobs-loop", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
-            self._loop.close()
-            raise
-
-    def start(self, runs: list[Run]) -> None:
-        self._inbox.extend(runs)
-        try:
-            # What the engine's own thread has set, as by a worker's ``timeout(job)``, is none of theirs.
-            self._loop.call_soon_threadsafe(self._begin, context=Context())
-        except Exception as error:
-            raise _not_begun(_withdrawn(self._inbox, runs), error) from error
-
-    def tell(self, run: Run) -> None:
-        self._loop.call_soon_threadsafe(self._cancel, run)
-
-    def close(self) -> None:
-        self._closing = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        _thread.tasks = self._tasks
-        try:
-            while self._exits(self._loop.run_forever):
-                if self._closing:  # an exit in the same pass has undone the stop
-                    self._loop.call_soon(self._loop.stop)
-            for _ in range(EXITS_OF_A_CLOSE):
-                if not self._exits(lambda: self._loop.run_until_complete(self._clear_up())):
-                    break
-        finally:
-            self._loop.close()
-
-    def _exits(self, run: Callable[[], object]) -> bool:
-        """Whether a task that a job has begun ends ``run`` by an exit, as asyncio lets it.
-
-        Who awaits the task gets the exit all the same: the other jobs of the loop are to go on.
-        """
-        try:
-            run()
-        except (SystemExit, KeyboardInterrupt) as error:
-            log.warning("a task that a job began on the loop of all async jobs raised %r", error)
-            return True
-        return False
-
-    async def _clear_up(self) -> None:
-        """End what jobs left behind on the loop: tasks and generators of their own."""
-        left = sorted(asyncio.all_tasks() - {asyncio.current_task()}, key=asyncio.Task.get_name)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await self._loop.shutdown_asyncgens()
-
-    def _begin(self) -> None:
-        while self._inbox:
-            run = self._inbox.popleft()
-            self._tasks[run] = self._loop.create_task(self._perform(run))
-
-    async def _perform(self, run: Run) -> None:
-        ended = await perform_async(run)
-        del self._tasks[run]
-        if not self._ended:
-            self._loop.call_soon(self._hand_in)
-        self._ended.append((run, ended))
-
-    def _hand_in(self) -> None:
-        ended, self._ended = self._ended, []
-        self._outbox.put(*ended)
-
-    def _cancel(self, run: Run) -> None:
-        if (task := self._tasks.get(run)) is not None:
-            # A task cancelled before its first step never runs, and would never say that it ended.
-            self._loop.call_soon(task.cancel)
 
 
 class ThreadedExecutor:
@@ -152,14 +61,14 @@ class ThreadedExecutor:
             self._coming = self._coming or asks
         if asks and (error := self._ask()) is not None:
             with self._lock:
-                left = [] if self._at_work else _withdrawn(self._inbox, runs)
+                left = [] if self._at_work else withdrawn(self._inbox, runs)
             if left:
-                raise _not_begun(left, error) from error
+                raise not_begun(left, error) from error
 
     def tell(self, run: Run) -> None:
         """A run that no thread has taken yet never begins."""
         with self._lock:
-            left = _withdrawn(self._inbox, [run])
+            left = withdrawn(self._inbox, [run])
         if left:
             self._outbox.put((run, failed(NotBegunError(left, "it was told to stop before"))))
 
@@ -191,7 +100,7 @@ class ThreadedExecutor:
         return None
 
     def _serve(self) -> None:
-        _thread.working = True
+        of_thread.working = True
         arrived = True
         while (taken := self._next(arrived)) is not None:
             run, more = taken
@@ -257,13 +166,13 @@ class LiveExecutor:
             except NotBegunError as error:
                 errors.append(error)
             except Exception as error:
-                errors.append(_not_begun(part, error))
+                errors.append(not_begun(part, error))
         if errors:
             left = [run for error in errors for run in error.runs]
             raise NotBegunError(left, "; ".join(map(str, errors)))
 
     def _start_on_loop(self, runs: list[Run]) -> None:
-        if self._loop is None:
+        if self._loop is None or self._loop.broken:
             self._loop = LoopExecutor(self._outbox)
         self._loop.start(runs)
 
@@ -300,42 +209,6 @@ class LiveExecutor:
             self._processes.close()
         if self._threads is not None:
             self._threads.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """An event loop, once what it opens is known to be had: one that is half made makes noise as it goes."""
-    with selectors.DefaultSelector():
-        for end in socket.socketpair():
-            end.close()
-    return asyncio.new_event_loop()
-
-
-def _not_begun(runs: list[Run], error: Exception) -> NotBegunError:
-    return NotBegunError(runs, summary(error))
-
-
-def _withdrawn(inbox: deque[Run], runs: list[Run]) -> list[Run]:
-    """Those of ``runs`` that could be taken back."""
-    left: list[Run] = []
-    for run in runs:
-        with contextlib.suppress(ValueError):  # somebody has it already
-            inbox.remove(run)
-            left.append(run)
-    return left
-
-
-_thread = threading.local()
-
-
-def in_job() -> bool:
-    """Whether a job runs here: this is one of the threads that run them, or the task of one.
-
-    A task that a job began may outlive it, and is none.
-    """
-    if getattr(_thread, "working", False):
-        return True
-    tasks: dict[Run, asyncio.Task[None]] | None = getattr(_thread, "tasks", None)
-    return tasks is not None and asyncio.current_task() in tasks.values()
 
 
 class Here:

@@ -22,7 +22,8 @@ from pgjobs import (
     worker,
 )
 from pgjobs.adapters import system
-from pgjobs.adapters.executors import LiveExecutor, LoopExecutor, ThreadedExecutor
+from pgjobs.adapters.executors import LiveExecutor, ThreadedExecutor
+from pgjobs.adapters.loop import LoopExecutor
 from pgjobs.adapters.outbox import Outbox
 from pgjobs.adapters.performing import perform_async
 from pgjobs.adapters.system import SystemClock

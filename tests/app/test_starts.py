@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from pgjobs import Job
 from pgjobs.adapters.executors import ASK_AGAIN_S, LiveExecutor, ThreadedExecutor
+from pgjobs.adapters.loop import LoopExecutor
 from pgjobs.adapters.system import SystemClock
 from pgjobs.ports import NotBegunError, Run
 from pgjobs.rules.lifecycle import Event
@@ -174,3 +176,75 @@ def test_a_run_that_waits_for_a_thread_never_begins_once_it_is_told_to_stop():
     assert Event.COMPLETE is ended[holding] is ended[last]
     executor.close()
     assert [] == ran
+
+
+def test_a_job_that_stops_the_loop_stops_no_other(watch: Watch, caplog: pytest.LogCaptureFixture):
+    async def stopping(job: Job) -> None:
+        asyncio.get_running_loop().stop()
+
+    async def meeting(job: Job) -> None:
+        met.append(job.id)
+        if len(met) == 2:
+            together.set()
+        await together.wait()
+
+    met: list[int] = []
+    together = asyncio.Event()
+    jobs = live(queues={"default": 3})
+    stop, meet = defined(stopping, "stopping"), defined(meeting, "meeting")
+    with jobs.running():
+        jobs.insert_all([meet.new(), stop.new()])
+        watch.until("job.stop")
+        jobs.insert(stop.new())
+        watch.until("job.stop", 2)
+        jobs.insert(meet.new())
+        watch.until("job.stop", 4)
+    assert {"completed": 4} == jobs.count_jobs("state")
+    assert ["a job stopped the loop of all async jobs, which goes on"] == [
+        record.getMessage() for record in caplog.records if record.levelname == "WARNING"
+    ]
+
+
+def test_a_loop_that_is_stopped_as_it_is_closed_clears_up_all_the_same():
+    async def hold(job: Job) -> None:
+        asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
+        entered.set()
+        gate.wait(PATIENCE_S)  # the loop stands still, so that close comes before its next pass
+
+    async def linger(job: Job) -> None:
+        left.append(asyncio.get_running_loop().create_task(asyncio.Event().wait()))
+
+    entered, gate = threading.Event(), threading.Event()
+    left: list[asyncio.Task[Any]] = []
+    collected = Collected()
+    executor = LoopExecutor(collected.outbox)
+    executor.start([run_of(defined(linger, "linger")), run_of(defined(hold, "hold"))])
+    assert entered.wait(PATIENCE_S)
+    closing = threading.Thread(target=executor.close)
+    closing.start()
+    gate.set()
+    closing.join(PATIENCE_S)
+    assert not closing.is_alive()
+    assert 2 == len(collected.take(2))
+    assert left[0].cancelled()
+
+
+def test_a_loop_that_breaks_fails_its_jobs_and_the_next_job_gets_another(
+    watch: Watch, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    async def breaking(job: Job) -> None:
+        def select(_: object) -> None:
+            raise OSError(9, "Bad file descriptor")
+
+        loop: Any = asyncio.get_running_loop()
+        monkeypatch.setattr(loop._selector, "select", select)
+        await asyncio.Event().wait()
+
+    jobs = live(queues={"default": 3})
+    with jobs.running():
+        broken = jobs.insert(defined(breaking, "breaking", max_attempts=1).new())
+        watch.until("job.exception")
+        jobs.insert(defined(on_loop, "quick").new())
+        watch.until("job.stop")
+    assert ("discarded", 1) == ((after := jobs.get_job(broken)).state, after.attempt)
+    assert "the loop of all async jobs broke" in caplog.text
