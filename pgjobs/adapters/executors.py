@@ -10,7 +10,6 @@ variables, no other run sees.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -28,8 +27,6 @@ from pgjobs.rules.outcome import failed
 
 if TYPE_CHECKING:
     from pgjobs.adapters.processes import ProcessExecutor
-
-log = logging.getLogger("pgjobs")
 
 MAX_THREADS = 100_000
 """More than an engine ever asks for: it holds back what has no slot."""

@@ -64,6 +64,21 @@ def test_a_test_run_that_keeps_databases_closed_keeps_sessions_out_too():
 
 @pytest.mark.postgres
 class TestOnAServer:
+    def test_a_connection_for_which_no_thread_is_to_be_had_is_tried_again(self, postgres):
+        settle = Settle((lifecycle.Settlement(1, "t", complete()),))
+        with opened(postgres) as session:
+            before = threading.stack_size(1 << 47)  # more than there are addresses
+            try:
+                for effect in (settle, Controls()):
+                    done = outcome_of(session, effect)
+                    assert isinstance(done.error, StoreUnavailableError)
+                    assert "can't start new thread" in str(done.error)
+            finally:
+                threading.stack_size(before)
+            assert [False] == outcome_of(session, settle).answer
+            assert {} == outcome_of(session, Controls()).answer
+            until_heard(postgres, session, "q")
+
     def test_a_session_holds_three_connections_and_gives_them_back(self, dsn, postgres):
         with opened(postgres) as session:
             listening(postgres, session)

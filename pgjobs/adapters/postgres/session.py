@@ -126,9 +126,12 @@ class PostgresSession:
 
     def _open(self, line: Line) -> None:
         """Open a connection for ``line`` in a thread of its own, however long that blocks."""
-        threading.Thread(
-            target=self._opening, args=(line,), name=f"pgjobs-connect-{self._name}", daemon=True
-        ).start()
+        name = f"pgjobs-connect-{self._name}"
+        try:
+            threading.Thread(target=self._opening, args=(line,), name=name, daemon=True).start()
+        except Exception as reason:  # no thread is to be had now
+            with self._lock:
+                self._arrivals.append((line, None, _as_store_error(reason)))
 
     def _opening(self, line: Line) -> None:
         connection, error = None, None
