@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from pgjobs.engine.exiting import EXIT
 from pgjobs.engine.farewell import Remains
 from pgjobs.engine.node import Node
 from pgjobs.ports import Clock, Executor, Session
@@ -48,13 +49,26 @@ class Runner:
 
     def start(self) -> None:
         self._thread.start()
+        EXIT.watch(self)
 
     def stop(self, grace: timedelta) -> None:
         """Begin to stop, and wait until nothing runs any more. A second stop only waits."""
+        self.begin_to_stop(grace)
+        self.join(None)
+
+    def begin_to_stop(self, grace: timedelta) -> None:
+        """Do that, and do not wait."""
         if self._grace is None:
             self._grace = grace
             self._session.wake()
-        self._thread.join()
+
+    def join(self, patience_s: float | None) -> None:
+        """Wait until nothing runs any more, or for so long."""
+        self._thread.join(patience_s)
+
+    @property
+    def name(self) -> str:
+        return self._node.name
 
     @property
     def alive(self) -> bool:
