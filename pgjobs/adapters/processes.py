@@ -126,8 +126,6 @@ class ProcessExecutor:
             _signal(child, signal.SIGKILL)
 
     def _serve(self) -> None:
-        resource_tracker.ensure_running()  # it unblocks signals in the thread that starts it
-        signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
         while not self._abandoned and not (self._closing and not self._children):
             try:
                 self._turn()
@@ -174,6 +172,8 @@ class ProcessExecutor:
             self._outbox.put((run, outcome.failed(_not_started(error))))
 
     def _started(self, run: Run) -> Child:
+        resource_tracker.ensure_running()  # it unblocks signals in the thread that starts it
+        signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)
         pipe, far = connection.Pipe()
         try:
             process = self._context.Process(target=serve, args=(far, self._modules), name=NAME)
@@ -184,8 +184,7 @@ class ProcessExecutor:
         finally:
             far.close()
         assert process.pid is not None
-        death = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else process.sentinel
-        return Child(process, pipe, death, run)
+        return Child(process, pipe, _death_of(process), run)
 
     def _hand_over(self, child: Child) -> bool:
         assert child.run is not None and child.run.worker is not None
@@ -288,6 +287,15 @@ def _signal(child: Child, number: signal.Signals) -> None:
             os.kill(child.process.pid, number)
         except ProcessLookupError:
             pass
+
+
+def _death_of(process: BaseProcess) -> int:
+    """What is readable when a process is dead; its sentinel is so only when what it started is, too."""
+    assert process.pid is not None
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # no descriptor is to be had
+            return os.pidfd_open(process.pid)
+    return process.sentinel
 
 
 def _not_started(error: Exception) -> ProcessDiedError:
