@@ -18,6 +18,7 @@ from pgjobs.engine.led import LedPorts
 from pgjobs.engine.ticker import Entry, Ticker
 from pgjobs.plugins import CronEntry, LeaderTasks
 from pgjobs.ports import Clock, Executor, Finished, Run
+from pgjobs.rules import outcome
 from pgjobs.rules.job import Job, JobState, NewJob
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.schedule import later
@@ -105,7 +106,10 @@ class Tasks:
         self._running[key] = run
         self._long[key] = later(now, LONG)
         self._ports.report.task("start", key, at)
-        self._executor.start([run])
+        try:
+            self._executor.start([run])
+        except Exception as error:
+            ended(Finished(run, outcome.failed(error), run.started), now)
 
 
 def _worker_of(function: Callable[[], Any]) -> Worker[..., Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ from pgjobs.rules.job import Job
 from pgjobs.rules.lifecycle import Event
 from pgjobs.rules.schedule import later
 from pgjobs.worker import Registry
+
+log = logging.getLogger("pgjobs")
 
 OBEYED = (asyncio.CancelledError, ProcessDiedError)
 """How a run ends that was told to stop and did."""
@@ -240,7 +243,10 @@ class Runs:
     def _tell(self, run: Run) -> None:
         run.told = True
         run.job.cancelled.set()
-        self._executor.tell(run)
+        try:
+            self._executor.tell(run)
+        except Exception:  # what is decided about its job holds all the same
+            log.exception("the run of job %d could not be told to stop", run.job.id)
 
     def _settle(self, run: Run, ended: lifecycle.Outcome, now: datetime, at: float) -> None:
         run.settled = True

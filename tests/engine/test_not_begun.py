@@ -11,6 +11,7 @@ import pytest
 from pgjobs.effects import Claim
 from pgjobs.engine.node import LONGEST_UNSTARTED_S
 from pgjobs.engine.report import LOG_NOT_BEGUN_EVERY
+from pgjobs.plugins import LeaderTasks
 from pgjobs.ports import NotBegunError, Run
 from pgjobs.rules.options import Queue, RateLimit
 from tests.engine.rig import FaultyStore, Rig
@@ -151,3 +152,41 @@ def test_why_nothing_starts_is_logged_once_a_minute(caplog: pytest.LogCaptureFix
         "OSError: [Errno 24] Too many open files"
     ) == record.getMessage()
     assert "ERROR" == record.levelname
+
+
+def test_a_function_of_the_leader_that_could_not_be_started_is_called_at_its_next_tick(
+    caplog: pytest.LogCaptureFixture,
+):
+    def clean() -> None:
+        raise AssertionError("the scripted executor runs no code")
+
+    rig = Rig(plugins=(LeaderTasks([("* * * * *", clean)]),))
+    rig.executor.trouble = until(rig, 90)
+    with caplog.at_level(logging.WARNING, "pgjobs"):
+        rig.advance(89)
+        rig.advance(100)
+    assert 2 == len(rig.executor.started)
+    (record,) = caplog.records
+    assert "failed: OSError: [Errno 24] Too many open files" in record.getMessage()
+    rig.stop()
+    rig.advance(1)
+    assert rig.stopped()
+
+
+@pytest.mark.long
+def test_a_run_that_could_not_be_told_of_its_time_limit_is_settled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def tell(_: Run) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    rig = Rig()
+    rig.worker("limited", lambda job: None, timeout=5)
+    monkeypatch.setattr(rig.executor, "tell", tell)
+    jobs = [rig.insert("limited", takes=100, max_attempts=1) for _ in range(2)]
+    rig.advance(6)
+    assert {"discarded": 2} == rig.states()
+    assert 2 == len(rig.node.running)
+    assert f"run of job {jobs[0].id}" in caplog.text
+    rig.advance(100)
+    assert [] == rig.node.running
