@@ -315,10 +315,10 @@ CLAIMING = (
         (
             Edit(
                 "engine/runs.py",
-                "        self.of(run.queue).pop(run, None)\n        if run.settled:\n",
+                "        self.of(run.queue).pop(run, None)\n        if isinstance(end.",
                 "        if not run.settled:\n"
                 "            self.of(run.queue).pop(run, None)\n"
-                "        if run.settled:\n",
+                "        if isinstance(end.",
             ),
         ),
         (
