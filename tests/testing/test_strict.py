@@ -43,7 +43,7 @@ async def sleeps(job):
 
 @pytest.fixture
 def app():
-    return PgJobs("postgresql://db.example.invalid/shop")
+    return PgJobs("postgresql://db.example.invalid/strict")  # of no other test's application
 
 
 def complaint(body, made=lambda: harness(strict=True)):
@@ -202,7 +202,7 @@ def test_jobs_that_went_well_or_were_cancelled_are_no_matter(strict, app):
         assert jobs.drain_queue() == {"completed": 1}
 
 
-@worker(queue="defualt")
+@worker(queue="dfeault")
 def strays(job): ...
 
 
@@ -223,8 +223,8 @@ def test_a_job_that_no_node_would_run_is_named_though_a_drain_ran_it(strict, app
     lines = complaint(body, strict).splitlines()
     assert [
         "pgjobs, strict: the block had a job that no node would run",
-        f"  #1 {strays.name} {{}} in defualt: {ended}",
-        "no node serves the queue 'defualt' (served: default): did you mean 'default'?",
+        f"  #1 {strays.name} {{}} in dfeault: {ended}",
+        "no node serves the queue 'dfeault' (served: default): did you mean 'default'?",
     ] == lines[:3]
     assert lines[-1] == "this block be: harness(strict=False)"
 
@@ -242,11 +242,11 @@ def test_a_queue_is_served_by_any_instance_of_the_process_and_where_the_test_say
         app.insert(strays.new())
         assert jobs.drain_queue() == {"completed": 1}
 
-    with harness(strict=True, queues={"defualt": 1}) as jobs:
+    with harness(strict=True, queues={"dfeault": 1}) as jobs:
         drained(jobs)
         app.insert(note.new())  # of a queue that the application serves
         assert jobs.drain_queue() == {"completed": 1}
-    other = PgJobs("postgresql://pooled.invalid/shop", name="nodes", queues={"defualt": 2})
+    other = PgJobs("postgresql://pooled.invalid/shop", name="nodes", queues={"dfeault": 2})
     with strict() as jobs:
         drained(jobs)
     assert other.queues
