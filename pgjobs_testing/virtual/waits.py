@@ -42,7 +42,7 @@ def wait_of(task: Task, tasks: Mapping[Task, Run], sleeping: Collection[Future])
     kind = Wait.OPEN if future is None else _of_future(future, tasks, sleeping)
     if kind is not Wait.OPEN or not frames:
         return kind
-    library = frames[-1].f_globals.get("__name__", "").partition(".")[0]
+    library = _library(frames[-1])
     function, names = frames[-1].f_code.co_qualname, frames[-1].f_locals
     if library not in ("asyncio", "anyio"):
         return Wait.OPEN
@@ -51,6 +51,33 @@ def wait_of(task: Task, tasks: Mapping[Task, Run], sleeping: Collection[Future])
     if function == "wait_for" and asyncio.isfuture(names["fut"]):
         return _of_future(names["fut"], tasks, sleeping)
     return _KNOWN.get(function, Wait.OPEN)
+
+
+def open_futures(
+    task: Task, tasks: Mapping[Task, Run], sleeping: Collection[Future]
+) -> list[tuple[Future, bool]]:
+    """The futures that a task waits for and that anybody may end, each with whether a client's own code
+    awaits it: neither asyncio's nor anyio's."""
+    future, frames = waiter(task), _frames(task)
+    if future is None or not frames:
+        return []
+    library, waits_for = _library(frames[-1]), [future]
+    if library == "asyncio":
+        function, names = frames[-1].f_code.co_qualname, frames[-1].f_locals
+        if function == "_wait":
+            waits_for = [*names["fs"]]
+        elif function == "wait_for" and asyncio.isfuture(names.get("fut")):
+            waits_for = [names["fut"]]
+    leaves: list[Future] = []
+    while waits_for:
+        each = waits_for.pop()
+        children = getattr(each, "_children", None)
+        if children is not None:
+            waits_for += children
+        elif _of_future(each, tasks, sleeping) is Wait.OPEN:
+            leaves.append(each)
+    bare = library not in ("asyncio", "anyio")
+    return [(leaf, bare) for leaf in leaves]
 
 
 def waiter(task: Task) -> Future | None:
@@ -93,4 +120,9 @@ def _frames(task: Task) -> list[FrameType]:
 
 def _ours(frame: FrameType) -> bool:
     """Whether it is the engine that waits there for the project's code."""
-    return frame.f_globals.get("__name__", "").partition(".")[0] in ("pgjobs", "pgjobs_testing")
+    return _library(frame) in ("pgjobs", "pgjobs_testing")
+
+
+def _library(frame: FrameType) -> str:
+    """The package whose code a frame runs."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

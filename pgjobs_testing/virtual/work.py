@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import thread as thread_pools
 from functools import cached_property
 from typing import Any
 
 from pgjobs_testing.authors import Place
 from pgjobs_testing.virtual.jobs import RUN, Run, Task, meant
-from pgjobs_testing.virtual.waits import Future, Wait, wait_of
+from pgjobs_testing.virtual.threads import Older, holder, older_threads, pooled
+from pgjobs_testing.virtual.waits import Future, Wait, open_futures, wait_of
 
 _FORGET_AT = 64
+STRANGERS = (
+    "alive, and older than the jobs: {names}. None of these threads is seen to hold what is waited for. If "
+    "one works for a job all the same, let the job await that by asyncio.to_thread or asyncio.wrap_future"
+)
 
 
 class Work:
@@ -31,6 +35,11 @@ class Work:
         return weakref.WeakSet()
 
     @cached_property
+    def older(self) -> Older:
+        """Threads that are older than the jobs."""
+        return Older()
+
+    @cached_property
     def beginnings(self) -> weakref.WeakKeyDictionary[Task, Place]:
         """Where tasks that jobs began were begun."""
         return weakref.WeakKeyDictionary()
@@ -40,8 +49,9 @@ class Work:
         self.tasks.clear()
         self.calls.clear()
         self._threads.clear()
-        for made in ("sleeping", "beginnings"):
-            vars(self).pop(made, None)
+        held = vars(self)
+        for made in ("sleeping", "older", "beginnings"):
+            held.pop(made, None)
 
     def begun(self, task: Task, run: Run) -> None:
         """A task of a job."""
@@ -69,7 +79,7 @@ class Work:
         now = threading.enumerate()
         if now != before:
             known = frozenset(before)
-            born = [t for t in now if t not in known and not _pooled(t)]
+            born = [t for t in now if t not in known and not pooled(t)]
             alive = filter(threading.Thread.is_alive, self._threads)
             self._threads = dict.fromkeys([*alive, *born])
 
@@ -88,6 +98,29 @@ class Work:
         worst = max(waits.values(), default=Wait.VIRTUAL)
         return worst is Wait.REAL or (worst is Wait.OPEN and bool(self.sources(loop)))
 
+    def is_held(self, waits: Mapping[Task, Wait]) -> bool:
+        """Whether a thread that is older than the jobs may end one of these waits."""
+        if not any(wait is Wait.OPEN for wait in waits.values()) or threading.active_count() == 1:
+            return False
+        return self.older.may_end(self._open(waits))
+
+    def holders(self, waits: Mapping[Task, Wait]) -> list[str]:
+        """The thread that is older than the jobs and holds what they wait for, in words."""
+        name = holder(dict(self._open(waits)), older_threads())
+        return [] if name is None else [f"thread {name!r} holds a future that is waited for"]
+
+    def strangers(self, waits: Mapping[Task, Wait]) -> list[str]:
+        """The threads that are older than the jobs and hold nothing that these wait for, in words."""
+        if not any(wait is Wait.OPEN for wait in waits.values()):
+            return []
+        names = sorted(each.name for each in older_threads())
+        return [STRANGERS.format(names=", ".join(map(repr, names)))] if names else []
+
+    def _open(self, waits: Mapping[Task, Wait]) -> list[tuple[Future, bool]]:
+        tasks, sleeping = self.tasks, self.sleeping
+        opened = [task for task, wait in waits.items() if wait is Wait.OPEN]
+        return [each for task in opened for each in open_futures(task, tasks, sleeping)]
+
     def sources(self, loop: Any) -> list[str]:
         """What outside the loop's queue could resolve a future, in words."""
         found = [f"{len(self.calls)} executor call(s) in flight"] if self.calls else []
@@ -97,12 +130,6 @@ class Work:
                 found.append(f"file descriptor {key.fd} is watched: I/O, or an idle connection")
         alive = sorted(t.name for t in self._threads if t.is_alive())
         return found + [f"thread {name!r} was started while jobs ran" for name in alive]
-
-
-def _pooled(thread: threading.Thread) -> bool:
-    """A pool's worker lives on when idle; its calls are seen by themselves."""
-    pools = thread_pools._threads_queues
-    return thread in pools or type(thread).__module__.startswith("anyio.")
 
 
 def _accepts(handle: Any) -> bool:
