@@ -30,9 +30,10 @@ from pgjobs.rules.lifecycle import Event, Outcome
 from pgjobs_testing import doing
 from pgjobs_testing.clock import EPOCH, VirtualClock
 from pgjobs_testing.virtual import private_loop
+from pgjobs_testing.virtual.closing import closing_of
 from pgjobs_testing.virtual.hooks import UnsupportedLoopError
 from pgjobs_testing.virtual.jobs import adopt
-from pgjobs_testing.virtual.loop import Rest, Settled, VirtualTime
+from pgjobs_testing.virtual.loop import SLEEPS_OF_A_CLEANUP, OnePass, Rest, Settled, VirtualTime
 from pgjobs_testing.virtual.private_loop import PrivateLoop
 from pgjobs_testing.virtual.waits import Wait, described
 
@@ -57,8 +58,6 @@ EXITS_OF_ONE_LOOP = 10
 """So often tasks may stop a call, or the closing of their loop, by ``SystemExit``; the next is raised."""
 ENDING = (Event.COMPLETE, Event.DISCARD, Event.CANCEL)
 """Outcomes after which a job waits no more, whatever attempts it has left."""
-SLEEPS_OF_A_CLEANUP = 100
-"""So often a job may sleep that was cancelled as it came to no end; then it is left."""
 
 
 class StuckWorkerError(PgJobsError, RuntimeError):
@@ -129,7 +128,11 @@ class Loops:
                 "another library, such as trio by anyio's backend. Let the fixture anyio_backend "
                 'return "asyncio" for it'
             )
-        self._lend(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if loop is not self._attached and (closing := closing_of(loop)) is not None:
+            while closing.awaited():  # what another test has left ends first
+                await OnePass()
+        self._lend(loop)
         return self.time
 
     def _lend(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -145,15 +148,24 @@ class Loops:
         self._attached = loop
 
     def _leave(self) -> None:
-        """Let no loop have the virtual time, and forget what was to happen in it."""
+        """Let no loop have the virtual time, and end the jobs that are left in it."""
         attached, self._attached = self._attached, None
         if attached is None:
             return
+        time, self._time = self.time, None
         if self._private is not None and attached is self._private.loop:
-            self.time.forget()
+            time.forget()
+        elif attached.is_closed() or not time.left_jobs():
+            time.detach()
+        elif attached.is_running() or running():
+            time.begin_to_leave()
         else:
-            self.time.detach()
-        self._time = None
+            _through_exits(attached, time.leave)
+
+    def watch(self) -> None:
+        """Jobs are left on the loop: their time passes by itself when it is closed."""
+        if self._private is None or self._attached is not self._private.loop:
+            self.time.watch()
 
     async def to_end(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> T:
         """Run a job to its end while the engine's clock stands still; its own sleeps cost nothing.
@@ -163,7 +175,10 @@ class Loops:
         """
         time = await self.attach()
         context = contextvars.copy_context()
-        return await self._settle(time.spawn(coroutine, name=name, context=context), context)
+        try:
+            return await self._settle(time.spawn(coroutine, name=name, context=context), context)
+        finally:
+            self.watch()
 
     async def _settle(self, task: asyncio.Task[T], context: contextvars.Context) -> T:
         time = self.time
@@ -403,7 +418,10 @@ class InlineExecutor:
         before = len(self._finished)
         time.fire()
         self._unsettled = True  # stays, where a test's own time limit ends this call
-        settled = await time.settle()
+        try:
+            settled = await time.settle()
+        finally:
+            self._loops.watch()
         self._unsettled = False
         if context is not None:
             adopt(context)

@@ -15,10 +15,14 @@ Task = asyncio.Task[Any]
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One job on a loop, in the ``era`` of its virtual time, of which it is ``ahead_s`` ahead."""
+    """One job on a loop, in the ``era`` of its virtual time, of which it is ``ahead_s`` ahead.
+
+    With ``to_the_last`` it lives as long as any task of it.
+    """
 
     era: object
     ahead_s: float = 0.0
+    to_the_last: bool = False
     _task: weakref.ref[Task] | None = None  # a task holds its context, and that its run
 
     @property
@@ -33,7 +37,7 @@ class Run:
     @property
     def live(self) -> bool:
         """Whether the job has not ended."""
-        if self._task is None:
+        if self._task is None or self.to_the_last:
             return True
         task = self._task()
         return task is not None and not task.done()

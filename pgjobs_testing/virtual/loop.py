@@ -10,7 +10,8 @@ may jump to the next timer only when no job can go on by itself and nothing outs
   jobs (gather, task group, lock), which are judged themselves. REAL: for a thread or a real sleep.
   OPEN: for a future that anybody may resolve. asyncio cannot tell a socket's from an Event's:
   an OPEN wait counts as real I/O while the loop watches a file descriptor, an executor call is in
-  flight, or a thread that jobs started lives; otherwise as a wait for another job.
+  flight, a thread that jobs started lives, or an older thread holds the very future (`threads`);
+  otherwise as a wait for another job.
 - Real I/O is awaited on the loop's own selector, by no timer and no clock: freezegun does no harm.
 
 It errs on one side: time never jumps over a job's I/O, but may refuse to jump beside an idle
@@ -23,11 +24,12 @@ import asyncio
 import contextvars
 import enum
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pgjobs_testing.authors import Place, beginning
+from pgjobs_testing.virtual.closing import closing_of, closing_on, refuse
 from pgjobs_testing.virtual.hooks import check_loop, hooked, unhook
 from pgjobs_testing.virtual.jobs import RUN, Run, Task
 from pgjobs_testing.virtual.timers import Timers
@@ -38,7 +40,9 @@ T = TypeVar("T")
 
 _NAP_S = 0.005  # one blocking look at the selector: how late a real timer of the test may be
 _PASSES_FOR_OTHERS = 50  # granted to ready callbacks of no live job, which may lead to one
-_CLOSE_ROUNDS = 3  # each cancels what is left, so that a `finally` may sleep or ask a server
+_CLOSE_ROUNDS = 3  # each cancels what is left, and lets the time pass that a `finally` sleeps
+SLEEPS_OF_A_CLEANUP = 100
+"""So often a job may sleep that was cancelled, as it came to no end or was left over."""
 
 
 class Rest(enum.Enum):
@@ -59,7 +63,9 @@ class Settled:
     blocked: tuple[str, ...] = ()
 
 
-class _OnePass:
+class OnePass:
+    """To be awaited for one pass of the loop."""
+
     def __await__(self) -> Generator[None, None, None]:
         yield
 
@@ -99,6 +105,10 @@ class VirtualTime:
         if self._loop is None:
             return
         unhook(self._loop)
+        closing = closing_of(self._loop)
+        if closing is not None and closing.time is self:
+            closing.time = None
+            closing.end()
         self._loop, self._real = None, {}
         self.forget()
 
@@ -113,20 +123,86 @@ class VirtualTime:
         self._now = now
 
     async def close(self) -> tuple[str, ...]:
-        """Cancel every task of every job, three times at most, and detach; the names of those that
-        refused to end. Does nothing when detached."""
+        """Cancel every task of every job, three times at most, let their time pass, and detach; the names
+        of those that refused to end. Does nothing when detached."""
         if self._loop is None:
             return ()
-        for _ in range(_CLOSE_ROUNDS):
-            for task in tuple(self._work.tasks):
-                task.cancel()
-            await self.settle()
-            self._work.forget_done()
-            if not self._work.tasks:
-                break
-        refused = tuple(task.get_name() for task in self._work.tasks)
+        refused = await self._end(self._to_the_last())
         self.detach()
-        return refused
+        return tuple(task.get_name() for task in refused)
+
+    async def leave(self) -> None:
+        """`close` where others stay on the loop: for jobs that have not ended. What has outlived its job,
+        a pool, say, is not cancelled. Those that refused to end are named when the loop is closed."""
+        await self._leave({})
+
+    def begin_to_leave(self) -> None:
+        """`leave` on a loop that runs, or that nobody can run now: as soon as it rests."""
+        before = {task: task.cancelling() for task in self.left_jobs()}
+        closing_on(self._loop).begin(lambda: self._leave(before))
+        self._loop.call_soon_threadsafe(_nothing)
+
+    async def _leave(self, before: Mapping[Task, int]) -> None:
+        for task in self.left_jobs():
+            if task.cancelling() <= before.get(
+                task, task.cancelling()
+            ):  # else its loop's end came first
+                task.cancel()
+        loop, refused = self._loop, await self._end(self.left_jobs, cancelled=True)
+        self.detach()
+        refuse(loop, refused)
+
+    async def pass_by(self) -> None:
+        """Let time pass by itself for every task of every job, which are cancelled only if they come to
+        no end so; those that refused to end are named then."""
+        refuse(self._loop, await self._end(self._to_the_last(), cancelled=True))
+
+    def watch(self) -> None:
+        """Let time pass by itself when the loop is closed over what is left."""
+        if self._loop is not None and self._work.tasks:
+            closing_on(self._loop).time = self
+
+    def left(self) -> list[Task]:
+        """The tasks of jobs that are not done."""
+        self._work.forget_done()
+        return list(self._work.tasks)
+
+    def left_jobs(self) -> list[Task]:
+        """The jobs' own tasks that are not done."""
+        return [task for task in self.left() if self._work.tasks[task].task is task]
+
+    @property
+    def sleeping(self) -> Collection[Future]:
+        """What virtual sleeps wait for."""
+        return self._work.sleeping
+
+    def _to_the_last(self) -> Callable[[], list[Task]]:
+        for task in self.left():
+            self._work.tasks[task].to_the_last = True
+        return self.left
+
+    async def _end(self, left: Callable[[], list[Task]], *, cancelled: bool = False) -> list[Task]:
+        """Let the time pass of what is ``left``, cancelled before or else here; what does not end."""
+        own, passed_s = self._now, self._now()
+        self._now = lambda: passed_s
+        try:
+            for _ in range(_CLOSE_ROUNDS):
+                if not cancelled:
+                    for task in left():
+                        task.cancel()
+                cancelled = False
+                for _ in range(1 + SLEEPS_OF_A_CLEANUP * len(left())):
+                    rest = (await self.settle()).rest
+                    due = self.next_timer()
+                    if not left() or due is None or rest is Rest.OVERDUE:
+                        break
+                    passed_s = max(passed_s, due)
+                    self.fire()
+                if not left():
+                    break
+            return left()
+        finally:
+            self._now = own
 
     @property
     def idle(self) -> bool:
@@ -194,21 +270,26 @@ class VirtualTime:
             if not ready and (not others or for_others >= _PASSES_FOR_OTHERS):
                 self._work.note_threads(before)
                 waits = self._work.waits(task)
-                if not self._work.is_real(waits, task, self._loop):
+                real = self._work.is_real(waits, task, self._loop)
+                if not (real or self._work.is_held(waits)):
                     return self._at_rest(waits, task)
                 if (found := [waiter(each) for each in waits]) != seen:  # futures equal themselves
                     silence_s, seen = 0.0, found
                 if silence_s >= self._patience_s:
                     break
-                events = self._loop._selector.select(0 if others else _NAP_S)
+                events = self._loop._selector.select(0 if others and real else _NAP_S)
                 silence_s += _NAP_S / 10 if events else _NAP_S
             elif not ready:
                 for_others += 1
-            await _OnePass()
+            await OnePass()
         waits = self._work.waits(task)
         return Settled(
             Rest.OVERDUE,
-            (*described(waits, Wait.OPEN), *self._work.sources(self._loop)),
+            (
+                *described(waits, Wait.OPEN),
+                *self._work.sources(self._loop),
+                *self._work.holders(waits),
+            ),
         )
 
     def in_one_pass(self, task: Task) -> bool:
@@ -228,7 +309,7 @@ class VirtualTime:
             return Settled(Rest.DONE)
         if self.next_timer(task) is not None:
             return Settled(Rest.TIMERS, described(waits, Wait.OPEN))
-        return Settled(Rest.STUCK, described(waits, Wait.VIRTUAL))
+        return Settled(Rest.STUCK, (*described(waits, Wait.VIRTUAL), *self._work.strangers(waits)))
 
     def _ready(self) -> tuple[bool, bool]:
         """Whether the loop's queue holds a callback of a live job, and one of anybody else."""
@@ -282,3 +363,7 @@ class VirtualTime:
         future: Future = self._real["run_in_executor"](executor, func, *args)
         self._work.called(future, self._in_job())
         return future
+
+
+def _nothing() -> None:
+    """Wake a loop."""
