@@ -21,7 +21,8 @@ from pgjobs.rules.selection import HasAll, OneOf, Selection
 
 EVERY = timedelta(seconds=10)
 FOR = timedelta(minutes=2)
-"""A statement whose client is gone ends within it: the server notices a dead line in 35 s."""
+"""A statement whose client is gone ends within it: the server notices a dead line in 35 s, and where it
+cannot, as behind a balancer, the node has its process ended (``adapters.postgres.silence``)."""
 MOST = 1_000
 """Tokens in doubt; the oldest is forgotten beyond that, and left to rescue when the node has gone."""
 

@@ -25,7 +25,9 @@ DEFAULTS = {
     "keepalives_count": ("3", None),
     "tcp_user_timeout": ("35000", None),
 }
-"""parameter: (value, the environment's name for it). A silent server is given up after 35 s."""
+"""parameter: (value, the environment's name for it). A server whose machine is silent is given up after 35 s.
+
+Behind a balancer or a pooler that acknowledges every byte these see nothing: ``silence`` does."""
 
 UNCOMPILED = "-c jit=off"
 """For the server: to read the head of an index it compiles nothing. In a table of millions of rows it would,

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import pq
 
 from pgjobs.adapters.postgres import pipelining
+from pgjobs.adapters.postgres.asking import asked
 from pgjobs.adapters.postgres.conversation import carry_out, carry_out_each
 from pgjobs.adapters.postgres.failures import misplaced, translated
 from pgjobs.adapters.postgres.names import Names, quoted
@@ -24,7 +25,7 @@ from pgjobs.adapters.postgres.statements import plan
 from pgjobs.adapters.postgres.waiting import READ, WRITE
 from pgjobs.effects import Effect
 from pgjobs.ports import Done, Signal
-from pgjobs.rules.errors import PgJobsError, StoreError
+from pgjobs.rules.errors import PgJobsError, StoreError, StoreUnavailableError
 
 Connection = psycopg.Connection[Any]
 
@@ -79,6 +80,26 @@ class Lane:
         self._under_way: dict[int, tuple[Effect[Any], Plan[Any]]] = {}
         self._talk: Generator[int, int, Any] | None = None
         self._misplaced = False
+        self.stirred = 0
+
+    @property
+    def doing(self) -> str:
+        """What waits for an answer, by name; empty where nothing does."""
+        names = (type(effect).__name__ for effect, _ in self._under_way.values())
+        return ", ".join(dict.fromkeys(names))
+
+    @property
+    def process(self) -> int:
+        """The server's process, as its greeting named it; 0 without a connection."""
+        return 0 if self._connection is None else self._connection.pgconn.backend_pid
+
+    def give_up(self, why: str) -> None:
+        """Drop a connection on which no answer will come: what waits for one may have happened."""
+        lost, self._under_way = self._under_way, {}
+        self.drop()
+        for effect, _ in lost.values():
+            self._end(Done(effect, error=StoreUnavailableError(why)))
+        self._go_on()
 
     def add(self, effect: Effect[Any]) -> None:
         """Carry out ``effect`` after those that were added before."""
@@ -171,6 +192,7 @@ class Lane:
         """Let the conversation go on; at its end, hand answers or its error on."""
         talk = self._talk
         assert talk is not None
+        self.stirred += 1
         try:
             wanted = next(talk) if events is None else talk.send(events)
         except StopIteration as end:
@@ -239,6 +261,8 @@ class Listener:
         self._begun = self._connecting = False
         self._fileno = -1
         self._pause = self._polls_left = 0
+        self._asked = False
+        self._looked: float | None = None
 
     def begin(self) -> None:
         """Listen, if that was never tried before."""
@@ -259,12 +283,13 @@ class Listener:
         if not keeps_its_process(connection, self._another):
             raise StoreError("a transaction pooler stands before the server: nothing can listen")
         for channel in self._names.channels:
-            connection.execute(f"LISTEN {quoted(channel)}".encode())
+            asked(connection, f"LISTEN {quoted(channel)}")
 
     def arrived(self, connection: Connection) -> None:
         self._connecting = False
         self._pause = self._polls_left = 0
         self._connection = connection
+        self._asked, self._looked = False, None
         self._fileno = connection.pgconn.socket
         self._selector.register(self._fileno, READ, self._ready)
         self._tell(Signal("control"))
@@ -281,16 +306,42 @@ class Listener:
             self._connection.close()
             self._connection = None
 
+    def look(self, now: float, every_s: float) -> None:
+        """Ask for a sign of life, and give up a connection on which none has come since the last time.
+
+        It waits for nothing but the line: what is asked is the empty statement.
+        """
+        if self._connection is not None and self._looked is not None and self._asked:
+            self._ready(READ)  # the node's thread may have stood still, and the answer be there
+        connection = self._connection
+        if connection is None or (self._looked is not None and now - self._looked < every_s):
+            return
+        first, self._looked = self._looked is None, now
+        if self._asked:
+            self._lose()
+        elif not first:
+            try:
+                connection.pgconn.send_query(b"")
+                connection.pgconn.flush()
+                self._asked = True
+            except psycopg.Error:
+                self._lose()
+
     def _ready(self, _: int) -> None:
         connection = self._connection
         assert connection is not None
         try:
             connection.pgconn.consume_input()
+            while self._asked and not connection.pgconn.is_busy():
+                self._asked = connection.pgconn.get_result() is not None
         except psycopg.Error:
-            self.drop()
-            self._tell(Signal("control"))  # the node polls, and the answer revives the listener
+            self._lose()
         else:
             self._hear(connection)
+
+    def _lose(self) -> None:
+        self.drop()
+        self._tell(Signal("control"))  # the node polls, and the answer revives the listener
 
     def _hear(self, connection: Connection) -> None:
         while (note := connection.pgconn.notifies()) is not None:

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from pgjobs.adapters.postgres.preparing import Preparing
+from pgjobs.adapters.postgres.silence import PATIENCE, Patience
 
 if TYPE_CHECKING:
     from pgjobs.adapters.postgres.pooled import Connection, Line
@@ -31,8 +32,8 @@ EXTRA = -1
 class Pool:
     """Up to ``size`` connections, opened when they are needed."""
 
-    def __init__(self, size: int, preparing: Preparing) -> None:
-        self._size = size
+    def __init__(self, size: int, preparing: Preparing, patience: Patience = PATIENCE) -> None:
+        self._size, self._patience = size, patience
         self._preparing = preparing
         self._age = 0
         self._begin()
@@ -110,7 +111,7 @@ class Pool:
     def _line(self, connection: Connection, age: int) -> Line:
         from pgjobs.adapters.postgres.pooled import Line
 
-        return Line(connection, age, self._preparing)
+        return Line(connection, age, self._preparing, self._patience)
 
     def _begin(self) -> None:
         self._lock = threading.Lock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ from pgjobs.adapters.postgres.conversation import carry_out
 from pgjobs.adapters.postgres.prepared import Prepared
 from pgjobs.adapters.postgres.preparing import Preparing
 from pgjobs.adapters.postgres.rows import Row
+from pgjobs.adapters.postgres.silence import Doubt, Patience
 from pgjobs.adapters.postgres.statement import Plan
 
 Connection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
@@ -22,9 +23,23 @@ Connection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 class Line:
     """One connection. ``age`` is the number of closings that its pool had seen."""
 
-    __slots__ = ("_closed", "_poll", "_prepared", "_watch", "age", "connection", "pgconn")
+    __slots__ = (
+        "_closed",
+        "_doubt",
+        "_patience",
+        "_poll",
+        "_prepared",
+        "_watch",
+        "age",
+        "connection",
+        "pgconn",
+    )
 
-    def __init__(self, connection: Connection, age: int, preparing: Preparing) -> None:
+    def __init__(
+        self, connection: Connection, age: int, preparing: Preparing, patience: Patience
+    ) -> None:
+        self._patience = patience
+        self._doubt: Doubt | None = None
         self.connection, self.pgconn, self.age = connection, connection.pgconn, age
         self._prepared = Prepared(preparing)
         self._watch = waiting.Watch(self.pgconn.socket)
@@ -32,9 +47,22 @@ class Line:
         self._poll = select.poll()
         self._poll.register(self.pgconn.socket, select.POLLIN)
 
-    def rows(self, plan: Plan[Any]) -> list[list[Row]]:
-        """Carry out ``plan``, blocking this thread; psycopg's errors come out of here."""
-        found: list[list[Row]] = waiting.wait(self._carry_out(plan), self.pgconn.socket)
+    def rows(
+        self, plan: Plan[Any], another: Callable[[], psycopg.Connection[Any]]
+    ) -> list[list[Row]]:
+        """Carry out ``plan``, blocking this thread; psycopg's errors come out of here.
+
+        Where no answer comes, the server is asked for the reason over ``another`` connection.
+        """
+
+        def silent(silent_s: float) -> float:
+            if self._doubt is None:
+                self._doubt = Doubt(self.pgconn.backend_pid, another, self._patience)
+            return self._doubt(silent_s)
+
+        found: list[list[Row]] = waiting.wait(
+            self._carry_out(plan), self.pgconn.socket, silent, self._patience.asked_after_s
+        )
         return found
 
     async def rows_async(self, plan: Plan[Any]) -> list[list[Row]]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pgjobs.adapters.postgres.asking import asked
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -38,5 +40,5 @@ def keeps_its_process(connection: Connection, another: Callable[[], Connection])
 
 
 def _process(connection: Connection) -> int:
-    ((pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+    ((pid,),) = asked(connection, "SELECT pg_backend_pid()")
     return int(pid)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pgjobs.adapters.postgres.lines import Lane, Line, Listener
 from pgjobs.adapters.postgres.names import Names
 from pgjobs.adapters.postgres.preparing import Preparing
+from pgjobs.adapters.postgres.silence import PATIENCE, Patience, Vigil
 from pgjobs.effects import ClaimWithin, Effect, Poll, Settle
 from pgjobs.ports import Done, Signal
 from pgjobs.rules.errors import PgJobsError, StoreError, StoreUnavailableError
@@ -37,7 +38,13 @@ class PostgresSession:
     """A session in the name of ``name``; ``connect`` opens a connection, blocking its thread."""
 
     def __init__(
-        self, name: str, names: Names, preparing: Preparing, connect: Callable[[], Connection]
+        self,
+        name: str,
+        names: Names,
+        preparing: Preparing,
+        connect: Callable[[], Connection],
+        monotonic: Callable[[], float],
+        patience: Patience = PATIENCE,
     ) -> None:
         self._name = name
         self._connect = connect
@@ -55,6 +62,8 @@ class PostgresSession:
         self._settling = Lane(names, preparing, self._selector, self._open, self._end)
         self._queueing = Lane(names, preparing, self._selector, self._open, self._end)
         self._listener = Listener(names, self._selector, self._open, self._tell, connect)
+        lanes = (self._claiming, self._settling, self._queueing)
+        self._vigil = Vigil(name, lanes, self._listener, connect, self._ring, monotonic, patience)
 
     def submit(self, effect: Effect[Any]) -> None:
         self._listener.begin()
@@ -73,7 +82,11 @@ class PostgresSession:
         return found
 
     def wait(self, seconds: float | None) -> None:
-        """As the port says; it may last longer while an answer arrives piece by piece."""
+        """As the port says; it may last longer while an answer arrives piece by piece, and end early
+        where it is time to look whether the server is silent."""
+        left = self._vigil.left_s()
+        if seconds is None or left < seconds:
+            seconds = left
         while not self._ended:
             self._waiting = True  # from here on a wake rings; one that came before left its mark
             moved = self._move_on(0 if self._woken else seconds)
@@ -100,10 +113,11 @@ class PostgresSession:
 
     def _move_on(self, seconds: float | None) -> bool:
         """Let everything go as far as it can; say whether anything could."""
-        ready = self._selector.select(0 if self._arrivals else seconds)
+        ready = self._selector.select(0 if self._arrivals or self._vigil.answers else seconds)
         for key, events in ready:
             key.data(events)
-        arrived = bool(self._arrivals)
+        arrived = bool(self._arrivals or self._vigil.answers)
+        self._vigil.heed()
         while self._arrivals:
             line, connection, error = self._arrivals.popleft()
             if connection is not None:

@@ -17,6 +17,7 @@ from pgjobs.adapters.postgres.preparing import Preparing
 from pgjobs.adapters.postgres.rows import Row
 from pgjobs.adapters.postgres.statement import Plan, Statement
 from pgjobs.adapters.postgres.statements import plan, plan_of_own
+from pgjobs.adapters.system import SystemClock
 from pgjobs.effects import Effect
 from pgjobs.rules.errors import ConfigurationError, StoreUnavailableError
 from pgjobs.rules.options import whole
@@ -113,7 +114,9 @@ class PostgresStore:
     def session(self, name: str) -> Session:
         from pgjobs.adapters.postgres.session import PostgresSession
 
-        return PostgresSession(name, self._names, self._preparing, self._connected)
+        return PostgresSession(
+            name, self._names, self._preparing, self._connected, SystemClock().monotonic
+        )
 
     def server_now(self) -> datetime | None:
         """The server's clock; ``StoreUnavailableError`` where it cannot be reached."""
@@ -151,12 +154,16 @@ class PostgresStore:
             return made.answer(())
         import psycopg
 
+        from pgjobs.adapters.postgres.asking import SilentLineError
+
         line = self._pool.take(self._connected)
         try:
-            rows = line.rows(made)
+            rows = line.rows(made, self._connected)
         except psycopg.Error as error:
             if misplaced(error):
                 line.close()
+            if isinstance(error, SilentLineError):
+                self._pool.close()
             raise translated(error, self.schema) from error
         finally:
             self._pool.give(line)

@@ -20,15 +20,29 @@ Talk = Generator[int, int, Any]
 """What ``conversation`` makes: it yields what the socket must be ready for, always READ among it."""
 
 
-def wait(conversation: Talk, fileno: int) -> Any:
-    """Move a conversation on to its end, blocking this thread."""
+def wait(
+    conversation: Talk,
+    fileno: int,
+    silent: Callable[[float], float] | None = None,
+    after_s: float | None = None,
+) -> Any:
+    """Move a conversation on to its end, blocking this thread.
+
+    Where nothing moves for ``after_s``, ``silent`` is told for how many seconds it has been so; it raises, or
+    says after how many more it is called again.
+    """
     try:
         wanted = next(conversation)
         poll = select.poll()
+        left_s, silent_s = after_s, 0.0
         while True:
             poll.register(fileno, _POLL[wanted])
-            ((_, events),) = poll.poll()
-            wanted = conversation.send(_ready(events))
+            if moved := poll.poll(None if left_s is None else left_s * 1_000):
+                left_s, silent_s = after_s, 0.0
+                wanted = conversation.send(_ready(moved[0][1]))
+            elif silent is not None and left_s is not None:
+                silent_s += left_s
+                left_s = silent(silent_s)
     except StopIteration as end:
         return end.value
 
