@@ -112,7 +112,22 @@ def reset(names: tuple[str, ...], as_json: bool, **where: str | None) -> None:
     _set("reset", names, False, as_json, where, PgJobs.reset_queue, None, undoes=True)
 
 
-@queues.command()
+class _Scale(click.Command):
+    """A command with one number, which would be taken for an option where it is negative."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption:
+            for text in given:
+                if text.startswith("-") and text[1:].isdecimal():
+                    (number,) = (each for each in self.params if each.name == "concurrency")
+                    number.type.convert(text, number, ctx)  # tells what is wrong with it
+            raise
+
+
+@queues.command(cls=_Scale)
 @click.argument("name", metavar="QUEUE")
 @click.argument("concurrency", type=click.IntRange(1, MAX_CONCURRENCY))
 @takes_app

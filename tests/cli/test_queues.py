@@ -229,3 +229,16 @@ def test_bad_input_is_refused_in_one_line(shell, command, code, message):
 def test_a_queue_that_the_application_does_not_serve_is_refused(shell, shop):
     refusal = shell.refusal("queues", "pause", "mial", "--app", shop, code=2)
     assert f"{shop} serves no queue 'mial': did you mean 'mail'?" == refusal
+
+
+@pytest.mark.parametrize("given", ["-3", "-30", "0"])
+def test_a_concurrency_out_of_range_is_told_as_such(shell, given):
+    refused = shell.refusal("queues", "scale", "mail", given, code=2)
+    assert refused.startswith(
+        f"Invalid value for 'CONCURRENCY': {given} is not in the range 1<=x<="
+    )
+
+
+def test_an_option_that_scale_does_not_have_is_told_as_one(shell):
+    refused = shell.refusal("queues", "scale", "mail", "3", "--jsno", code=2)
+    assert "No such option '--jsno'" in refused
