@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, TypeVar
 
-from pgjobs import client, guard
+from pgjobs import client
 from pgjobs.adapters.system import SystemClock, SystemRng, node_name
 from pgjobs.calls import Calls
 from pgjobs.plugins import Plugin, beat_interval
@@ -454,6 +454,8 @@ def _postgres_store(dsn: Dsn | None, schema: str) -> Store:
     if dsn is None:
         dsn = os.environ.get(DSN_VARIABLE)
         if not dsn:
+            from pgjobs import guard
+
             guard.check_unnamed()
             raise ConfigurationError(
                 f"no database is named: give PgJobs a dsn or a store, or set {DSN_VARIABLE}"
