@@ -19,6 +19,7 @@ from pgjobs import worker
 from pgjobs_testing import harness
 from pgjobs_testing.executor import StuckWorkerError
 from pgjobs_testing.virtual import threads
+from pgjobs_testing.virtual import work as work_of_a_loop
 from pgjobs_testing.virtual.loop import Rest, VirtualTime
 from pgjobs_testing.virtual.threads import LOOKS, LOOKS_FOR_ASYNCIOS
 
@@ -66,6 +67,16 @@ class AsThread(Connection):
         self.queue = queue.Queue()  # type: ignore[assignment]  # it has the same methods
         self.thread = Held(self.queue)  # type: ignore[arg-type]
         self.thread.start()
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that other tests have left behind are not there."""
+    those, found = threads.older_threads(), threads.older_threads
+    for place in (threads, work_of_a_loop):
+        monkeypatch.setattr(
+            place, "older_threads", lambda: [each for each in found() if each not in those]
+        )
 
 
 @pytest.fixture(params=[Connection, AsThread])
@@ -265,7 +276,7 @@ async def test_what_the_test_brings_is_not_held_up_beside_an_idle_connection(
 
 
 async def test_where_no_thread_is_older_nothing_is_looked_for(
-    monkeypatch: pytest.MonkeyPatch,
+    alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def looked(*_: object) -> None:
         raise AssertionError("a thread of the test run's own was looked at")
@@ -301,7 +312,9 @@ async def test_where_no_thread_is_older_nothing_is_looked_for(
 # What is said.
 
 
-async def test_a_worker_that_is_stuck_may_have_meant_a_thread(connection: Connection) -> None:
+async def test_a_worker_that_is_stuck_may_have_meant_a_thread(
+    alone: None, connection: Connection
+) -> None:
     @worker
     async def waits(job: Any) -> None:
         await asyncio.get_running_loop().create_future()
