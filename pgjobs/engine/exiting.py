@@ -49,7 +49,7 @@ class Exit:
         with self._lock:
             if not self._watched:
                 # The only hook that comes before Python waits for threads; concurrent.futures uses it, too.
-                threading._register_atexit(self._begin)  # type: ignore[attr-defined]
+                threading._register_atexit(self._begin)  # type: ignore[attr-defined]  # typeshed has no private names
                 atexit.register(self._wait)
                 self._watched = True
             self._nodes = [each for each in self._nodes if each.alive]

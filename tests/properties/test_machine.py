@@ -230,7 +230,7 @@ def test_a_misspelt_queue_of_a_machine_is_refused_with_that_of_its_worker(queues
 )
 def test_a_machine_may_serve_other_queues_than_its_workers_have(queues):
     own = {"workers": {load: st.just({})}, "queues": queues}
-    assert queues == type("Right", (JobsMachine,), own).queues  # type: ignore[attr-defined]
+    assert queues == type("Right", (JobsMachine,), own).queues  # type: ignore[attr-defined]  # of a type that is made here
 
 
 def test_what_a_machine_has_of_its_own_is_no_mistake():

@@ -65,7 +65,7 @@ class Held(threading.Thread):
 class AsThread(Connection):
     def __init__(self) -> None:
         self.queue = queue.Queue()  # type: ignore[assignment]  # it has the same methods
-        self.thread = Held(self.queue)  # type: ignore[arg-type]
+        self.thread = Held(self.queue)  # type: ignore[arg-type]  # it has the same methods
         self.thread.start()
 
 

@@ -273,7 +273,7 @@ class TestOnAServer:
                 target=lambda: found.append(app.insert(confirm.new({"order": 1})))
             )
             thread.start()
-            while not jobs.store.postgres.query(WAITING):  # type: ignore[attr-defined]
+            while not jobs.store.postgres.query(WAITING):  # type: ignore[attr-defined]  # as it is in this mode
                 assert thread.is_alive()
             connection.commit()
             thread.join()
