@@ -226,7 +226,9 @@ class TestInMemory:
         assert found.conflict
         engine.dispose()
 
-    @pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # it drops one, on purpose
+    @pytest.mark.filterwarnings(
+        "ignore:unclosed database:ResourceWarning"
+    )  # it drops one, on purpose
     def test_a_session_that_was_dropped_holds_nothing(self) -> None:
         engine = sqlalchemy.create_engine("sqlite://")
         with harness():
