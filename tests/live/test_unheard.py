@@ -73,6 +73,16 @@ def beats_while_it_stops(shell: Shell) -> None:
     shell.wait_until(f"(SELECT max(beat_at) FROM pgjobs_nodes) > '{at}'")
 
 
+def keeps_its_grace(process: subprocess.Popen[bytes], shell: Shell, gate: Path) -> None:
+    """Told to stop, it lives on until its job may end, and saves how that ended."""
+    process.send_signal(signal.SIGTERM)
+    beats_while_it_stops(shell)
+    gate.write_text("open")
+    assert 0 == process.wait(60)
+    told = shell.query("SELECT state::text, attempt, errors::text FROM oban_jobs")
+    assert [("completed", 1, "[]")] == told
+
+
 @pytest.mark.parametrize("broken", [pipe_without_reader, full_disk])
 @pytest.mark.parametrize("stream", ["stdout", "both"])
 def test_a_job_gets_its_grace_where_nobody_reads_what_is_said(
@@ -81,12 +91,7 @@ def test_a_job_gets_its_grace_where_nobody_reads_what_is_said(
     out = broken()
     process = serve(out, out if stream == "both" else subprocess.DEVNULL, "--grace", "600")
     os.close(out)
-    process.send_signal(signal.SIGTERM)
-    beats_while_it_stops(shell)
-    (tmp_path / "gate").write_text("open")
-    assert 0 == process.wait(60)
-    told = shell.query("SELECT state::text, attempt, errors::text FROM oban_jobs")
-    assert [("completed", 1, "[]")] == told
+    keeps_its_grace(process, shell, tmp_path / "gate")
 
 
 def kept() -> int:
@@ -108,12 +113,7 @@ def test_a_job_may_do_to_the_streams_what_it_likes(
     out = given()
     process = serve(out, out, "--grace", "600", first=first)
     os.close(out)
-    process.send_signal(signal.SIGTERM)
-    beats_while_it_stops(shell)
-    (tmp_path / "gate").write_text("open")
-    assert 0 == process.wait(60)
-    told = shell.query("SELECT state::text, attempt, errors::text FROM oban_jobs")
-    assert [("completed", 1, "[]")] == told
+    keeps_its_grace(process, shell, tmp_path / "gate")
 
 
 def test_a_hard_end_that_nobody_hears_of_has_its_exit_code(shell: Shell, serve: Serve) -> None:

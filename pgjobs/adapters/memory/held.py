@@ -54,10 +54,12 @@ class Held:
         return bool(self._holders)
 
     def hold(self, fingerprints: Iterable[str], transaction: Transaction) -> None:
-        """From now on ``transaction`` holds the places of these."""
+        """From now on ``transaction`` holds the places of these; those of dropped ones are forgotten."""
         holder = _Holder(weakref.ref(transaction))
         for fingerprint in fingerprints:
-            self._holders.setdefault(fingerprint, []).append(holder)
+            before = self._holders.get(fingerprint, ())
+            alive = [each for each in before if each.transaction() is not None]
+            self._holders[fingerprint] = [*alive, holder]
 
     def free(self, fingerprints: Iterable[str], transaction: Transaction) -> None:
         """One of its inserts of these was committed or undone."""
